@@ -1,0 +1,2 @@
+//! Migration plans.
+pub mod policy;
