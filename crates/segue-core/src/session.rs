@@ -61,6 +61,7 @@ pub struct Session {
     /// The latest visit to each step, in order of visiting.
     pub step_history: Vec<Visit>,
     /// The last messages, oldest first, bounded by the conversation window.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Message>))]
     pub messages: VecDeque<Message>,
     /// Values found in the conversation that wait for the customer's word.
     pub unconfirmed: BTreeMap<FieldName, Extracted>,
