@@ -1,6 +1,5 @@
 //! Conditions: CEL over what is known, with three truth values.
 
-
 use crate::ids::FieldName;
 
 /// What a condition looks up.
@@ -34,6 +33,3 @@ pub enum Unknown {
 /// A parsed condition.
 #[derive(Debug)]
 pub struct Condition {}
-
-
-

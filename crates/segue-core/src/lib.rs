@@ -1,5 +1,6 @@
 //! The pure core of Segue: it decides, and performs nothing.
 pub mod condition;
+pub mod config;
 pub mod diff;
 pub mod digest;
 pub mod extract;

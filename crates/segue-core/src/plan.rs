@@ -1,2 +1,3 @@
 //! Migration plans.
+pub mod deployed;
 pub mod policy;
