@@ -1,0 +1,173 @@
+//! What can go wrong when Segue is asked for something, by kind.
+//!
+//! The HTTP layer maps every kind to one status and one stable code; nothing else does. Each message says
+//! what happened, to what, and what to do.
+
+use segue_core::ids::{FieldName, SessionId, StepId, Version};
+use segue_core::scenario::validate::Problem;
+use segue_core::session::Status;
+
+/// Something with an id that a tenant can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A scenario.
+    Scenario,
+    /// A version of a scenario.
+    Version,
+    /// A migration plan.
+    Plan,
+    /// An anchor of a plan.
+    Anchor,
+    /// A session.
+    Session,
+    /// A field definition.
+    Field,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Scenario => "scenario",
+            Self::Version => "version",
+            Self::Plan => "plan",
+            Self::Anchor => "anchor",
+            Self::Session => "session",
+            Self::Field => "field",
+        })
+    }
+}
+
+/// Why a request was not carried out. Unless it says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tenant has nothing of this kind under this id. Another tenant's things are not found either.
+    #[error("there is no {kind} {id}")]
+    NotFound {
+        /// What was asked for.
+        kind: Kind,
+        /// Under which id.
+        id: String,
+    },
+    /// Something of this kind has this id already.
+    #[error("the {kind} {id} exists already")]
+    Exists {
+        /// What was to be created.
+        kind: Kind,
+        /// Under which id.
+        id: String,
+    },
+    /// A document is wrong, in one or more places.
+    #[error("the {what} has {} problem(s): {}", problems.len(), problems.first().map_or("", |p| p.message.as_str()))]
+    Invalid {
+        /// Which document: `scenario`, `policies`, `field`, `turn`, …
+        what: &'static str,
+        /// Every problem, by JSON pointer.
+        problems: Vec<Problem>,
+    },
+    /// A new version must be greater than the one it replaces.
+    #[error("the new version must be greater than {current}, it is {given}")]
+    VersionNotGreater {
+        /// The version that it should replace.
+        current: Version,
+        /// The version that was given.
+        given: Version,
+    },
+    /// A plan for the same two versions is still open.
+    #[error("plan {plan_id} from version {from} to {to} is still open: deploy or reject it first")]
+    PlanExists {
+        /// The open plan.
+        plan_id: String,
+        /// The version it leaves.
+        from: Version,
+        /// The version it leads to.
+        to: Version,
+    },
+    /// The plan's status does not allow the step.
+    #[error("cannot {action} a plan that is {status}{hint}")]
+    PlanStatus {
+        /// What was asked: `approve`, `reject`, `deploy`, `withdraw`, `change the policies of`.
+        action: &'static str,
+        /// What the plan is.
+        status: String,
+        /// What to do instead, with a leading separator, or nothing.
+        hint: &'static str,
+    },
+    /// Someone else changed the plan at the same moment.
+    #[error(
+        "plan {plan_id} was changed by someone else at the same moment: read it again and repeat"
+    )]
+    PlanChanged {
+        /// The plan.
+        plan_id: String,
+    },
+    /// The session takes no more turns.
+    #[error("session {session} is {}: it takes no more turns", match status {
+        Status::Active => "active", Status::Finished => "finished", Status::Exited => "exited" })]
+    SessionOver {
+        /// The session.
+        session: SessionId,
+        /// What it is.
+        status: Status,
+    },
+    /// The graph has no way from the session's step to the one that the caller named.
+    #[error("the graph has no way from step {from} to step {to}; from there it leads to: {}",
+        if allowed.is_empty() { "nowhere".to_owned() } else { allowed.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ") })]
+    StepNotAllowed {
+        /// Where the session stands.
+        from: StepId,
+        /// Where the caller wanted to go.
+        to: StepId,
+        /// Where one may go from there.
+        allowed: Vec<StepId>,
+    },
+    /// A field's value is not of the field's type.
+    #[error("field {field}: {reason}")]
+    FieldRefused {
+        /// The field.
+        field: FieldName,
+        /// Why.
+        reason: String,
+    },
+    /// The same idempotency key came with a different request.
+    #[error(
+        "the idempotency key {key} was used for a different request: use a new key for a new request"
+    )]
+    IdempotencyKeyReused {
+        /// The key.
+        key: String,
+    },
+    /// A list was asked to go on from a place that it never named.
+    #[error("a page cursor must be one that a list answered: start again without it")]
+    BadCursor,
+    /// Too many turns of the same session at once; nothing was applied.
+    #[error("session {session} took too many turns at once: try again")]
+    Contended {
+        /// The session.
+        session: SessionId,
+    },
+    /// A store cannot be reached or has no room. What was acknowledged is safe; try again later.
+    #[error("{what} is not available just now: {reason}")]
+    Unavailable {
+        /// `the event store` or `the control plane`.
+        what: &'static str,
+        /// Why.
+        reason: String,
+        /// Where it came from.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Stored data is not what it must be. Needs an operator.
+    #[error("{what} holds data that cannot be right: {reason}")]
+    Corrupt {
+        /// Which store, and where in it.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+        /// Where it came from.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+/// The result of a request.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
