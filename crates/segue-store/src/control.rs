@@ -1,0 +1,164 @@
+//! The control plane: the database of decisions.
+//!
+//! Scenarios and their versions, plans, deployments, field definitions, where a tenant lives, and the
+//! audit of who changed what. One small trait per noun; [`ControlPlane`] is all of them.
+//!
+//! Rules that every adapter keeps, and that `conformance::control` shows:
+//!
+//! - Every call names its tenant. Another tenant's id is [`Error::NotFound`], like one that never was.
+//! - A decision is one transaction with a compare-and-swap at its heart, and its audit rows are in that
+//!   same transaction. After an unknown outcome the caller reads what is and goes on from there.
+//! - What a turn must know of a scenario changes only together with the scenario's [`Generation`], so a
+//!   cache is valid exactly as long as [`Standings::standing`] answers the same number.
+//! - Times are kept to the microsecond.
+
+pub mod audit;
+pub mod deployments;
+pub mod fields;
+pub mod page;
+pub mod plans;
+pub mod routing;
+pub mod scenarios;
+pub mod standing;
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use async_trait::async_trait;
+use segue_core::ids::PlanId;
+
+pub use audit::{Audit, By};
+pub use deployments::Deployments;
+pub use fields::Fields;
+pub use page::{Cursor, Listing, Page};
+pub use plans::{Plans, Revision};
+pub use routing::Routing;
+pub use scenarios::{Generation, Scenarios};
+pub use standing::Standings;
+
+/// Everything that the control plane keeps.
+#[async_trait]
+pub trait ControlPlane:
+    Scenarios + Plans + Deployments + Fields + Routing + Standings + Audit + fmt::Debug
+{
+    /// Whether the database answers and takes writes; for readiness.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with the reason.
+    async fn check(&self) -> Result<()>;
+}
+
+/// What the control plane answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The cause that a database gave.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Why the control plane did not do as asked. Nothing is stored half-way.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tenant has no such thing.
+    #[error("no such {0}")]
+    NotFound(Noun),
+    /// It is there already, and differs from what was to be stored.
+    #[error("this {0} exists already")]
+    Exists(Noun),
+    /// What the caller decided upon has changed since it was read: read it again and decide again.
+    #[error("{0}")]
+    Conflict(Conflict),
+    /// The call itself asks for something that the contract rules out.
+    #[error("refused: {0}")]
+    Refused(&'static str),
+    /// The database cannot do it now; trying again later is safe.
+    #[error("the control plane is unavailable: {0}")]
+    Unavailable(Unavailable, #[source] Cause),
+    /// Something stored cannot be read back.
+    #[error("the control plane holds a damaged {what}; restore the database from a backup")]
+    Corrupt {
+        /// What was being read.
+        what: &'static str,
+        /// How it is damaged.
+        #[source]
+        source: Cause,
+    },
+}
+
+/// What an [`Error`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Noun {
+    /// A scenario.
+    Scenario,
+    /// A version of a scenario.
+    Version,
+    /// A migration plan.
+    Plan,
+    /// An open plan between the same two versions.
+    OpenPlan,
+    /// A field definition.
+    Field,
+    /// A tenant's place.
+    Tenant,
+}
+
+impl fmt::Display for Noun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scenario => "scenario",
+            Self::Version => "version",
+            Self::Plan => "plan",
+            Self::OpenPlan => "open plan for these two versions",
+            Self::Field => "field",
+            Self::Tenant => "tenant",
+        })
+    }
+}
+
+/// What had changed when a compare-and-swap came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The plan has another revision than expected.
+    #[error("plan {plan_id} has changed: it is {status} at revision {revision}")]
+    Plan {
+        /// Which plan.
+        plan_id: PlanId,
+        /// Its present revision.
+        revision: Revision,
+        /// Its present status.
+        status: plans::Status,
+    },
+    /// Older open plans of the scenario were not named among those to supersede.
+    #[error("{} more open plans have to be superseded", .0.len())]
+    OpenPlans(Vec<PlanId>),
+    /// The scenario has another generation than expected.
+    #[error("the scenario has changed: it is at generation {}", .0.0)]
+    Scenario(Generation),
+}
+
+/// Why the database cannot do it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    /// There is no room left.
+    DiskFull,
+    /// Another writer kept the database locked for too long.
+    Busy,
+    /// The file or its folder does not allow writing.
+    ReadOnly,
+    /// The disk or the connection failed.
+    Io,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DiskFull => "the disk is full",
+            Self::Busy => "the database is locked by another writer",
+            Self::ReadOnly => "the database is read-only",
+            Self::Io => "the database cannot be reached",
+        })
+    }
+}
+
+/// Says that a stored word is none of those known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this word is not known to this version of Segue")]
+pub struct UnknownWord;

@@ -1,0 +1,166 @@
+//! Who changed what, and when: append-only, written in the transaction of the change itself.
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use segue_core::ids::TenantId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Listing, Page, Result};
+
+/// Who does something, and when; what is kept of it in the audit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct By {
+    /// The operator, the API key or the part of Segue that acts.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whatever explains it further, such as a reason; null if nothing does.
+    pub details: Value,
+}
+
+impl By {
+    /// An act without further details.
+    #[must_use]
+    pub fn new(actor: impl Into<String>, at: Timestamp) -> Self {
+        Self { actor: actor.into(), at, details: Value::Null }
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $($(#[$word_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// The word that is stored and shown.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = super::UnknownWord;
+            fn from_str(text: &str) -> std::result::Result<Self, super::UnknownWord> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(super::UnknownWord),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words!(/// What was done.
+Action {
+    /// A scenario's first version was registered.
+    ScenarioRegistered = "scenario_registered",
+    /// Versions that nobody needs any more were removed.
+    VersionsDeleted = "versions_deleted",
+    /// A plan was generated.
+    PlanCreated = "plan_created",
+    /// A pending plan's policies were changed.
+    PlanPoliciesChanged = "plan_policies_changed",
+    /// A plan was approved.
+    PlanApproved = "plan_approved",
+    /// A plan was rejected.
+    PlanRejected = "plan_rejected",
+    /// A plan was deployed.
+    PlanDeployed = "plan_deployed",
+    /// The sessions that a deployed plan concerns were counted.
+    PlanCounted = "plan_counted",
+    /// A newer plan was deployed in an open plan's place.
+    PlanSuperseded = "plan_superseded",
+    /// A deployed plan was taken back.
+    PlanWithdrawn = "plan_withdrawn",
+    /// Plans past their retention were removed.
+    PlansCleanedUp = "plans_cleaned_up",
+    /// A field was defined, or defined anew.
+    FieldDefined = "field_defined",
+    /// A new tenant was given its store.
+    TenantPlaced = "tenant_placed",
+    /// A customer's profile was changed by an operator.
+    ProfileChanged = "profile_changed",
+});
+
+words!(/// What kind of thing was changed.
+Subject {
+    /// A scenario.
+    Scenario = "scenario",
+    /// A plan.
+    Plan = "plan",
+    /// A field definition.
+    Field = "field",
+    /// The tenant itself.
+    Tenant = "tenant",
+    /// A customer.
+    Customer = "customer",
+});
+
+/// One line of the audit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// Did what.
+    pub action: Action,
+    /// To what kind of thing.
+    pub subject: Subject,
+    /// Which one.
+    pub subject_id: String,
+    /// What explains it further; null if nothing does.
+    pub details: Value,
+}
+
+/// Which lines of the audit are wanted; nothing means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this action.
+    pub action: Option<Action>,
+    /// Only this kind of thing.
+    pub subject: Option<Subject>,
+    /// Only the thing of this id.
+    pub subject_id: Option<String>,
+    /// Only this actor.
+    pub actor: Option<String>,
+}
+
+/// Keeps the audit.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Adds a line about something that is changed elsewhere than in the control plane.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn record(&self, tenant: TenantId, entry: &Entry) -> Result<()>;
+
+    /// Lists a tenant's lines, the last written first.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`], [`super::Error::Corrupt`].
+    async fn list_audit(
+        &self,
+        tenant: TenantId,
+        filter: &Filter,
+        page: Page,
+    ) -> Result<Listing<Entry>>;
+}

@@ -1,0 +1,89 @@
+//! Deployments: a plan begins to apply, or ceases to, in one transaction that touches no session.
+//!
+//! A deploy changes together, or not at all: the plan's status, the scenario's current version, the
+//! status of the older open plans, the record of the deployment, the scenario's generation, the audit.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
+use segue_core::plan::deployed::Deployed;
+
+use super::plans::{Change, Plan};
+use super::{By, Generation, Result};
+
+/// What the core decided when an operator deploys a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    /// The plan, from now on deployed.
+    pub plan: Change,
+    /// Every open plan of the scenario that was made before this one, from now on superseded.
+    pub superseded: Vec<Change>,
+    /// What is kept for as long as a dormant customer may return.
+    pub record: Deployed,
+}
+
+/// What the core decided when an operator takes a deployed plan back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Withdrawal {
+    /// The plan, from now on withdrawn.
+    pub plan: Change,
+    /// From when on the plan no longer applies.
+    pub withdrawn_at: Timestamp,
+}
+
+/// All that is deployed of a scenario, as of one generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The generation that this is true of.
+    pub generation: Generation,
+    /// Where new sessions begin.
+    pub current_version: Version,
+    /// The deployed plans in the order of their deployment, the withdrawn ones among them.
+    pub deployed: Vec<Deployed>,
+}
+
+/// Which version is current once the deployments stand as they do: the target of the last one that is
+/// not withdrawn, or else what was current before the first.
+#[must_use]
+pub fn current_version(before_first: Version, deployed: &[Deployed]) -> Version {
+    let applies = |record: &&Deployed| record.withdrawn_at.is_none();
+    deployed.iter().rev().find(applies).map_or(before_first, |record| record.to_version)
+}
+
+/// Deploys plans, takes them back, and keeps the record.
+#[async_trait]
+pub trait Deployments: Send + Sync {
+    /// Deploys a plan.
+    ///
+    /// # Errors
+    /// - [`super::Error::Conflict`] if the plan, or one of those to supersede, is not at the expected
+    ///   revision, or an older open plan is missing among them. If an earlier call of an unknown outcome
+    ///   did deploy the plan, this is the answer, and the plan says `deployed`.
+    /// - [`super::Error::NotFound`] if the plan or its new version is not there.
+    async fn deploy(&self, tenant: TenantId, deployment: &Deployment, by: &By) -> Result<Plan>;
+
+    /// Takes a deployed plan back. The version that was current before is current again, unless a later
+    /// plan has been deployed.
+    ///
+    /// # Errors
+    /// [`super::Error::Conflict`], [`super::Error::NotFound`].
+    async fn withdraw(&self, tenant: TenantId, withdrawal: &Withdrawal, by: &By) -> Result<Plan>;
+
+    /// Reads all that is deployed of a scenario, from one snapshot.
+    ///
+    /// # Errors
+    /// [`super::Error::NotFound`] if there is no such scenario.
+    async fn deployed(&self, tenant: TenantId, scenario: ScenarioId) -> Result<History>;
+
+    /// Removes plans that were closed before `older_than`, and answers which. The records of the
+    /// deployed ones stay.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn cleanup_old_plans(
+        &self,
+        tenant: TenantId,
+        older_than: Timestamp,
+        by: &By,
+    ) -> Result<Vec<PlanId>>;
+}
