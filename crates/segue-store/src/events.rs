@@ -1,0 +1,190 @@
+//! The event store: where tenant logs live.
+//!
+//! A tenant log is a sequence of events at positions 1, 2, 3, … without gaps. Inside it each event belongs
+//! to a stream, where it has a version 1, 2, 3, … without gaps. The log's [`Head`] carries the last
+//! position, the digest up to it, and the epoch at which the store accepts the tenant's writes.
+//!
+//! What every adapter promises, and [`crate::conformance`] proves:
+//!
+//! 1. An append group is atomic over all its streams and takes consecutive positions.
+//! 2. It is accepted only at the head's epoch, while the head is open, checked in the same transaction.
+//!    A head that is `prepared` opens at the first append that presents its epoch. A missing head is
+//!    never created by an append, so a late writer cannot bring a purged log back.
+//! 3. The same event ids again answer with the first result and change nothing, so that an unknown
+//!    outcome is always safe to retry. The same ids with other content are refused.
+//! 4. What was acknowledged is durable, as [`EventStore::durability`] describes it.
+//! 5. A read checks the head in its own snapshot: nobody reads a stale store after a move.
+//! 6. Payload, metadata and snapshots are bytes, kept as they came; times have microseconds.
+//!
+//! Times come from the caller and are kept as given (cut to the microsecond). They do not order the log;
+//! positions do.
+
+mod append;
+mod error;
+mod event;
+mod facets;
+mod head;
+pub mod limits;
+mod query;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use segue_core::digest::Mark;
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+
+pub use append::{Append, Appended, Expected, NewEvent, StreamAppend};
+pub use error::{Error, Reason, Result};
+pub use event::{Direction, Event, LogPage, LogRead, StreamPage, StreamRead, StreamState, Taken};
+pub use facets::{Facets, Snapshot};
+pub use head::{Head, HeadSwap, Mode};
+pub use query::{
+    Choice, Count, CountBy, CountQuery, Cursor, Filter, Settled, SnapshotPage, SnapshotQuery,
+};
+
+/// A place where tenant logs live.
+#[async_trait]
+pub trait EventStore: Send + Sync + fmt::Debug {
+    /// The kind of store, as the configuration names it: `memory`, `sqlite`.
+    fn kind(&self) -> &'static str;
+
+    /// Says what an acknowledged append survives.
+    fn durability(&self) -> Durability;
+
+    /// Answers when the store can be read and written right now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`], with what is wrong.
+    async fn health(&self) -> Result<()>;
+
+    /// The head of a tenant log.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the store has never held the tenant.
+    async fn head(&self, tenant: TenantId) -> Result<Head>;
+
+    /// Opens an empty log for a tenant, by decision of the control plane. Again at the same epoch it
+    /// changes nothing, whatever has been appended since.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the head stands at another epoch, or is no longer open.
+    async fn open_tenant(&self, tenant: TenantId, epoch: Epoch) -> Result<Head>;
+
+    /// Changes the head's mode, epoch or coordinator term by compare-and-swap, and answers with the head
+    /// after it. Again, when the head already is as wanted, it changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::HeadDiffers`] when the head is not as expected; [`Error::NotFound`].
+    async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head>;
+
+    /// Appends a group of events, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when a stream is not at its expected version; [`Error::Fenced`] at another
+    /// epoch or mode; [`Error::NotFound`] without a head; [`Error::DuplicateEvent`] when an event id is
+    /// taken by other content; [`Error::TooLarge`] and [`Error::Invalid`] for what no store would take;
+    /// [`Error::Unavailable`] when the outcome may be unknown: retry with the same event ids.
+    async fn append(&self, append: Append) -> Result<Appended>;
+
+    /// The present state of streams in one snapshot of the store, in the order asked for; `None` for a
+    /// stream that does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the tenant cannot be read here at this epoch; [`Error::NotFound`] without
+    /// a head; [`Error::TooLarge`] over [`limits::STREAMS_PER_LOAD`].
+    async fn load_many(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        streams: &[StreamId],
+    ) -> Result<Vec<Option<StreamState>>>;
+
+    /// The present state of one stream.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`].
+    async fn load(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        stream: &StreamId,
+    ) -> Result<Option<StreamState>> {
+        let states = self.load_many(tenant, epoch, std::slice::from_ref(stream)).await?;
+        Ok(states.into_iter().next().flatten())
+    }
+
+    /// The versions of streams, 0 for one that does not exist; its cost does not depend on their length,
+    /// so a stream can serve as a counter.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`].
+    async fn stream_versions(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        streams: &[StreamId],
+    ) -> Result<Vec<StreamVersion>>;
+
+    /// A page of a stream.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`]; a stream that does not exist is an empty page.
+    async fn read_stream(&self, read: StreamRead) -> Result<StreamPage>;
+
+    /// A page of the tenant log.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`].
+    async fn read_log(&self, read: LogRead) -> Result<LogPage>;
+
+    /// One event by its id.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`].
+    async fn event(&self, tenant: TenantId, epoch: Epoch, id: EventId) -> Result<Option<Event>>;
+
+    /// Kept digests with a position over `after`, oldest first: one for each [`limits::DIGEST_EVERY`]
+    /// positions, at the end of the append group that reaches them.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`].
+    async fn digests(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Mark>>;
+
+    /// A page of the streams whose snapshots match, newest first.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`]; [`Error::Invalid`] for a cursor of another query.
+    async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage>;
+
+    /// How many streams have matching snapshots, grouped. Its memory does not grow with the streams.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`].
+    async fn count(&self, query: CountQuery) -> Result<Vec<Count>>;
+}
+
+/// What an acknowledged append survives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// Whether it survives the loss of power, and so whether a fence does.
+    pub survives: Survives,
+    /// The settings that make it so, for people.
+    pub settings: String,
+}
+
+/// The worst that acknowledged appends survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Survives {
+    /// Nothing: they live in this process.
+    Nothing,
+    /// The end of the process, but not of the machine.
+    ProcessCrash,
+    /// The loss of power.
+    PowerLoss,
+}
