@@ -1,0 +1,192 @@
+//! The configuration: what the operator may say, and what happens when it makes no sense.
+//!
+//! Defaults ← `config/default.toml` if it is there ← `--config FILE` ← environment variables such as
+//! `SEGUE__SERVER__LISTEN`. An unknown key or a bad value stops the start and names the file, the line,
+//! the key and what is allowed ([`locate`]). A setting that nothing acts on yet is refused, never
+//! ignored; `[tenant_migration]` alone is read and checked ahead of its time, and says so.
+
+mod check;
+mod locate;
+mod stores;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use segue_core::config::Migration;
+use serde::{Deserialize, Serialize};
+
+pub use locate::{Error, Place};
+pub use stores::{Control, Database, Store, Stores};
+
+/// Where the configuration is looked for when no file is named.
+pub const DEFAULT_FILE: &str = "config/default.toml";
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How requests come in.
+    pub server: Server,
+    /// Where decisions are kept.
+    pub control: Control,
+    /// Where tenant logs are kept.
+    pub stores: Stores,
+    /// How scenarios are migrated.
+    pub scenario_migration: Migration,
+    /// How tenants are moved between stores. Read and checked, but this version moves no tenants.
+    pub tenant_migration: TenantMigration,
+    /// An OpenAI-compatible endpoint. Refused: this version cannot call one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extraction: Option<Extraction>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The address and port to listen on; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Allows an address that other machines can reach. There is no authentication in this version:
+    /// whoever reaches the port can do everything.
+    pub allow_remote_without_authentication: bool,
+    /// Threads that serve requests; by default one for each core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_threads: Option<NonZeroUsize>,
+    /// Seconds after which a request is given up with 503.
+    pub request_timeout_seconds: f64,
+    /// Seconds that a stopping server waits for the requests it has accepted.
+    pub shutdown_timeout_seconds: f64,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000),
+            allow_remote_without_authentication: false,
+            worker_threads: None,
+            request_timeout_seconds: 30.0,
+            shutdown_timeout_seconds: 30.0,
+            max_body_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// `[tenant_migration]`, with the defaults of the original system. Nothing acts on it in this version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantMigration {
+    /// Events copied at a time.
+    pub batch_size: u32,
+    /// How many events the target may be behind when a cutover begins.
+    pub sync_lag_threshold: u64,
+    /// Seconds between two looks at the lag.
+    pub sync_check_interval: f64,
+    /// Seconds after which a cutover is given up and writes go on.
+    pub cutover_timeout_seconds: f64,
+    /// What is compared before the move is decided.
+    pub verification_level: VerificationLevel,
+    /// How many of the events are compared, in percent.
+    pub sample_percentage: f64,
+    /// Whether moves are traced.
+    pub enable_tracing: bool,
+    /// Whether moves are counted and timed.
+    pub enable_metrics: bool,
+    /// Events per second that the bulk copy may take; no limit if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bulk_copy_rate: Option<f64>,
+    /// Seconds that a write waits for a cutover before it answers 503.
+    pub write_pause_timeout: f64,
+}
+
+impl Default for TenantMigration {
+    fn default() -> Self {
+        Self {
+            batch_size: 1000,
+            sync_lag_threshold: 100,
+            sync_check_interval: 1.0,
+            cutover_timeout_seconds: 5.0,
+            verification_level: VerificationLevel::Hash,
+            sample_percentage: 100.0,
+            enable_tracing: true,
+            enable_metrics: true,
+            max_bulk_copy_rate: None,
+            write_pause_timeout: 5.0,
+        }
+    }
+}
+
+/// What is compared between the two stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum VerificationLevel {
+    /// The numbers of events.
+    Count,
+    /// Their hashes too.
+    Hash,
+    /// Every byte.
+    Full,
+}
+
+/// `[extraction]`: an OpenAI-compatible endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extraction {
+    /// Such as `http://127.0.0.1:11434/v1`.
+    pub base_url: String,
+    /// The model's name.
+    pub model: String,
+    /// The environment variable that holds the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
+}
+
+impl Config {
+    /// Reads the configuration from the default file, `file` and the environment.
+    ///
+    /// # Errors
+    /// When a file cannot be read or parsed, a key is unknown, or a value is not allowed.
+    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let mut files = Vec::new();
+        let default = PathBuf::from(DEFAULT_FILE);
+        if default.is_file() {
+            files.push(default);
+        }
+        if let Some(file) = file {
+            files.push(file.to_owned());
+        }
+        Self::read(&files)
+    }
+
+    /// Reads the configuration from these files, later ones first in rank, and the environment.
+    fn read(files: &[PathBuf]) -> Result<Self, Error> {
+        // Whoever configures a store does not want the default one opened beside it.
+        let mut defaults = Self::default();
+        let unconfigured = std::mem::take(&mut defaults.stores.by_id);
+        let mut figment = Figment::from(Serialized::defaults(defaults));
+        for file in files {
+            locate::parse(file)?;
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment = figment.merge(Env::prefixed("SEGUE__").split("__"));
+        let mut config = figment.extract::<Self>().map_err(|error| Error::locate(&error))?;
+        if config.stores.by_id.is_empty() {
+            config.stores.by_id = unconfigured;
+        }
+        check::check(&config).map_err(|problem| Error::at(problem, &figment))?;
+        Ok(config)
+    }
+
+    /// Whether other machines can reach the address.
+    #[must_use]
+    pub fn listens_to_the_world(&self) -> bool {
+        !self.server.listen.ip().is_loopback()
+    }
+}
+
+#[cfg(test)]
+mod tests;

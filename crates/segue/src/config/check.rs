@@ -1,0 +1,141 @@
+//! What no single type can say: ranges, and settings that this version cannot honour.
+
+use super::{Config, Database, Store};
+
+/// A value that is not allowed.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// Dotted, such as `server.listen`.
+    pub key: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+fn problem(key: impl Into<String>, message: impl Into<String>) -> Problem {
+    Problem { key: key.into(), message: message.into() }
+}
+
+/// The first thing that is not allowed.
+pub(super) fn check(config: &Config) -> Result<(), Problem> {
+    server(config)?;
+    stores(config)?;
+    scenario_migration(config)?;
+    tenant_migration(config)?;
+    match config.extraction {
+        None => Ok(()),
+        Some(_) => Err(problem(
+            "extraction",
+            "this version cannot call an extraction endpoint, the embedded extractors are always on; \
+             remove the section",
+        )),
+    }
+}
+
+fn server(config: &Config) -> Result<(), Problem> {
+    let server = &config.server;
+    if config.listens_to_the_world() && !server.allow_remote_without_authentication {
+        return Err(problem(
+            "server.listen",
+            format!(
+                "{} can be reached from other machines and this version has no authentication; listen on \
+                 127.0.0.1 behind a proxy that authenticates, or set \
+                 server.allow_remote_without_authentication = true",
+                server.listen
+            ),
+        ));
+    }
+    seconds("server.request_timeout_seconds", server.request_timeout_seconds)?;
+    seconds("server.shutdown_timeout_seconds", server.shutdown_timeout_seconds)?;
+    between("server.max_body_bytes", server.max_body_bytes, 1024, 1024 * 1024 * 1024)?;
+    if let Some(threads) = server.worker_threads {
+        between("server.worker_threads", threads.get(), 1, 1024)?;
+    }
+    Ok(())
+}
+
+fn stores(config: &Config) -> Result<(), Problem> {
+    const NO_POSTGRES: &str = "PostgreSQL is not built into this version; use SQLite";
+    if matches!(config.control.url, Database::Postgres(_)) {
+        return Err(problem("control.url", NO_POSTGRES));
+    }
+    for (id, store) in &config.stores.by_id {
+        if matches!(store, Store::Postgres { .. }) {
+            return Err(problem(format!("stores.{id}.kind"), NO_POSTGRES));
+        }
+    }
+    if config.stores.by_id.contains_key(config.stores.default.as_str()) {
+        return Ok(());
+    }
+    let known: Vec<&str> = config.stores.by_id.keys().map(|id| id.as_str()).collect();
+    Err(problem(
+        "stores.default",
+        format!(
+            "no [stores.{}] is configured; the stores are: {}",
+            config.stores.default,
+            known.join(", ")
+        ),
+    ))
+}
+
+fn scenario_migration(config: &Config) -> Result<(), Problem> {
+    let settings = &config.scenario_migration;
+    let gap_fill = &settings.gap_fill;
+    let section = "scenario_migration.gap_fill";
+    let extraction = gap_fill.extraction_confidence_threshold;
+    let confirmation = gap_fill.confirmation_threshold;
+    between(&format!("{section}.extraction_confidence_threshold"), extraction, 0.0, 1.0)?;
+    between(&format!("{section}.confirmation_threshold"), confirmation, 0.0, 1.0)?;
+    if confirmation < extraction {
+        return Err(problem(
+            format!("{section}.confirmation_threshold"),
+            format!(
+                "{confirmation} is below extraction_confidence_threshold ({extraction}), so nothing would \
+                 ever be confirmed; allowed are {extraction} to 1"
+            ),
+        ));
+    }
+    between(
+        &format!("{section}.max_conversation_turns"),
+        gap_fill.max_conversation_turns,
+        0,
+        1000,
+    )?;
+    let retention = &settings.retention;
+    let section = "scenario_migration.retention";
+    between(
+        &format!("{section}.version_retention_days"),
+        retention.version_retention_days,
+        0,
+        36_500,
+    )?;
+    between(&format!("{section}.plan_retention_days"), retention.plan_retention_days, 0, 36_500)
+}
+
+fn tenant_migration(config: &Config) -> Result<(), Problem> {
+    let settings = &config.tenant_migration;
+    between("tenant_migration.batch_size", settings.batch_size, 1, 100_000)?;
+    between("tenant_migration.sample_percentage", settings.sample_percentage, 0.0, 100.0)?;
+    seconds("tenant_migration.sync_check_interval", settings.sync_check_interval)?;
+    seconds("tenant_migration.cutover_timeout_seconds", settings.cutover_timeout_seconds)?;
+    seconds("tenant_migration.write_pause_timeout", settings.write_pause_timeout)?;
+    match settings.max_bulk_copy_rate {
+        Some(rate) => between("tenant_migration.max_bulk_copy_rate", rate, 0.001, 1e12),
+        None => Ok(()),
+    }
+}
+
+fn seconds(key: &str, value: f64) -> Result<(), Problem> {
+    between(key, value, 0.001, 86_400.0)
+}
+
+fn between<N: PartialOrd + std::fmt::Display>(
+    key: &str,
+    value: N,
+    least: N,
+    most: N,
+) -> Result<(), Problem> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    Err(problem(key, format!("{value} is not allowed; allowed are {least} to {most}")))
+}

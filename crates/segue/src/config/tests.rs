@@ -1,0 +1,158 @@
+use std::io::Write;
+
+use tempfile::NamedTempFile;
+
+use super::*;
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::with_suffix(".toml").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn read(text: &str) -> Result<Config, Error> {
+    Config::read(&[file(text).path().to_owned()])
+}
+
+fn refused(text: &str) -> (usize, String) {
+    let error = read(text).unwrap_err();
+    match error.place {
+        Some(Place::File(_, Some(line))) => (line, error.what),
+        other => panic!("no line: {other:?}: {}", error.what),
+    }
+}
+
+#[test]
+fn without_any_file_there_is_one_sqlite_store_on_the_loopback() {
+    let config = Config::read(&[]).unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8000");
+    let shared = Store::Sqlite { path: "./segue-data/shared.db".into() };
+    assert_eq!(config.stores.by_id.values().collect::<Vec<_>>(), [&shared]);
+}
+
+#[test]
+fn the_shipped_file_says_what_the_defaults_are() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/default.toml");
+    assert_eq!(Config::read(&[shipped]).unwrap(), Config::default());
+}
+
+#[test]
+fn the_configuration_of_the_quickstart_is_understood() {
+    let config = read(
+        "[scenario_migration]\nenabled = true\n\
+         [scenario_migration.gap_fill]\nextraction_confidence_threshold = 0.7\n\
+         [scenario_migration.retention]\nplan_retention_days = 1\n",
+    )
+    .unwrap();
+    assert_eq!(config.scenario_migration.gap_fill.extraction_confidence_threshold, 0.7);
+    assert_eq!(config.scenario_migration.retention.plan_retention_days, 1);
+}
+
+#[test]
+fn a_later_file_wins_and_a_configured_store_replaces_the_default_one() {
+    let first = file("[stores]\ndefault = \"a\"\n[stores.a]\nkind = \"memory\"\n");
+    let second = file("[stores.a]\nkind = \"sqlite\"\npath = \"a.db\"\n");
+    let config = Config::read(&[first.path().to_owned(), second.path().to_owned()]).unwrap();
+    let stores: Vec<_> = config.stores.by_id.into_iter().collect();
+    let a = StoreIdText("a").into();
+    assert_eq!(stores, [(a, Store::Sqlite { path: "a.db".into() })]);
+}
+
+struct StoreIdText(&'static str);
+impl From<StoreIdText> for segue_core::ids::StoreId {
+    fn from(text: StoreIdText) -> Self {
+        text.0.parse().unwrap()
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_allowed_keys() {
+    let (line, what) = refused("[server]\nlisten = \"127.0.0.1:1\"\nlisen = \"127.0.0.1:2\"\n");
+    assert_eq!(line, 3);
+    assert!(what.starts_with("unknown key `server.lisen`; allowed here: listen, "), "{what}");
+
+    let (line, what) = refused("\n[stores.shared]\nkind = \"sqlite\"\npath = \"x\"\npth = \"y\"\n");
+    assert_eq!(
+        (line, what.as_str()),
+        (5, "unknown key `stores.shared.pth`; allowed here: kind, path, url")
+    );
+
+    let (line, what) = refused("[sever]\n");
+    assert_eq!(line, 1);
+    assert!(what.contains("unknown key `sever`") && what.contains("server"), "{what}");
+}
+
+#[test]
+fn a_wrong_type_or_word_is_named_with_its_line_and_what_is_allowed() {
+    let (line, what) = refused("[scenario_migration]\nenabled = \"maybe\"\n");
+    assert_eq!(
+        (line, what.as_str()),
+        (2, "scenario_migration.enabled must be a boolean, found string \"maybe\"")
+    );
+
+    let (line, what) = refused("[stores.shared]\nkind = \"mysql\"\n");
+    assert_eq!(
+        (line, what.as_str()),
+        (2, "stores.shared.kind = \"mysql\" is not allowed; allowed: sqlite, memory, postgres")
+    );
+
+    let (line, what) = refused("[server]\n\nlisten = \"here\"\n");
+    assert_eq!(line, 3);
+    assert!(what.contains("ADDRESS:PORT"), "{what}");
+}
+
+#[test]
+fn a_value_out_of_range_is_named_with_its_line_and_the_range() {
+    let (line, what) =
+        refused("[scenario_migration.gap_fill]\nextraction_confidence_threshold = 1.5\n");
+    assert_eq!(line, 2);
+    assert!(what.ends_with("1.5 is not allowed; allowed are 0 to 1"), "{what}");
+
+    let (line, _) = refused("[tenant_migration]\nbatch_size = 0\n");
+    assert_eq!(line, 2);
+
+    let (line, what) = refused("[stores]\ndefault = \"b\"\n[stores.a]\nkind = \"memory\"\n");
+    assert_eq!(
+        (line, what.as_str()),
+        (2, "stores.default: no [stores.b] is configured; the stores are: a")
+    );
+}
+
+#[test]
+fn text_that_is_not_toml_is_named_with_its_line() {
+    let (line, what) = refused("[server]\nlisten = \n");
+    assert_eq!(line, 2);
+    assert!(what.starts_with("not TOML: "), "{what}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Config::read(&["/no/such/file.toml".into()]).unwrap_err();
+    assert!(error.to_string().contains("/no/such/file.toml: cannot be read"), "{error}");
+}
+
+#[test]
+fn what_this_version_cannot_do_is_refused_and_not_ignored() {
+    let (line, what) = refused("[extraction]\nbase_url = \"http://x\"\nmodel = \"m\"\n");
+    assert_eq!(line, 1);
+    assert!(what.contains("cannot call an extraction endpoint"), "{what}");
+
+    let (line, what) = refused("[stores.shared]\nkind = \"postgres\"\nurl = \"postgres://h/d\"\n");
+    assert_eq!(line, 2);
+    assert!(what.contains("PostgreSQL is not built into this version"), "{what}");
+
+    let (_, what) = refused("[control]\nurl = \"postgres://h/d\"\n");
+    assert!(what.contains("PostgreSQL is not built into this version"), "{what}");
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_an_explicit_word() {
+    let (line, what) = refused("[server]\nlisten = \"0.0.0.0:8000\"\n");
+    assert_eq!(line, 2);
+    assert!(what.contains("allow_remote_without_authentication = true"), "{what}");
+    assert!(
+        read("[server]\nlisten = \"0.0.0.0:8000\"\nallow_remote_without_authentication = true\n")
+            .is_ok()
+    );
+}

@@ -1,0 +1,216 @@
+//! What Segue tells about itself: a log on stderr, and metrics for Prometheus.
+//!
+//! Metric names are those of the original system. No metric carries a tenant: their number has no limit,
+//! and who talks to whom is nobody's business on a dashboard.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use segue_core::fields::Source;
+use segue_core::plan::policy::MigrationScenario;
+use tracing_subscriber::EnvFilter;
+
+/// The environment variable with the log filter, such as `info` or `segue=debug,info`.
+pub const LOG_VARIABLE: &str = "SEGUE_LOG";
+
+/// Sends the log to stderr: for people if that is a terminal, as JSON lines otherwise. Does nothing when
+/// a log is set up already.
+///
+/// # Errors
+/// When `SEGUE_LOG` is not a filter.
+pub fn init_log() -> Result<(), String> {
+    let filter = match std::env::var(LOG_VARIABLE) {
+        Ok(text) => EnvFilter::try_new(&text).map_err(|error| {
+            format!("{LOG_VARIABLE}=\"{text}\" is not a log filter: {error}; write info, or segue=debug,info")
+        })?,
+        Err(_) => EnvFilter::new("info"),
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = if std::io::stderr().is_terminal() {
+        log.with_target(false).try_init()
+    } else {
+        log.json().flatten_event(true).with_ansi(false).try_init()
+    };
+    // The only failure is that the process has a log already, which then is the one to keep.
+    drop(set);
+    Ok(())
+}
+
+const PLANS_GENERATED: &str = "migration_plans_generated_total";
+const SESSIONS_MARKED: &str = "migration_sessions_marked_total";
+const APPLIED: &str = "migration_applied_total";
+const GAP_FILLS: &str = "migration_gap_fills_total";
+const CHECKPOINT_BLOCKS: &str = "migration_checkpoint_blocks_total";
+const PLAN_DURATION: &str = "migration_plan_generation_duration_ms";
+const APPLICATION_DURATION: &str = "migration_application_duration_ms";
+const TURNS: &str = "session_turns_total";
+const TURN_CONFLICTS: &str = "session_turn_conflicts_total";
+const REQUESTS: &str = "http_requests_total";
+const REQUEST_DURATION: &str = "http_request_duration_seconds";
+const BUILD: &str = "segue_build_info";
+
+/// Milliseconds, from a clean graft in memory to a plan of 10,000 steps.
+const MILLISECONDS: [f64; 14] =
+    [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 1000.0];
+/// Seconds, around the 50 ms that a turn may take.
+const SECONDS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Starts counting, once for the process, and returns what renders the counts.
+///
+/// # Errors
+/// When another recorder is installed already.
+pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_duration_ms".to_owned()), &MILLISECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
+    describe();
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+fn describe() {
+    describe_counter!(PLANS_GENERATED, "Migration plans generated.");
+    describe_counter!(
+        SESSIONS_MARKED,
+        "Sessions that deployed plans apply to, counted at the deploy."
+    );
+    describe_counter!(APPLIED, "Migrations applied to sessions, by migration scenario.");
+    describe_counter!(GAP_FILLS, "Fields filled for a migration, by where the value came from.");
+    describe_counter!(CHECKPOINT_BLOCKS, "Moves that were blocked by a passed checkpoint.");
+    describe_histogram!(PLAN_DURATION, "Milliseconds to generate a migration plan.");
+    describe_histogram!(APPLICATION_DURATION, "Milliseconds to reconcile a session that migrated.");
+    describe_counter!(TURNS, "Turns taken and stored.");
+    describe_counter!(
+        TURN_CONFLICTS,
+        "Turns decided again because another turn of the session came first."
+    );
+    describe_counter!(REQUESTS, "HTTP requests answered, by method, route and status.");
+    describe_histogram!(
+        REQUEST_DURATION,
+        "Seconds to answer an HTTP request, by method and route."
+    );
+    describe_gauge!(BUILD, "1, with the version of the program.");
+
+    // A counter that was never touched would be missing instead of 0.
+    for name in [PLANS_GENERATED, SESSIONS_MARKED, CHECKPOINT_BLOCKS, TURNS, TURN_CONFLICTS] {
+        counter!(name).increment(0);
+    }
+    for scenario in
+        [MigrationScenario::CleanGraft, MigrationScenario::GapFill, MigrationScenario::ReRoute]
+    {
+        counter!(APPLIED, "scenario" => scenario_label(scenario)).increment(0);
+    }
+    for source in [Source::Profile, Source::Session, Source::Extraction] {
+        counter!(GAP_FILLS, "source" => source_label(source)).increment(0);
+    }
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// A plan was generated.
+pub fn plan_generated(took: Duration) {
+    counter!(PLANS_GENERATED).increment(1);
+    histogram!(PLAN_DURATION).record(milliseconds(took));
+}
+
+/// A plan was deployed that applies to this many sessions.
+pub fn sessions_marked(sessions: u64) {
+    counter!(SESSIONS_MARKED).increment(sessions);
+}
+
+/// A migration was applied to a session.
+pub fn migration_applied(scenario: MigrationScenario, took: Duration) {
+    counter!(APPLIED, "scenario" => scenario_label(scenario)).increment(1);
+    histogram!(APPLICATION_DURATION).record(milliseconds(took));
+}
+
+/// A field was filled for a migration.
+pub fn gap_filled(source: Source) {
+    counter!(GAP_FILLS, "source" => source_label(source)).increment(1);
+}
+
+/// A passed checkpoint blocked a move.
+pub fn checkpoint_blocked() {
+    counter!(CHECKPOINT_BLOCKS).increment(1);
+}
+
+/// A turn was stored.
+pub fn turn_taken() {
+    counter!(TURNS).increment(1);
+}
+
+/// A turn lost a race and was decided again.
+pub fn turn_conflicted() {
+    counter!(TURN_CONFLICTS).increment(1);
+}
+
+/// An HTTP request was answered. `route` is the pattern, never the path: paths carry ids.
+pub fn request_answered(method: &'static str, route: String, status: &'static str, took: Duration) {
+    histogram!(REQUEST_DURATION, "method" => method, "route" => route.clone())
+        .record(took.as_secs_f64());
+    counter!(REQUESTS, "method" => method, "route" => route, "status" => status).increment(1);
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    took.as_secs_f64() * 1000.0
+}
+
+fn scenario_label(scenario: MigrationScenario) -> &'static str {
+    match scenario {
+        MigrationScenario::CleanGraft => "clean_graft",
+        MigrationScenario::GapFill => "gap_fill",
+        MigrationScenario::ReRoute => "re_route",
+    }
+}
+
+fn source_label(source: Source) -> &'static str {
+    match source {
+        Source::Given => "given",
+        Source::Profile => "profile",
+        Source::Session => "session",
+        Source::Extraction => "extraction",
+        Source::Confirmed => "confirmed",
+        Source::Operator => "operator",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metrics_of_the_original_system_are_rendered_with_help() {
+        let handle = init_metrics().unwrap();
+        plan_generated(Duration::from_millis(3));
+        migration_applied(MigrationScenario::GapFill, Duration::from_micros(20));
+        gap_filled(Source::Profile);
+        sessions_marked(142);
+        let text = handle.render();
+        for line in [
+            "# HELP migration_plans_generated_total Migration plans generated.",
+            "migration_plans_generated_total 1",
+            "migration_sessions_marked_total 142",
+            "migration_applied_total{scenario=\"gap_fill\"} 1",
+            "migration_applied_total{scenario=\"re_route\"} 0",
+            "migration_gap_fills_total{source=\"profile\"} 1",
+            "migration_checkpoint_blocks_total 0",
+            "migration_plan_generation_duration_ms_bucket{le=\"5\"} 1",
+            "migration_application_duration_ms_count 1",
+        ] {
+            assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn starting_to_count_twice_is_the_same_as_once() {
+        init_metrics().unwrap();
+        assert!(init_metrics().is_ok());
+    }
+}
