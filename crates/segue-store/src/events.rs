@@ -19,12 +19,15 @@
 //! Times come from the caller and are kept as given (cut to the microsecond). They do not order the log;
 //! positions do.
 
+mod accept;
 mod append;
 mod error;
 mod event;
 mod facets;
 mod head;
 pub mod limits;
+#[cfg(feature = "memory")]
+mod memory;
 mod query;
 
 use std::fmt;
@@ -38,6 +41,8 @@ pub use error::{Error, Reason, Result};
 pub use event::{Direction, Event, LogPage, LogRead, StreamPage, StreamRead, StreamState, Taken};
 pub use facets::{Facets, Snapshot};
 pub use head::{Head, HeadSwap, Mode};
+#[cfg(feature = "memory")]
+pub use memory::MemoryEventStore;
 pub use query::{
     Choice, Count, CountBy, CountQuery, Cursor, Filter, Settled, SnapshotPage, SnapshotQuery,
 };

@@ -12,7 +12,8 @@ use super::error::Error;
 use super::event::StreamState;
 use super::facets::Facets;
 
-/// What a snapshot must have to match. Each field narrows; the default matches every snapshot.
+/// What a snapshot must have to match. Each field narrows; the default matches every snapshot. Times are
+/// compared by the microsecond.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Of this scenario.
@@ -70,16 +71,18 @@ impl Filter {
     /// Whether `facets` have what it takes.
     #[must_use]
     pub fn admits(&self, facets: &Facets) -> bool {
+        let micros = |time: Timestamp| time.as_microsecond();
+        let started_at = facets.started_at.map(micros);
         self.scenario_id.is_none_or(|id| facets.scenario_id == Some(id))
             && self.versions.admits(facets.scenario_version.as_ref())
             && self.steps.admits(facets.step_id.as_ref())
             && self.channels.admits(facets.channel.as_ref())
             && (self.customer_id.is_none() || self.customer_id == facets.customer_id)
             && self.live.is_none_or(|live| live == facets.live)
-            && self.started_from.is_none_or(|from| facets.started_at.is_some_and(|at| at >= from))
+            && self.started_from.is_none_or(|from| started_at >= Some(micros(from)))
             && self
                 .started_until
-                .is_none_or(|until| facets.started_at.is_some_and(|at| at <= until))
+                .is_none_or(|until| started_at.is_some_and(|at| at <= micros(until)))
             && match self.settled {
                 None => true,
                 Some(Settled::By(plan)) => facets.settled == Some(plan),
@@ -140,6 +143,11 @@ pub struct Cursor {
     pub(crate) stream: StreamId,
 }
 
+/// Where a snapshot stands in a list, before its stream id decides.
+pub(crate) fn order_key(facets: &Facets) -> i64 {
+    facets.started_at.map_or(0, Timestamp::as_microsecond)
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { started_at, total, stream } = self;
@@ -185,6 +193,26 @@ pub enum CountBy {
     Step,
     /// … and by channel.
     Channel,
+}
+
+/// What one group of a count has in common: version, step, channel.
+pub(crate) type CountGroup = (Option<Version>, Option<StepId>, Option<Channel>);
+
+impl CountBy {
+    /// The group that a snapshot counts for.
+    pub(crate) fn group_of(self, facets: &Facets) -> CountGroup {
+        (
+            facets.scenario_version,
+            facets.step_id.clone().filter(|_| self >= Self::Step),
+            facets.channel.clone().filter(|_| self >= Self::Channel),
+        )
+    }
+}
+
+impl From<(CountGroup, u64)> for Count {
+    fn from(((scenario_version, step_id, channel), n): (CountGroup, u64)) -> Self {
+        Self { scenario_version, step_id, channel, n }
+    }
 }
 
 /// A group of streams and how many they are. Fields finer than asked for are `None`.

@@ -1,0 +1,353 @@
+//! The event store that lives in this process: simple, and the measure of what the others answer.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use segue_core::digest::Mark;
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+
+use super::accept::{Accepted, Checked};
+use super::append::at_most;
+use super::query::order_key;
+use super::{
+    Append, Appended, Count, CountQuery, Cursor, Direction, Durability, Error, Event, EventStore,
+    Facets, Head, HeadSwap, LogPage, LogRead, Result, SnapshotPage, SnapshotQuery, StreamPage,
+    StreamRead, StreamState, Survives, Taken, limits,
+};
+
+/// An event store in memory. Nothing survives it.
+#[derive(Debug, Default)]
+pub struct MemoryEventStore {
+    tenants: Mutex<HashMap<TenantId, Log>>,
+}
+
+/// One tenant's log and what is found through it.
+#[derive(Debug)]
+struct Log {
+    head: Head,
+    events: Vec<Event>,
+    positions: HashMap<EventId, Position>,
+    streams: BTreeMap<StreamId, Stream>,
+    digests: Vec<Mark>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    kind: Cow<'static, str>,
+    positions: Vec<Position>,
+    snapshot: Option<Taken>,
+}
+
+impl MemoryEventStore {
+    /// Makes an empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, HashMap<TenantId, Log>> {
+        // Every change below is complete before the next one can fail, so a poisoned lock is harmless.
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        read: impl FnOnce(&Log) -> Result<T>,
+    ) -> Result<T> {
+        let tenants = self.tenants();
+        let log = tenants.get(&tenant).ok_or(Error::NotFound { tenant })?;
+        log.head.admits_read(epoch)?;
+        read(log)
+    }
+}
+
+impl Log {
+    fn new(head: Head) -> Self {
+        Self {
+            head,
+            events: Vec::new(),
+            positions: HashMap::new(),
+            streams: BTreeMap::new(),
+            digests: Vec::new(),
+        }
+    }
+
+    fn at(&self, position: Position) -> Option<&Event> {
+        let index = usize::try_from(position.0.checked_sub(1)?).ok()?;
+        self.events.get(index)
+    }
+
+    fn by_id(&self, id: EventId) -> Option<&Event> {
+        self.at(*self.positions.get(&id)?)
+    }
+
+    fn append(&mut self, checked: &Checked) -> Result<Appended> {
+        let append = checked.append();
+        self.head.admits_write(append.epoch)?;
+        let found: Vec<_> =
+            append.events().map(|event| self.by_id(event.event_id).cloned()).collect();
+        let beyond = |position| Ok(self.at(position).map(|event| event.append_first_position));
+        if let Some(appended) = checked.repeats(&found, beyond)? {
+            return Ok(appended);
+        }
+        let streams: Vec<_> = append
+            .streams
+            .iter()
+            .map(|stream| self.streams.get(&stream.stream_id))
+            .map(|stream| stream.map(|stream| (stream.kind.clone(), stream.version())))
+            .collect();
+        let accepted = checked.accept(&self.head, &streams)?;
+        Ok(self.write(append, accepted))
+    }
+
+    fn write(&mut self, append: &Append, accepted: Accepted<'_>) -> Appended {
+        for placed in accepted.placed {
+            let (stream, event) = (placed.stream, placed.event);
+            self.positions.insert(event.event_id, placed.position);
+            let entry = self.streams.entry(stream.stream_id.clone());
+            let kept = entry.or_insert_with(|| Stream {
+                kind: stream.stream_type.clone(),
+                positions: Vec::new(),
+                snapshot: None,
+            });
+            kept.positions.push(placed.position);
+            self.events.push(Event {
+                position: placed.position,
+                append_first_position: accepted.first,
+                stream_id: stream.stream_id.clone(),
+                stream_type: stream.stream_type.clone(),
+                version: placed.version,
+                event_id: event.event_id,
+                event_type: event.event_type.clone(),
+                payload: event.payload.clone(),
+                payload_hash: placed.payload_hash,
+                metadata: event.metadata.clone(),
+                recorded_at: accepted.recorded_at,
+            });
+        }
+        for stream in &append.streams {
+            let Some(snapshot) = &stream.snapshot else { continue };
+            if let Some(kept) = self.streams.get_mut(&stream.stream_id) {
+                kept.snapshot = Some(Taken {
+                    version: kept.version(),
+                    state: snapshot.state.clone(),
+                    facets: snapshot.facets.clone(),
+                });
+            }
+        }
+        self.digests.extend(accepted.keep);
+        self.head = accepted.head;
+        accepted.appended
+    }
+
+    fn state(&self, id: &StreamId) -> Option<StreamState> {
+        self.streams.get(id).map(|stream| stream.state(id))
+    }
+
+    fn stream_page(&self, read: &StreamRead) -> StreamPage {
+        let Some(stream) = self.streams.get(&read.stream) else {
+            let version = StreamVersion(0);
+            return StreamPage { version, stream_type: None, events: Vec::new(), next: None };
+        };
+        let all = stream.positions.iter().filter_map(|position| self.at(*position));
+        let (events, next) = match read.direction {
+            Direction::Forwards => {
+                page(all.skip_while(|event| event.version < read.from), read.limit, usize::MAX)
+            }
+            Direction::Backwards => {
+                let newest_first = all.rev().skip_while(|event| event.version > read.from);
+                page(newest_first, read.limit, usize::MAX)
+            }
+        };
+        StreamPage {
+            version: stream.version(),
+            stream_type: Some(stream.kind.clone()),
+            events,
+            next: next.map(|event| event.version),
+        }
+    }
+
+    /// The facets of all snapshots of a type, with the streams they belong to.
+    fn snapshots<'a>(
+        &'a self,
+        stream_type: &'a str,
+    ) -> impl Iterator<Item = (&'a StreamId, &'a Stream, &'a Facets)> {
+        self.streams.iter().filter_map(move |(id, stream)| {
+            let taken = stream.snapshot.as_ref().filter(|_| stream.kind == stream_type)?;
+            Some((id, stream, &taken.facets))
+        })
+    }
+
+    fn list(&self, query: &SnapshotQuery) -> SnapshotPage {
+        let mut found: Vec<_> = self
+            .snapshots(&query.stream_type)
+            .filter(|(_, _, facets)| query.admits(facets))
+            .map(|(id, stream, facets)| (order_key(facets), id, stream))
+            .collect();
+        found.sort_by_key(|(started_at, id, _)| Reverse((*started_at, *id)));
+        let total = query.after.as_ref().map_or(found.len() as u64, |cursor| cursor.total);
+        if let Some(after) = &query.after {
+            found.retain(|(started_at, id, _)| {
+                (*started_at, *id) < (after.started_at, &after.stream)
+            });
+        }
+        let limit = query.limit.clamp(1, limits::SNAPSHOTS_PER_PAGE);
+        let last = found.get(limit - 1).filter(|_| found.len() > limit);
+        let next = last.map(|(started_at, id, _)| Cursor {
+            started_at: *started_at,
+            total,
+            stream: (*id).clone(),
+        });
+        let streams = found.iter().take(limit).map(|(_, id, stream)| stream.state(id)).collect();
+        SnapshotPage { streams, total, next }
+    }
+}
+
+impl Stream {
+    fn version(&self) -> StreamVersion {
+        StreamVersion(self.positions.len() as u64)
+    }
+
+    fn state(&self, id: &StreamId) -> StreamState {
+        StreamState {
+            stream_id: id.clone(),
+            stream_type: self.kind.clone(),
+            version: self.version(),
+            snapshot: self.snapshot.clone(),
+        }
+    }
+}
+
+/// Takes events up to the limits of a page, and the one after them.
+fn page<'a>(
+    events: impl Iterator<Item = &'a Event>,
+    limit: usize,
+    max_bytes: usize,
+) -> (Vec<Event>, Option<&'a Event>) {
+    let limit = limit.clamp(1, limits::EVENTS_PER_PAGE);
+    let max_bytes = max_bytes.min(limits::BYTES_PER_PAGE);
+    let mut taken = Vec::new();
+    let mut bytes = 0;
+    for event in events {
+        bytes += event.size();
+        if taken.len() == limit || (!taken.is_empty() && bytes > max_bytes) {
+            return (taken, Some(event));
+        }
+        taken.push(event.clone());
+    }
+    (taken, None)
+}
+
+#[async_trait]
+impl EventStore for MemoryEventStore {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn durability(&self) -> Durability {
+        Durability { survives: Survives::Nothing, settings: "in memory only".into() }
+    }
+
+    async fn health(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn head(&self, tenant: TenantId) -> Result<Head> {
+        self.tenants().get(&tenant).map(|log| log.head).ok_or(Error::NotFound { tenant })
+    }
+
+    async fn open_tenant(&self, tenant: TenantId, epoch: Epoch) -> Result<Head> {
+        let mut tenants = self.tenants();
+        let log = tenants.entry(tenant).or_insert_with(|| Log::new(Head::opened(epoch)));
+        log.head.admits_open(epoch)?;
+        Ok(log.head)
+    }
+
+    async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head> {
+        let mut tenants = self.tenants();
+        let log = tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?;
+        log.head = log.head.swapped(&swap)?;
+        Ok(log.head)
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended> {
+        let checked = Checked::new(append)?;
+        let tenant = checked.append().tenant;
+        let mut tenants = self.tenants();
+        tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?.append(&checked)
+    }
+
+    async fn load_many(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        streams: &[StreamId],
+    ) -> Result<Vec<Option<StreamState>>> {
+        at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
+        self.read(tenant, epoch, |log| Ok(streams.iter().map(|id| log.state(id)).collect()))
+    }
+
+    async fn stream_versions(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        streams: &[StreamId],
+    ) -> Result<Vec<StreamVersion>> {
+        at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
+        self.read(tenant, epoch, |log| {
+            let version = |id| log.streams.get(id).map_or(StreamVersion(0), Stream::version);
+            Ok(streams.iter().map(version).collect())
+        })
+    }
+
+    async fn read_stream(&self, read: StreamRead) -> Result<StreamPage> {
+        self.read(read.tenant, read.epoch, |log| Ok(log.stream_page(&read)))
+    }
+
+    async fn read_log(&self, read: LogRead) -> Result<LogPage> {
+        self.read(read.tenant, read.epoch, |log| {
+            let after = usize::try_from(read.after.0).unwrap_or(usize::MAX);
+            let (events, _) = page(log.events.iter().skip(after), read.limit, read.max_bytes);
+            Ok(LogPage { events, head: log.head })
+        })
+    }
+
+    async fn event(&self, tenant: TenantId, epoch: Epoch, id: EventId) -> Result<Option<Event>> {
+        self.read(tenant, epoch, |log| Ok(log.by_id(id).cloned()))
+    }
+
+    async fn digests(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Mark>> {
+        let limit = limit.clamp(1, limits::EVENTS_PER_PAGE);
+        self.read(tenant, epoch, |log| {
+            let later = log.digests.iter().filter(|mark| mark.position > after);
+            Ok(later.take(limit).copied().collect())
+        })
+    }
+
+    async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage> {
+        self.read(query.tenant, query.epoch, |log| Ok(log.list(&query)))
+    }
+
+    async fn count(&self, query: CountQuery) -> Result<Vec<Count>> {
+        self.read(query.tenant, query.epoch, |log| {
+            let mut counts = BTreeMap::new();
+            for (_, _, facets) in log.snapshots(&query.stream_type) {
+                if query.filter.admits(facets) {
+                    *counts.entry(query.by.group_of(facets)).or_insert(0) += 1;
+                }
+            }
+            Ok(counts.into_iter().map(Count::from).collect())
+        })
+    }
+}
