@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod telemetry;
 
 pub use error::{Error, Result};

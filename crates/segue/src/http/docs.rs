@@ -1,0 +1,57 @@
+//! `/openapi.json` and `/docs`: the description of the API, and a page to read it on. The page and all
+//! that it loads are part of the binary; it asks no other host for anything.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::App;
+
+/// What the description says of the API as a whole.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Segue",
+        description = "Change the plan while people are following it. Every request that belongs to a \
+                       tenant carries `X-Tenant-ID`. Errors are `{code, message, details}`; the codes are \
+                       stable and explained in docs/errors.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "scenarios", description = "Graphs of steps, and their immutable versions"),
+        (name = "migration plans", description = "From one version to the next: review, approve, deploy, watch"),
+        (name = "fields", description = "How data is typed, asked for and found"),
+        (name = "sessions", description = "One customer's way through a scenario"),
+        (name = "customers", description = "What is known of a customer across sessions"),
+        (name = "server", description = "Health and metrics"),
+    )
+)]
+struct Whole;
+
+/// The description without any endpoint.
+#[must_use]
+pub fn whole() -> OpenApi {
+    Whole::openapi()
+}
+
+/// The description as it is served and committed: pretty, with a newline at the end.
+#[must_use]
+pub fn text(api: &OpenApi) -> String {
+    let mut text = api.to_pretty_json().expect("a description is plain data");
+    text.push('\n');
+    text
+}
+
+/// Serves the description and the page.
+pub fn routes(api: &OpenApi) -> Router<App> {
+    let text: &'static str = Box::leak(text(api).into_boxed_str());
+    let serve =
+        move || async move { ([(header::CONTENT_TYPE, "application/json")], text).into_response() };
+    // Without "none" the page would ask validator.swagger.io for a badge.
+    let config = Config::new(["/openapi.json"]).validator_url("none").try_it_out_enabled(true);
+    Router::new().route("/openapi.json", get(serve)).merge(SwaggerUi::new("/docs").config(config))
+}

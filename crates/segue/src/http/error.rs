@@ -1,0 +1,175 @@
+//! Every error as an answer, once: status, stable code, message, details.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use segue_core::scenario::validate::Problem;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::code::Code;
+use crate::error::{Error, Kind};
+
+/// Seconds after which a refused request may succeed.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// Stable, snake_case; explained in `docs/errors/<code>.md`.
+    #[schema(value_type = String, example = "scenario_not_found")]
+    pub code: Code,
+    /// What happened, to what, and what to do.
+    #[schema(example = "there is no scenario 6f1c3b1e-0d5a-4c55-9a3e-0f4f6b8f1a10")]
+    pub message: String,
+    /// What a program may want to know; its shape depends on the code.
+    pub details: Value,
+}
+
+/// An answer that is not a success.
+#[derive(Debug)]
+pub struct Refusal {
+    pub(super) body: ErrorBody,
+}
+
+impl Refusal {
+    /// Refuses with details.
+    pub fn new(code: Code, message: impl Into<String>, details: Value) -> Self {
+        Self { body: ErrorBody { code, message: message.into(), details } }
+    }
+
+    /// Refuses a part of the path, the query or a header.
+    pub fn parameter(name: &str, message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidParameter, message, json!({ "parameter": name }))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.body.code.status();
+        let mut response = (status, axum::Json(self.body)).into_response();
+        if status == axum::http::StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let (code, details) = code_and_details(&error);
+        if code.status().is_server_error() {
+            tracing::error!(code = code.as_str(), error = %with_sources(&error), "request failed");
+        }
+        Self::new(code, error.to_string(), details)
+    }
+}
+
+/// The one mapping from what can go wrong to what is answered.
+fn code_and_details(error: &Error) -> (Code, Value) {
+    match error {
+        Error::NotFound { kind, id } => (not_found(*kind), json!({ "id": id })),
+        Error::Exists { kind, id } => {
+            (Code::AlreadyExists, json!({ "kind": kind.to_string(), "id": id }))
+        }
+        Error::Invalid { what, problems } => (invalid(what), problems_of(problems)),
+        Error::VersionNotGreater { current, given } => {
+            (Code::VersionNotGreater, json!({ "current_version": current, "given_version": given }))
+        }
+        Error::PlanExists { plan_id, from, to } => (
+            Code::PlanExists,
+            json!({ "plan_id": plan_id, "from_version": from, "to_version": to }),
+        ),
+        Error::PlanStatus { action, status, hint: _ } => (
+            Code::InvalidStateTransition,
+            json!({ "current_state": status, "attempted_action": action }),
+        ),
+        Error::PlanChanged { plan_id } => (Code::PlanChanged, json!({ "plan_id": plan_id })),
+        Error::SessionOver { session, status } => {
+            (Code::SessionOver, json!({ "session_id": session, "status": status }))
+        }
+        Error::StepNotAllowed { from, to, allowed } => (
+            Code::StepNotAllowed,
+            json!({ "from_step_id": from, "to_step_id": to, "allowed_step_ids": allowed }),
+        ),
+        Error::FieldRefused { field, reason } => {
+            (Code::InvalidFieldValue, json!({ "field": field, "reason": reason }))
+        }
+        Error::IdempotencyKeyReused { key } => {
+            (Code::IdempotencyKeyReused, json!({ "idempotency_key": key }))
+        }
+        Error::BadCursor => (Code::InvalidCursor, json!({ "parameter": "cursor" })),
+        Error::Contended { session } => (Code::Contended, json!({ "session_id": session })),
+        Error::Unavailable { what, reason: _, source: _ } => {
+            (Code::StoreUnavailable, json!({ "part": what }))
+        }
+        Error::Corrupt { what, reason: _, source: _ } => {
+            (Code::StoreCorrupt, json!({ "part": what }))
+        }
+    }
+}
+
+fn not_found(kind: Kind) -> Code {
+    match kind {
+        Kind::Scenario => Code::ScenarioNotFound,
+        Kind::Version => Code::VersionNotFound,
+        Kind::Plan => Code::PlanNotFound,
+        Kind::Anchor => Code::AnchorNotFound,
+        Kind::Session => Code::SessionNotFound,
+        Kind::Field => Code::FieldNotFound,
+    }
+}
+
+fn invalid(what: &str) -> Code {
+    match what {
+        "scenario" => Code::InvalidScenario,
+        "policies" => Code::InvalidPolicies,
+        "field" => Code::InvalidFieldDefinition,
+        "turn" => Code::InvalidTurn,
+        _ => Code::InvalidRequest,
+    }
+}
+
+fn problems_of(problems: &[Problem]) -> Value {
+    json!({ "problems": problems })
+}
+
+fn with_sources(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn what_another_tenant_has_is_simply_not_there() {
+        let refusal = Refusal::from(Error::NotFound { kind: Kind::Plan, id: "7".into() });
+        assert_eq!(refusal.body.code, Code::PlanNotFound);
+        assert_eq!(refusal.body.message, "there is no plan 7");
+        assert_eq!(refusal.into_response().status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn a_refusal_that_will_pass_says_when_to_come_back() {
+        let full = Error::Unavailable {
+            what: "the event store",
+            reason: "disk full".into(),
+            source: None,
+        };
+        let response = Refusal::from(full).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "1");
+    }
+}

@@ -1,0 +1,62 @@
+//! Accepts connections until told to stop, then finishes what it has accepted.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+
+/// Serves until `stop` completes; then accepts nothing more and waits for the requests at hand, at most
+/// for `patience`.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+    patience: Duration,
+) -> io::Result<()> {
+    let listener = listener.tap_io(|connection| {
+        // An answer is written at once and not held back for more; a failure only costs latency.
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let stop = async move {
+        stop.await;
+        tracing::info!("stopping: finishing the requests at hand");
+        // The receiver is gone only when serving has ended already.
+        let _ = stopping.send(());
+    };
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
+    tokio::select! {
+        result = serving.into_future() => result,
+        () = async {
+            match stopped.await {
+                Ok(()) => tokio::time::sleep(patience).await,
+                Err(_) => std::future::pending().await,
+            }
+        } => {
+            tracing::warn!(?patience, "stopped with requests at hand");
+            Ok(())
+        }
+    }
+}
+
+/// Completes when the process is asked to stop, by SIGTERM or Ctrl-C.
+///
+/// # Panics
+/// When the process cannot listen for signals.
+pub async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened for");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened for");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
