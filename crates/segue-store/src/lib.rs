@@ -6,3 +6,5 @@
 
 pub mod control;
 pub mod events;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
