@@ -7,9 +7,10 @@
 //! path to the present step.
 
 pub mod event;
+pub mod fold;
 pub mod turn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,18 @@ pub enum Status {
     Finished,
     /// A migration found no place for it, and let the customer go with a friendly message.
     Exited,
+}
+
+impl Status {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Finished => "finished",
+            Self::Exited => "exited",
+        }
+    }
 }
 
 /// The folded state of a session.
@@ -65,12 +78,13 @@ pub struct Session {
     pub messages: VecDeque<Message>,
     /// Values found in the conversation that wait for the customer's word.
     pub unconfirmed: BTreeMap<FieldName, Extracted>,
+    /// Values found in the conversation that the customer refused; the same value is not used again.
+    pub refused: BTreeMap<FieldName, Value>,
+    /// Fields that the customer was asked for on behalf of the pending migration.
+    pub fields_asked: BTreeSet<FieldName>,
     /// Required actions that the caller was told to run and has not reported done.
     pub actions_due: Vec<StepId>,
-    /// Fields whose extracted value the customer refused; they are asked, not extracted again from the
-    /// same messages.
-    pub refused: BTreeMap<FieldName, Value>,
-    /// Required actions of inserted steps that the caller has reported done.
+    /// Actions that the caller has reported done.
     pub actions_done: Vec<StepId>,
     /// Plans that were decided for this session without moving it; they do not try again.
     pub settled: Vec<PlanId>,

@@ -1,0 +1,248 @@
+//! The fold: how each event changes a session.
+//!
+//! It is total: any event of a session's stream can be applied, in any state, so that a stream written
+//! by another release never stops a session. Rules that refuse are the business of
+//! [`turn`](super::turn) and [`reconcile`](crate::reconcile), before the append.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+
+use crate::fields::{Known, Source};
+use crate::ids::{FieldName, StepId, StreamVersion};
+use crate::reconcile::Action;
+use crate::scenario::hash::ContentHash;
+use crate::session::event::{
+    Event, Gone, MigrationApplied, MigrationSettled, Place, Renamed, SessionStarted, TurnTaken,
+};
+use crate::session::{Session, Status, Visit};
+
+impl Session {
+    /// The state after a stream's first event.
+    #[must_use]
+    pub fn start(started: &SessionStarted, recorded_at: Timestamp) -> Self {
+        let mut session = Self {
+            id: started.session_id,
+            scenario_id: started.scenario_id,
+            version: started.version,
+            scenario_checksum: started.scenario_checksum,
+            channel: started.channel.clone(),
+            customer_id: started.customer_id.clone(),
+            status: Status::Active,
+            step_id: started.entry.step_id.clone(),
+            step_content_hash: started.entry.step_content_hash,
+            variables: started.variables.clone(),
+            step_history: Vec::new(),
+            messages: VecDeque::new(),
+            unconfirmed: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            fields_asked: BTreeSet::new(),
+            actions_due: Vec::new(),
+            actions_done: Vec::new(),
+            settled: Vec::new(),
+            turn_count: 0,
+            created_at: recorded_at,
+            updated_at: recorded_at,
+            stream_version: StreamVersion(1),
+        };
+        session.enter(&started.entry, "entry", recorded_at);
+        session
+    }
+
+    /// The state after a whole stream, or nothing if it does not begin with a start.
+    pub fn fold<'a>(events: impl IntoIterator<Item = (&'a Event, Timestamp)>) -> Option<Self> {
+        let mut events = events.into_iter();
+        let mut session = match events.next()? {
+            (Event::SessionStarted(started), at) => Self::start(started, at),
+            _ => return None,
+        };
+        for (event, at) in events {
+            session.apply(event, at);
+        }
+        Some(session)
+    }
+
+    /// The state after one more event.
+    pub fn apply(&mut self, event: &Event, recorded_at: Timestamp) {
+        self.stream_version = self.stream_version.next();
+        self.updated_at = recorded_at;
+        match event {
+            Event::SessionStarted(started) => *self = Self::start(started, recorded_at),
+            Event::TurnTaken(turn) => self.take(turn, recorded_at),
+            Event::FieldsFilled(filled) => {
+                for (field, known) in &filled.fields {
+                    self.know(field.clone(), known.clone());
+                }
+            }
+            Event::FieldsFound(found) => {
+                self.unconfirmed.extend(found.unconfirmed.clone());
+            }
+            Event::MigrationWaits(waits) => {
+                self.fields_asked.extend(waits.collect_fields.iter().cloned());
+                for action in &waits.execute_action_ids {
+                    if !self.actions_due.contains(action) {
+                        self.actions_due.push(action.clone());
+                    }
+                }
+            }
+            Event::MigrationApplied(applied) => self.migrate(applied, recorded_at),
+            Event::MigrationSettled(settled) => self.settle(settled),
+            Event::StepEntered(entered) => {
+                self.enter(&entered.place, &entered.transition_reason, recorded_at);
+            }
+            Event::SessionFinished(_) => self.status = Status::Finished,
+        }
+    }
+
+    fn know(&mut self, field: FieldName, known: Known) {
+        self.unconfirmed.remove(&field);
+        self.refused.remove(&field);
+        self.variables.insert(field, known);
+    }
+
+    fn take(&mut self, turn: &TurnTaken, recorded_at: Timestamp) {
+        self.turn_count = turn.turn_number;
+        let known = |value, source, confidence| Known {
+            value,
+            source,
+            confidence,
+            updated_at: recorded_at,
+        };
+        for (field, confirmed) in &turn.input.confirmations {
+            let Some(found) = self.unconfirmed.remove(field) else { continue };
+            if *confirmed {
+                let known = known(found.value, Source::Confirmed, found.confidence);
+                self.know(field.clone(), known);
+            } else {
+                self.refused.insert(field.clone(), found.value);
+            }
+        }
+        for (field, value) in &turn.input.fields {
+            self.know(field.clone(), known(value.clone(), Source::Given, 1.0));
+        }
+        for action in &turn.input.actions_done {
+            self.actions_due.retain(|due| due != action);
+            if !self.actions_done.contains(action) {
+                self.actions_done.push(action.clone());
+            }
+        }
+        self.messages.extend(turn.input.message.clone());
+        let surplus = self.messages.len().saturating_sub(turn.messages_kept);
+        self.messages.drain(..surplus);
+    }
+
+    fn migrate(&mut self, applied: &MigrationApplied, recorded_at: Timestamp) {
+        self.fields_asked.clear();
+        self.actions_due.clear();
+        let Some(place) = &applied.place else {
+            self.status = Status::Exited;
+            return;
+        };
+        self.version = applied.migration.to_version;
+        self.scenario_checksum = applied.scenario_checksum;
+        // No plan leads from the new version to itself, so what was settled for the old one is history.
+        self.settled.clear();
+        self.rename(&applied.renamed);
+        let reason = applied.migration.teleport_reason.as_deref().unwrap_or("moved");
+        self.enter(place, &format!("migration:{reason}"), recorded_at);
+        for gone in &applied.gone {
+            self.forget(gone);
+        }
+    }
+
+    /// Takes a step that no longer exists out of the past: whoever left for it left for where it was
+    /// left for. A checkpoint stays on record, beside the path.
+    fn forget(&mut self, gone: &Gone) {
+        let Some(at) =
+            self.step_history.iter().position(|visit| is(visit, &gone.step_id, gone.content_hash))
+        else {
+            return;
+        };
+        let left_to = self.step_history[at].left_to.take();
+        if !self.step_history[at].is_checkpoint {
+            self.step_history.remove(at);
+        }
+        for visit in &mut self.step_history {
+            if visit.left_to.as_ref() == Some(&gone.step_id) {
+                visit.left_to.clone_from(&left_to);
+            }
+        }
+    }
+
+    fn settle(&mut self, settled: &MigrationSettled) {
+        debug_assert_eq!(settled.migration.action, Action::Continue);
+        self.fields_asked.clear();
+        self.actions_due.clear();
+        for plan in &settled.migration.plan_ids {
+            if !self.settled.contains(plan) {
+                self.settled.push(*plan);
+            }
+        }
+    }
+
+    /// Comes to a step: the visit is recorded, and the step left behind remembers where it was left for.
+    fn enter(&mut self, place: &Place, reason: &str, at: Timestamp) {
+        let here = (&place.step_id, place.step_content_hash);
+        if here != (&self.step_id, self.step_content_hash) {
+            let left = (self.step_id.clone(), self.step_content_hash);
+            if let Some(visit) =
+                self.step_history.iter_mut().find(|visit| is(visit, &left.0, left.1))
+            {
+                visit.left_to = Some(place.step_id.clone());
+            }
+        }
+        self.step_history.retain(|visit| !is(visit, here.0, here.1));
+        self.step_history.push(Visit {
+            step_id: place.step_id.clone(),
+            step_name: place.step_name.clone(),
+            step_content_hash: place.step_content_hash,
+            is_checkpoint: place.is_checkpoint,
+            checkpoint_description: place.checkpoint_description.clone(),
+            entered_at: at,
+            turn_number: self.turn_count,
+            transition_reason: reason.to_owned(),
+            left_to: None,
+        });
+        self.step_id = place.step_id.clone();
+        self.step_content_hash = place.step_content_hash;
+    }
+
+    /// Says the past in the ids of the new version, all steps at once, so that swapped ids stay apart.
+    fn rename(&mut self, renamed: &[Renamed]) {
+        if renamed.is_empty() {
+            return;
+        }
+        let by_id: BTreeMap<&StepId, &Renamed> =
+            renamed.iter().map(|step| (&step.from, step)).collect();
+        let old_history = std::mem::take(&mut self.step_history);
+        for mut visit in old_history {
+            if let Some(left_to) = &mut visit.left_to
+                && let Some(step) = by_id.get(left_to)
+            {
+                *left_to = step.to.clone();
+            }
+            if let Some(step) = by_id.get(&visit.step_id)
+                && step.from_hash == visit.step_content_hash
+            {
+                visit.step_id = step.to.clone();
+                visit.step_content_hash = step.to_hash;
+            }
+            // A step that was gone for a version and has come back: only its latest visit counts.
+            self.step_history.retain(|seen| !is(seen, &visit.step_id, visit.step_content_hash));
+            self.step_history.push(visit);
+        }
+        if let Some(step) = by_id.get(&self.step_id) {
+            self.step_id = step.to.clone();
+            self.step_content_hash = step.to_hash;
+        }
+        for action in &mut self.actions_done {
+            if let Some(step) = by_id.get(action) {
+                *action = step.to.clone();
+            }
+        }
+    }
+}
+
+fn is(visit: &Visit, step_id: &StepId, hash: ContentHash) -> bool {
+    visit.step_id == *step_id && visit.step_content_hash == hash
+}
