@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::diff::Mapping;
 use crate::ids::{Channel, StepId};
 use crate::scenario::hash::ContentHash;
 
@@ -28,6 +29,22 @@ pub enum MigrationScenario {
 #[cfg_attr(feature = "openapi", schema(value_type = String))]
 #[serde(transparent)]
 pub struct AnchorKey(pub String);
+
+impl AnchorKey {
+    const MAPPING: &str = "suggestion:";
+
+    /// The key under which a policy accepts the suggestion for a deleted step of V1.
+    #[must_use]
+    pub fn for_mapping(v1: &StepId) -> Self {
+        Self(format!("{}{v1}", Self::MAPPING))
+    }
+
+    /// The id of the deleted step of V1, if the key is that of an accepted suggestion.
+    #[must_use]
+    pub fn mapped_step(&self) -> Option<&str> {
+        self.0.strip_prefix(Self::MAPPING)
+    }
+}
 
 impl std::fmt::Display for AnchorKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -128,4 +145,16 @@ impl ScopeFilter {
 #[must_use]
 pub fn anchor_key(hash: ContentHash, nth: usize) -> AnchorKey {
     AnchorKey(if nth == 1 { hash.to_string() } else { format!("{hash}~{nth}") })
+}
+
+/// The suggestions that an operator accepted.
+#[must_use]
+pub fn mappings(policies: &Policies) -> Vec<Mapping> {
+    policies
+        .iter()
+        .filter_map(|(key, policy)| {
+            let from = StepId::new(key.mapped_step()?).ok()?;
+            Some(Mapping { from, to: policy.map_to_step_id.clone()? })
+        })
+        .collect()
 }
