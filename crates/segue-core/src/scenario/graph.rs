@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
 
-use crate::ids::StepId;
+use crate::condition::Condition;
+use crate::ids::{FieldName, StepId};
 use crate::scenario::hash::{self, Checksum, ContentHash};
 use crate::scenario::validate::{self, Problem};
 use crate::scenario::{Scenario, Step};
@@ -31,33 +32,13 @@ impl Ix {
     }
 }
 
-/// A condition as written; equal texts of a graph share one.
-///
-/// It is parsed when it is first needed, because parsing costs more than everything else in a plan.
-#[derive(Debug)]
-pub struct When {
-    text: Box<str>,
-}
-
-impl When {
-    fn new(text: &str) -> Self {
-        Self { text: text.into() }
-    }
-
-    /// The text, without blanks around it.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
-
 /// A transition, compiled.
 #[derive(Debug, Clone)]
 pub struct Edge {
     /// Where it leads.
     pub to: Ix,
     /// When it is taken; nothing holds always.
-    pub condition: Option<Arc<When>>,
+    pub condition: Option<Arc<Condition>>,
     /// Among several, the highest is tried first.
     pub priority: i64,
     /// Its place among the step's transitions as written.
@@ -68,7 +49,7 @@ impl Edge {
     /// The text of the condition; empty holds always.
     #[must_use]
     pub fn condition_text(&self) -> &str {
-        self.condition.as_deref().map_or("", When::text)
+        self.condition.as_deref().map_or("", Condition::text)
     }
 }
 
@@ -244,7 +225,8 @@ fn flood<I: IntoIterator<Item = Ix>>(
 }
 
 fn compile_edges(scenario: &Scenario, by_id: &HashMap<StepId, Ix>) -> Vec<Vec<Edge>> {
-    let mut conditions: HashMap<&str, Arc<When>> = HashMap::new();
+    // Equal conditions share one, because parsing one costs more than everything else here.
+    let mut conditions: HashMap<(&str, &[FieldName]), Arc<Condition>> = HashMap::new();
     scenario
         .steps
         .iter()
@@ -256,9 +238,12 @@ fn compile_edges(scenario: &Scenario, by_id: &HashMap<StepId, Ix>) -> Vec<Vec<Ed
                 .map(|(nth, transition)| Edge {
                     to: by_id[&transition.to_step_id],
                     condition: transition.condition().map(|text| {
-                        Arc::clone(
-                            conditions.entry(text).or_insert_with(|| Arc::new(When::new(text))),
-                        )
+                        let fields = transition.condition_fields.as_slice();
+                        let condition = conditions.entry((text, fields)).or_insert_with(|| {
+                            let condition = Condition::with_fields(text, fields);
+                            Arc::new(condition.expect("the validation has checked its limits"))
+                        });
+                        Arc::clone(condition)
                     }),
                     priority: transition.priority,
                     nth,

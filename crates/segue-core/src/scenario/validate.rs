@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::condition::{self, Condition};
 use crate::ids::StepId;
 use crate::scenario::graph::Graph;
 use crate::scenario::{Scenario, Step};
@@ -24,8 +25,6 @@ pub const MAX_NAME_CHARS: usize = 256;
 pub const MAX_DESCRIPTION_CHARS: usize = 8_192;
 /// Fields that a step collects, fields that a condition names, and rules of a step.
 pub const MAX_LIST: usize = 256;
-/// Bytes in a condition.
-pub const MAX_CONDITION_BYTES: usize = 4_096;
 /// Problems that are listed; a document with more of them is better fixed step by step.
 pub const MAX_PROBLEMS: usize = 1_000;
 
@@ -185,16 +184,14 @@ impl<'a> Check<'a> {
             }
             self.list(&format!("{at}/condition_fields"), transition.condition_fields.len());
             if let Some(condition) = transition.condition()
-                && condition.len() > MAX_CONDITION_BYTES
+                && let Err(error) = Condition::with_fields(condition, &transition.condition_fields)
             {
-                let actual = condition.len();
-                self.report(
-                    "condition_too_long",
-                    format!("{at}/condition_text"),
-                    format!(
-                        "a condition has at most {MAX_CONDITION_BYTES} bytes, this one has {actual}"
-                    ),
-                );
+                let code = match error {
+                    condition::Error::TooLong { .. } => "condition_too_long",
+                    condition::Error::TooDeep { .. } => "condition_too_deep",
+                    condition::Error::TooManyOperators { .. } => "condition_too_complex",
+                };
+                self.report(code, format!("{at}/condition_text"), error.to_string());
             }
         }
     }
