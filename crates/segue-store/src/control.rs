@@ -19,6 +19,8 @@ pub mod page;
 pub mod plans;
 pub mod routing;
 pub mod scenarios;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 pub mod standing;
 
 use std::error::Error as StdError;
@@ -49,7 +51,7 @@ pub trait ControlPlane:
 }
 
 /// What the control plane answers.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The cause that a database gave.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -58,7 +60,7 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The tenant has no such thing.
-    #[error("no such {0}")]
+    #[error("there is no such {0}")]
     NotFound(Noun),
     /// It is there already, and differs from what was to be stored.
     #[error("this {0} exists already")]
@@ -145,6 +147,8 @@ pub enum Unavailable {
     ReadOnly,
     /// The disk or the connection failed.
     Io,
+    /// The process is about to end.
+    Closing,
 }
 
 impl fmt::Display for Unavailable {
@@ -153,7 +157,8 @@ impl fmt::Display for Unavailable {
             Self::DiskFull => "the disk is full",
             Self::Busy => "the database is locked by another writer",
             Self::ReadOnly => "the database is read-only",
-            Self::Io => "the database cannot be reached",
+            Self::Io => "the database failed",
+            Self::Closing => "this process is about to end",
         })
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use segue_core::ids::TenantId;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Listing, Page, Result};
 
@@ -27,6 +27,18 @@ impl By {
     #[must_use]
     pub fn new(actor: impl Into<String>, at: Timestamp) -> Self {
         Self { actor: actor.into(), at, details: Value::Null }
+    }
+
+    /// The same act with one more detail, for the line that an adapter writes.
+    #[must_use]
+    pub fn with(&self, name: &str, value: impl Into<Value>) -> Self {
+        let mut details = match &self.details {
+            Value::Null => Map::new(),
+            Value::Object(details) => details.clone(),
+            other => Map::from_iter([("details".to_owned(), other.clone())]),
+        };
+        details.insert(name.to_owned(), value.into());
+        Self { details: Value::Object(details), ..self.clone() }
     }
 }
 
@@ -57,7 +69,7 @@ macro_rules! words {
 
         impl FromStr for $name {
             type Err = super::UnknownWord;
-            fn from_str(text: &str) -> std::result::Result<Self, super::UnknownWord> {
+            fn from_str(text: &str) -> super::Result<Self, super::UnknownWord> {
                 match text {
                     $($text => Ok(Self::$variant),)+
                     _ => Err(super::UnknownWord),

@@ -88,10 +88,8 @@ pub struct VersionCleanup {
 pub trait Scenarios: Send + Sync {
     /// Registers a scenario with its first version, which is current from now on.
     ///
-    /// The same document again answers as the first time.
-    ///
     /// # Errors
-    /// [`super::Error::Exists`] if the tenant has a scenario of this id that began otherwise.
+    /// [`super::Error::Exists`] if the tenant has a scenario of this id.
     async fn register_scenario(
         &self,
         tenant: TenantId,

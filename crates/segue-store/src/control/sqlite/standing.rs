@@ -1,0 +1,60 @@
+//! What every turn asks first, in one statement.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use segue_core::ids::{Epoch, ScenarioId, StoreId, TenantId, Version};
+
+use super::super::routing::{Phase, Route};
+use super::super::standing::{ScenarioStanding, Standing, Standings};
+use super::super::{Generation, Result};
+use super::Control;
+use super::column::{Id, Number, Word};
+use crate::sqlite::{Fault, fault};
+
+/// One row always; three look-ups by primary key.
+const STATEMENT: &str = "\
+    SELECT t.store_id, t.epoch, t.phase, s.generation, s.current_version, f.generation \
+    FROM (SELECT 1) \
+    LEFT JOIN tenants t ON t.tenant_id = ?1 \
+    LEFT JOIN scenarios s ON s.tenant_id = ?1 AND s.scenario_id = ?2 \
+    LEFT JOIN field_generations f ON f.tenant_id = ?1";
+
+fn read(
+    connection: &Connection,
+    tenant: TenantId,
+    scenario: ScenarioId,
+) -> rusqlite::Result<Standing> {
+    connection.prepare_cached(STATEMENT)?.query_row(params![Id(tenant.0), Id(scenario.0)], |row| {
+        let route = match row.get::<_, Option<Word<StoreId>>>(0)? {
+            None => None,
+            Some(Word(store_id)) => Some(Route {
+                store_id,
+                epoch: Epoch(row.get::<_, Number>(1)?.0),
+                phase: row.get::<_, Word<Phase>>(2)?.0,
+            }),
+        };
+        let scenario = match row.get::<_, Option<Number>>(3)? {
+            None => None,
+            Some(Number(generation)) => Some(ScenarioStanding {
+                generation: Generation(generation),
+                current_version: Version(row.get::<_, Number>(4)?.0),
+            }),
+        };
+        let fields = row.get::<_, Option<Number>>(5)?.map_or(0, |number| number.0);
+        Ok(Standing { route, scenario, fields: Generation(fields) })
+    })
+}
+
+#[async_trait]
+impl Standings for Control {
+    async fn standing(&self, tenant: TenantId, scenario: ScenarioId) -> Result<Standing> {
+        let here = self.connections.read_here(|connection| read(connection, tenant, scenario));
+        match here {
+            // Rare: another process recovers the file or gives it back. Wait for it off this thread.
+            Err(error) if fault(&error) == Fault::Busy => {
+                self.connections.read(move |snapshot| Ok(read(snapshot, tenant, scenario)?)).await
+            }
+            answer => Ok(answer?),
+        }
+    }
+}
