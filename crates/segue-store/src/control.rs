@@ -28,6 +28,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use segue_core::ids::PlanId;
+use segue_core::plan::lifecycle::Kind;
 
 pub use audit::{Audit, By};
 pub use deployments::Deployments;
@@ -126,7 +127,7 @@ pub enum Conflict {
         /// Its present revision.
         revision: Revision,
         /// Its present status.
-        status: plans::Status,
+        status: Kind,
     },
     /// Older open plans of the scenario were not named among those to supersede.
     #[error("{} more open plans have to be superseded", .0.len())]

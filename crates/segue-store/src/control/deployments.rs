@@ -16,7 +16,8 @@ use super::{By, Generation, Result};
 pub struct Deployment {
     /// The plan, from now on deployed.
     pub plan: Change,
-    /// Every open plan of the scenario that was made before this one, from now on superseded.
+    /// Every open plan of the scenario that was made before this one, from now on superseded. A plan
+    /// that is deployed may be among them; it still applies to the sessions that it marked.
     pub superseded: Vec<Change>,
     /// What is kept for as long as a dormant customer may return.
     pub record: Deployed,

@@ -1,20 +1,20 @@
 //! Migration plans: a large immutable document, and a small header that changes by compare-and-swap.
 //!
-//! What may follow what is decided by the plan's lifecycle in `segue-core`; this keeps the outcome, and
-//! sees to it that it was decided on the plan as it is.
+//! What may follow what is decided by [`segue_core::plan::lifecycle`]; this keeps the outcome, and sees to
+//! it that it was decided on the plan as it is.
 
 use std::fmt;
-use std::str::FromStr;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
+use segue_core::plan::lifecycle::{Kind, Status};
 use segue_core::plan::policy::Policies;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::audit::{Action, words};
+use super::audit::Action;
 use super::scenarios::NewVersion;
 use super::{By, Listing, Page, Result};
 
@@ -26,33 +26,6 @@ pub struct Revision(pub u64);
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-words!(/// How far a plan has come, as far as the store has to know it.
-Status {
-    /// Waits for the operator; its policies may change.
-    Pending = "pending",
-    /// May be deployed.
-    Approved = "approved",
-    /// Applies to sessions.
-    Deployed = "deployed",
-    /// A newer plan was deployed instead.
-    Superseded = "superseded",
-    /// The operator refused it.
-    Rejected = "rejected",
-    /// Was deployed, and taken back.
-    Withdrawn = "withdrawn",
-});
-
-impl Status {
-    /// Whether the plan may still be deployed. There is one such plan for a pair of versions at most.
-    #[must_use]
-    pub fn is_open(self) -> bool {
-        match self {
-            Self::Pending | Self::Approved => true,
-            Self::Deployed | Self::Superseded | Self::Rejected | Self::Withdrawn => false,
-        }
     }
 }
 
@@ -72,8 +45,6 @@ pub struct NewPlan {
     pub new_version: Option<NewVersion>,
     /// The operator's settings so far.
     pub policies: Policies,
-    /// The lifecycle as the core writes it.
-    pub lifecycle: Value,
     /// What a list shows of the plan beyond its header; small.
     pub overview: Value,
     /// The summary for operators, as JSON.
@@ -95,12 +66,10 @@ pub struct Plan {
     pub to_version: Version,
     /// What a compare-and-swap must name.
     pub revision: Revision,
-    /// How far it has come.
+    /// Where it stands, and how it came there.
     pub status: Status,
     /// The operator's settings.
     pub policies: Policies,
-    /// The lifecycle as the core writes it.
-    pub lifecycle: Value,
     /// What a list shows of the plan beyond this.
     pub overview: Value,
     /// When it was made.
@@ -118,8 +87,6 @@ pub struct Change {
     pub expected: Revision,
     /// The status after it.
     pub status: Status,
-    /// The lifecycle after it.
-    pub lifecycle: Value,
     /// The policies after it; nothing leaves them.
     pub policies: Option<Policies>,
 }
@@ -130,7 +97,7 @@ pub struct Filter {
     /// Only plans of this scenario.
     pub scenario_id: Option<ScenarioId>,
     /// Only plans of this status.
-    pub status: Option<Status>,
+    pub status: Option<Kind>,
 }
 
 /// Keeps plans.

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
 use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
 use segue_core::plan::deployed::Deployed;
+use segue_core::plan::lifecycle::Kind;
 
 use super::super::audit::{Action, Subject};
 use super::super::deployments::{Deployment, Deployments, History, Withdrawal, current_version};
-use super::super::plans::{Plan, Status};
+use super::super::plans::Plan;
 use super::super::{By, Conflict, Error, Result};
 use super::column::{Hex, Id, Json, Micros, Number};
 use super::{Control, audit, plans, scenarios};
@@ -56,8 +57,8 @@ fn deploy(
     let agrees = record.plan_id == before.plan_id
         && record.scenario_id == before.scenario_id
         && (record.from_version, record.to_version) == (before.from_version, before.to_version)
-        && change.status == Status::Deployed
-        && superseded.iter().all(|older| older.status == Status::Superseded);
+        && change.status.kind() == Kind::Deployed
+        && superseded.iter().all(|older| older.status.kind() == Kind::Superseded);
     if !agrees {
         return Err(Error::Refused("the parts of the deployment contradict each other"));
     }
@@ -67,7 +68,8 @@ fn deploy(
     let plan = plans::swap(transaction, tenant, change, by)?;
     for older in superseded {
         let found = plans::find(transaction, tenant, older.plan_id)?;
-        if found.scenario_id != plan.scenario_id || !found.status.is_open() {
+        let replaceable = found.status.is_open() || found.status.kind() == Kind::Deployed;
+        if found.scenario_id != plan.scenario_id || !replaceable {
             return Err(plans::changed(&found));
         }
         plans::swap(transaction, tenant, older, by)?;
@@ -146,11 +148,11 @@ fn withdraw(
     by: &By,
 ) -> Result<Plan> {
     let change = &withdrawal.plan;
-    if change.status != Status::Withdrawn {
+    if change.status.kind() != Kind::Withdrawn {
         return Err(Error::Refused("a withdrawal leaves its plan withdrawn"));
     }
     let before = plans::find(transaction, tenant, change.plan_id)?;
-    if before.revision != change.expected || before.status != Status::Deployed {
+    if before.revision != change.expected || before.status.kind() != Kind::Deployed {
         return Err(plans::changed(&before));
     }
     let plan = plans::swap(transaction, tenant, change, by)?;

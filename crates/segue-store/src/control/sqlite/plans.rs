@@ -3,17 +3,18 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
+use segue_core::plan::lifecycle::{Kind, Status};
 use serde_json::value::RawValue;
 
 use super::super::audit::{Action, Subject};
-use super::super::plans::{Change, Filter, NewPlan, Plan, Plans, Revision, Status};
+use super::super::plans::{Change, Filter, NewPlan, Plan, Plans, Revision};
 use super::super::{By, Conflict, Cursor, Error, Listing, Noun, Page, Result};
-use super::column::{Id, Json, Micros, Number, Word};
+use super::column::{Id, Json, Micros, Number};
 use super::list::{List, Order, blob};
 use super::{Control, audit, scenarios};
 
-const COLUMNS: &str = "plan_id, scenario_id, from_version, to_version, revision, status, \
-                       created_at, created_by, lifecycle, overview, policies";
+const COLUMNS: &str = "plan_id, scenario_id, from_version, to_version, revision, created_at, \
+                       created_by, lifecycle, overview, policies";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Plan> {
     Ok(Plan {
@@ -22,9 +23,8 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Plan> {
         from_version: Version(row.get::<_, Number>("from_version")?.0),
         to_version: Version(row.get::<_, Number>("to_version")?.0),
         revision: Revision(row.get::<_, Number>("revision")?.0),
-        status: row.get::<_, Word<Status>>("status")?.0,
         policies: row.get::<_, Json<_>>("policies")?.0,
-        lifecycle: row.get::<_, Json<_>>("lifecycle")?.0,
+        status: row.get::<_, Json<_>>("lifecycle")?.0,
         overview: row.get::<_, Json<_>>("overview")?.0,
         created_at: row.get::<_, Micros>("created_at")?.0,
         created_by: row.get("created_by")?,
@@ -61,8 +61,8 @@ pub(super) fn swap(
             Id(tenant.0),
             Id(change.plan_id.0),
             Number(change.expected.0),
-            change.status.as_str(),
-            Json(&change.lifecycle),
+            change.status.kind().as_str(),
+            Json(&change.status),
             change.policies.as_ref().map(Json),
             Micros(by.at),
         ])?;
@@ -75,7 +75,7 @@ pub(super) fn changed(plan: &Plan) -> Error {
     Error::Conflict(Conflict::Plan {
         plan_id: plan.plan_id,
         revision: plan.revision,
-        status: plan.status,
+        status: plan.status.kind(),
     })
 }
 
@@ -98,8 +98,8 @@ fn create(
     let (tenant_key, plan_key) = (Id(tenant.0), Id(plan.plan_id.0));
     transaction
         .prepare_cached(&format!(
-            "INSERT INTO plans (tenant_id, {COLUMNS}) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 1, 'pending', ?6, ?7, ?8, ?9, ?10)"
+            "INSERT INTO plans (tenant_id, status, {COLUMNS}) \
+             VALUES (?1, 'pending', ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10)"
         ))?
         .execute(params![
             tenant_key,
@@ -109,7 +109,7 @@ fn create(
             Number::from(plan.to_version),
             Micros(by.at),
             by.actor,
-            Json(&plan.lifecycle),
+            Json(Status::Pending),
             Json(&plan.overview),
             Json(&plan.policies),
         ])?;
@@ -162,11 +162,12 @@ fn update(
     if before.revision != change.expected {
         return Err(changed(&before));
     }
-    let stays_its_own_affair = match change.status {
-        Status::Pending | Status::Approved | Status::Rejected => before.status.is_open(),
-        Status::Deployed | Status::Superseded | Status::Withdrawn => false,
+    let (from, to) = (before.status.kind(), change.status.kind());
+    let stays_its_own_affair = match to {
+        Kind::Pending | Kind::Approved | Kind::Rejected => before.status.is_open(),
+        Kind::Deployed | Kind::Superseded | Kind::Withdrawn => from == to,
     };
-    if change.status != before.status && !stays_its_own_affair {
+    if !stays_its_own_affair {
         return Err(Error::Refused(
             "a plan is deployed, superseded and withdrawn by a deployment, and never opened again",
         ));
