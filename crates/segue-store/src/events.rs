@@ -29,6 +29,8 @@ pub mod limits;
 #[cfg(feature = "memory")]
 mod memory;
 mod query;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::fmt;
 

@@ -4,6 +4,7 @@
 //! deployments, field definitions, routing and the audit. [`events`] is where tenant logs live.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod conformance;
 pub mod control;
 pub mod events;
 #[cfg(feature = "sqlite")]

@@ -1,0 +1,236 @@
+//! What every event store promises, one property a function.
+//!
+//! ```ignore
+//! segue_store::conformance::events::suite!(|| Fixture::of(MemoryEventStore::new()));
+//! ```
+
+pub mod appends;
+pub mod finds;
+pub mod heads;
+pub mod histories;
+pub mod reads;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use segue_core::digest::{Mark, Verifier};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use uuid::Uuid;
+
+use crate::events::{
+    Append, Appended, Event, EventStore, Expected, Head, LogRead, NewEvent, Result, Snapshot,
+    StreamAppend,
+};
+
+pub use crate::event_store_suite as suite;
+
+/// A fresh store, and whatever has to live as long.
+pub struct Fixture {
+    /// The store.
+    pub store: Arc<dyn EventStore>,
+    kept: Box<dyn Any + Send + Sync>,
+}
+
+impl Fixture {
+    /// A store that needs nothing else.
+    pub fn of(store: impl EventStore + 'static) -> Self {
+        Self::keeping(store, ())
+    }
+
+    /// A store that needs `kept`, such as a folder, for as long as it lives.
+    pub fn keeping(store: impl EventStore + 'static, kept: impl Any + Send + Sync) -> Self {
+        Self { store: Arc::new(store), kept: Box::new(kept) }
+    }
+
+    /// Opens a tenant in it.
+    pub async fn open(self) -> World {
+        let world =
+            World { store: self.store, tenant: tenant(1), epoch: Epoch(7), kept: self.kept };
+        world.store.open_tenant(world.tenant, world.epoch).await.unwrap();
+        world
+    }
+}
+
+/// A store with one tenant open, and short ways to use it.
+pub struct World {
+    /// The store.
+    pub store: Arc<dyn EventStore>,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The epoch at which it is open.
+    pub epoch: Epoch,
+    #[expect(dead_code, reason = "it only has to live")]
+    kept: Box<dyn Any + Send + Sync>,
+}
+
+impl World {
+    /// An append group of this tenant.
+    pub fn group(&self, streams: Vec<StreamAppend>) -> Append {
+        Append { tenant: self.tenant, epoch: self.epoch, recorded_at: at(1), streams }
+    }
+
+    /// Appends a group.
+    pub async fn append(&self, streams: Vec<StreamAppend>) -> Result<Appended> {
+        self.store.append(self.group(streams)).await
+    }
+
+    /// The head.
+    pub async fn head(&self) -> Head {
+        self.store.head(self.tenant).await.unwrap()
+    }
+
+    /// The whole log, read in pages of `limit`.
+    pub async fn log(&self, limit: usize) -> Vec<Event> {
+        let mut events: Vec<Event> = Vec::new();
+        loop {
+            let after = events.last().map_or(Position(0), |event| event.position);
+            let (tenant, epoch) = (self.tenant, self.epoch);
+            let read = LogRead { tenant, epoch, after, limit, max_bytes: usize::MAX };
+            let page = self.store.read_log(read).await.unwrap();
+            if page.events.is_empty() {
+                return events;
+            }
+            events.extend(page.events);
+        }
+    }
+
+    /// Reads the whole log and checks that it holds together and ends in the head's digest.
+    pub async fn verify(&self) -> Vec<Event> {
+        let events = self.log(3).await;
+        let mut verifier = Verifier::after(Mark::START);
+        for event in &events {
+            let first = event.append_first_position;
+            let payload = Some(event.payload.as_slice());
+            verifier.push(event.position, first, &event.entry(), payload).unwrap();
+        }
+        assert_eq!(verifier.close(), self.head().await.mark(), "the log and its head agree");
+        events
+    }
+}
+
+/// A tenant.
+#[must_use]
+pub fn tenant(n: u128) -> TenantId {
+    TenantId(Uuid::from_u128(0xA000 + n))
+}
+
+/// A time, in seconds after an arbitrary one.
+#[must_use]
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+/// A stream.
+#[must_use]
+pub fn stream(name: &str) -> StreamId {
+    StreamId::new(name).unwrap()
+}
+
+/// An event with a payload that tells it from others.
+#[must_use]
+pub fn event(n: u128) -> NewEvent {
+    NewEvent {
+        event_id: EventId(Uuid::from_u128(0xE000_0000 + n)),
+        event_type: "Happened".into(),
+        payload: format!("{{\"n\":{n}}}").into_bytes(),
+        metadata: b"{}".to_vec(),
+    }
+}
+
+/// What a group adds to one stream: these events, without a snapshot.
+#[must_use]
+pub fn to(
+    name: &str,
+    expected: Expected,
+    events: impl IntoIterator<Item = NewEvent>,
+) -> StreamAppend {
+    StreamAppend {
+        stream_id: stream(name),
+        stream_type: "thing".into(),
+        expected,
+        events: events.into_iter().collect(),
+        snapshot: None,
+    }
+}
+
+/// The same with a snapshot.
+#[must_use]
+pub fn with_snapshot(mut append: StreamAppend, snapshot: Snapshot) -> StreamAppend {
+    append.snapshot = Some(snapshot);
+    append
+}
+
+/// A stream that must be at version `n`.
+#[must_use]
+pub fn at_version(n: u64) -> Expected {
+    Expected::Version(StreamVersion(n))
+}
+
+/// Makes a test of each property, each with a fresh store from `$fixture`, a function without arguments
+/// that gives a [`Fixture`].
+#[macro_export]
+macro_rules! event_store_suite {
+    ($fixture:expr) => {
+        $crate::event_store_suite! { @properties $fixture;
+            appends::positions_and_versions_are_gapless
+            appends::a_group_over_several_streams_is_atomic
+            appends::a_conflict_names_the_current_version_and_changes_nothing
+            appends::no_stream_and_version_zero_mean_the_same
+            appends::any_version_always_appends
+            appends::the_same_event_ids_again_answer_with_the_first_result
+            appends::a_repeat_is_answered_after_the_stream_has_moved_on
+            appends::an_event_id_with_other_content_is_refused
+            appends::a_group_of_known_and_new_events_is_refused
+            appends::a_part_of_a_known_group_is_refused
+            appends::an_event_id_of_another_tenant_is_free
+            appends::bytes_and_microseconds_are_kept
+            appends::a_stream_keeps_its_type
+            appends::limits_are_refused_with_their_numbers
+            appends::a_group_that_contradicts_itself_is_refused
+            appends::the_largest_group_is_accepted
+            appends::concurrent_appenders_leave_no_gap
+            appends::concurrent_conflicts_let_exactly_one_win
+            heads::an_append_never_creates_a_head
+            heads::opening_again_at_the_same_epoch_changes_nothing
+            heads::opening_at_another_epoch_is_refused
+            heads::a_write_at_another_epoch_is_fenced
+            heads::each_mode_admits_what_it_should
+            heads::the_first_append_opens_a_prepared_head
+            heads::a_swap_needs_what_it_expects
+            heads::a_swap_can_be_repeated
+            heads::a_fenced_repeat_is_fenced_too
+            heads::the_digest_is_that_of_the_log
+            heads::the_digest_does_not_depend_on_the_store
+            heads::a_digest_is_kept_every_few_thousand_positions
+            reads::a_stream_is_read_forwards_and_backwards
+            reads::a_stream_that_does_not_exist_is_an_empty_page
+            reads::the_log_is_read_in_pages_of_any_size
+            reads::a_page_of_the_log_is_bounded_in_bytes
+            reads::loading_gives_version_and_snapshot_together
+            reads::a_snapshot_stays_until_a_newer_one
+            reads::many_streams_load_in_the_order_asked
+            reads::an_event_is_found_by_its_id
+            reads::an_append_is_seen_by_every_read_that_follows
+            reads::another_tenants_streams_are_invisible
+            finds::a_list_is_newest_first_and_pages_without_gaps
+            finds::a_list_of_thousands_pages_without_gaps
+            finds::each_filter_narrows_as_it_says
+            finds::filters_combine_by_any_and_none
+            finds::a_list_shows_only_streams_with_snapshots_of_the_type
+            finds::a_cursor_survives_being_written_down
+            finds::counts_are_grouped_as_fine_as_asked
+            finds::counts_follow_the_snapshots
+            histories::a_random_history_gives_the_same_answers_as_memory
+        }
+    };
+    (@properties $fixture:expr; $($module:ident::$property:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $property() {
+                let fixture = ($fixture)();
+                $crate::conformance::events::$module::$property(fixture.open().await).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,197 @@
+//! Random histories, played to a store and to memory side by side.
+
+use std::fmt::Debug;
+
+use segue_core::ids::{Epoch, Position, ScenarioId, StepId, StreamId, StreamVersion, Version};
+use uuid::Uuid;
+
+use super::{World, at, event, stream};
+use crate::events::{
+    Append, CountBy, CountQuery, Direction, EventStore, Expected, Facets, Filter, HeadSwap,
+    LogRead, MemoryEventStore, Mode, Result, Snapshot, SnapshotQuery, StreamAppend, StreamRead,
+};
+
+/// One thing that is done to a store or asked of it.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Append a group.
+    Append(Append),
+    /// Change the head.
+    Swap(HeadSwap),
+    /// Open the tenant again.
+    Open(Epoch),
+    /// Load streams.
+    Load(Vec<StreamId>),
+    /// Read a stream.
+    Stream(StreamRead),
+    /// Read the log.
+    Log(LogRead),
+    /// List snapshots.
+    List(SnapshotQuery),
+    /// Count snapshots.
+    Count(CountQuery),
+}
+
+/// Plays steps to both stores and panics at the first answer that differs.
+pub async fn compare(world: &World, steps: &[Step]) {
+    let memory = MemoryEventStore::new();
+    memory.open_tenant(world.tenant, world.epoch).await.unwrap();
+    for (n, step) in steps.iter().enumerate() {
+        let ours = answer(world.store.as_ref(), world, step).await;
+        let theirs = answer(&memory, world, step).await;
+        assert_eq!(ours, theirs, "step {n} of the history, {step:?}");
+    }
+    assert_eq!(memory.head(world.tenant).await.unwrap(), world.head().await);
+}
+
+/// The answer, as a text that can be compared and read.
+async fn answer(store: &dyn EventStore, world: &World, step: &Step) -> String {
+    let (tenant, epoch) = (world.tenant, world.epoch);
+    match step.clone() {
+        Step::Append(append) => text(store.append(append).await),
+        Step::Swap(swap) => text(store.swap_head(tenant, swap).await),
+        Step::Open(epoch) => text(store.open_tenant(tenant, epoch).await),
+        Step::Load(streams) => text(store.load_many(tenant, epoch, &streams).await),
+        Step::Stream(read) => text(store.read_stream(read).await),
+        Step::Log(read) => text(store.read_log(read).await),
+        Step::List(query) => text(store.list(query).await),
+        Step::Count(query) => text(store.count(query).await),
+    }
+}
+
+fn text<T: Debug>(answer: Result<T>) -> String {
+    format!("{answer:?}")
+}
+
+/// A few hundred random steps from fixed seeds.
+pub async fn a_random_history_gives_the_same_answers_as_memory(world: World) {
+    let mut dice = Dice(20_261_120);
+    let mut steps = Vec::new();
+    for n in 0..400 {
+        steps.push(random_step(&world, &mut dice, n));
+    }
+    compare(&world, &steps).await;
+}
+
+/// A source of numbers that a seed decides (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `bound`, which is not 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// A step that is likely to mean something: few streams, small versions, ids that repeat at times.
+#[must_use]
+pub fn random_step(world: &World, dice: &mut Dice, n: u64) -> Step {
+    let (tenant, epoch) = (world.tenant, world.epoch);
+    let name = |dice: &mut Dice| stream(&format!("s{}", dice.below(4)));
+    let from = StreamVersion(dice.below(8));
+    match dice.below(20) {
+        0..11 => Step::Append(random_append(world, dice, n)),
+        11 => Step::Swap(random_swap(world, dice)),
+        12 => Step::Open(Epoch(epoch.0 + dice.below(8) / 7)),
+        13..15 => Step::Load(vec![name(dice), name(dice)]),
+        15 => {
+            let direction = [Direction::Forwards, Direction::Backwards][dice.below(2) as usize];
+            let limit = dice.below(5) as usize;
+            Step::Stream(StreamRead { tenant, epoch, stream: name(dice), from, limit, direction })
+        }
+        16 => {
+            let after = Position(dice.below(n + 1));
+            let (limit, max_bytes) = (dice.below(9) as usize, dice.below(200) as usize);
+            Step::Log(LogRead { tenant, epoch, after, limit, max_bytes })
+        }
+        17..19 => Step::List(SnapshotQuery {
+            tenant,
+            epoch,
+            stream_type: "session".into(),
+            filter: random_filter(dice),
+            any_of: (0..dice.below(3)).map(|_| random_filter(dice)).collect(),
+            none_of: (0..dice.below(2)).map(|_| random_filter(dice)).collect(),
+            after: None,
+            limit: 1 + dice.below(3) as usize,
+        }),
+        _ => {
+            let by = [CountBy::Version, CountBy::Step, CountBy::Channel][dice.below(3) as usize];
+            let filter = random_filter(dice);
+            Step::Count(CountQuery { tenant, epoch, stream_type: "session".into(), filter, by })
+        }
+    }
+}
+
+fn random_append(world: &World, dice: &mut Dice, n: u64) -> Append {
+    let mut streams = Vec::new();
+    for which in 0..1 + dice.below(2) {
+        let expected = match dice.below(4) {
+            0 => Expected::NoStream,
+            1 => Expected::Version(StreamVersion(dice.below(6))),
+            _ => Expected::Any,
+        };
+        // One in eight groups is an earlier one's id again.
+        let base = if dice.below(8) == 0 { dice.below(n + 1) } else { n };
+        let ids = 0..1 + dice.below(3);
+        let events = ids.map(|id| event(u128::from(base * 100 + which * 10 + id))).collect();
+        let snapshot = (dice.below(3) > 0)
+            .then(|| Snapshot { state: n.to_string().into_bytes(), facets: random_facets(dice) });
+        let stream_id = stream(&format!("s{}", 2 * which + dice.below(2)));
+        let stream_type = "session".into();
+        streams.push(StreamAppend { stream_id, stream_type, expected, events, snapshot });
+    }
+    let epoch = Epoch(world.epoch.0 + dice.below(12) / 11);
+    Append { tenant: world.tenant, epoch, recorded_at: at(dice.below(100) as i64), streams }
+}
+
+fn random_swap(world: &World, dice: &mut Dice) -> HeadSwap {
+    let mode = |dice: &mut Dice| [Mode::Open, Mode::Fenced, Mode::Prepared][dice.below(3) as usize];
+    HeadSwap {
+        expect_epoch: world.epoch,
+        expect_mode: mode(dice),
+        expect_mark: None,
+        coord_term: dice.below(3),
+        epoch: world.epoch,
+        mode: mode(dice),
+    }
+}
+
+fn random_facets(dice: &mut Dice) -> Facets {
+    Facets {
+        scenario_id: Some(scenario(dice)),
+        scenario_version: Some(Version(1 + dice.below(2))),
+        step_id: (dice.below(4) > 0).then(|| step(dice)),
+        channel: None,
+        customer_id: None,
+        live: dice.below(3) > 0,
+        started_at: (dice.below(4) > 0).then(|| at(dice.below(5) as i64)),
+        settled: None,
+    }
+}
+
+fn random_filter(dice: &mut Dice) -> Filter {
+    use crate::events::Choice;
+    let mut filter = Filter::default();
+    match dice.below(6) {
+        0 => filter.scenario_id = Some(scenario(dice)),
+        1 => filter.versions = Choice::Only(vec![Version(1 + dice.below(2))]),
+        2 => filter.steps = Choice::Except(vec![step(dice)]),
+        3 => filter.live = Some(dice.below(2) == 0),
+        4 => filter.started_until = Some(at(dice.below(5) as i64)),
+        _ => {}
+    }
+    filter
+}
+
+fn scenario(dice: &mut Dice) -> ScenarioId {
+    ScenarioId(Uuid::from_u128(0x5000 + u128::from(dice.below(2))))
+}
+
+fn step(dice: &mut Dice) -> StepId {
+    StepId::new(format!("step-{}", dice.below(3))).unwrap()
+}

@@ -1,0 +1,198 @@
+//! Lists and counts over the facets of snapshots, as SQL.
+
+use jiff::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use segue_core::ids::Version;
+
+use super::rows::{self, STATE, fail, parsed};
+use crate::events::query::order_key;
+use crate::events::{
+    Choice, Count, CountBy, CountQuery, Cursor, Filter, Result, Settled, SnapshotPage,
+    SnapshotQuery, limits,
+};
+
+/// A list that matches fewer streams than this sorts them; one that matches more walks all streams from
+/// the newest on and meets a page of matches soon.
+const SORTED_AT_MOST: u64 = 10_000;
+
+/// A condition in SQL with its values, in order.
+struct Condition {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Condition {
+    fn of_type(tenant: segue_core::ids::TenantId, stream_type: &str) -> Self {
+        let mut all =
+            Self { sql: "snapshot_version IS NOT NULL".to_owned(), values: Vec::with_capacity(8) };
+        all.and("tenant_id = ?", [Value::Blob(tenant.0.as_bytes().to_vec())]);
+        all.and("stream_type = ?", [Value::Text(stream_type.to_owned())]);
+        all
+    }
+
+    fn and(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(sql);
+        self.values.extend(values);
+    }
+
+    fn and_filter(&mut self, filter: &Filter) {
+        if let Some(id) = filter.scenario_id {
+            self.and("scenario_id = ?", [Value::Blob(id.0.as_bytes().to_vec())]);
+        }
+        match filter.live {
+            Some(live) => self.and("live = ?", [Value::Integer(live.into())]),
+            // Spelled out, so that the index is used past this column.
+            None => self.and("live IN (0, 1)", []),
+        }
+        let version = |version: &Version| serde_json::Value::from(version.0);
+        let text = |text: &str| serde_json::Value::from(text);
+        self.and_choice("scenario_version", &filter.versions, version);
+        self.and_choice("step_id", &filter.steps, |step| text(step.as_str()));
+        self.and_choice("channel", &filter.channels, |channel| text(channel.as_str()));
+        if let Some(id) = &filter.customer_id {
+            self.and("customer_id = ?", [Value::Text(id.as_str().to_owned())]);
+        }
+        let micros = |time: Timestamp| Value::Integer(time.as_microsecond());
+        if let Some(from) = filter.started_from {
+            self.and("started_at >= ?", [micros(from)]);
+        }
+        if let Some(until) = filter.started_until {
+            self.and("started_at <= ?", [micros(until)]);
+        }
+        match filter.settled {
+            None => {}
+            Some(Settled::By(plan)) => {
+                self.and("settled IS ?", [Value::Blob(plan.0.as_bytes().to_vec())]);
+            }
+            Some(Settled::NotBy(plan)) => {
+                self.and("settled IS NOT ?", [Value::Blob(plan.0.as_bytes().to_vec())]);
+            }
+        }
+    }
+
+    /// A list travels as one JSON value, so that its length is not bound by SQLite's number of variables.
+    fn and_choice<T>(
+        &mut self,
+        column: &str,
+        choice: &Choice<T>,
+        json: impl Fn(&T) -> serde_json::Value,
+    ) {
+        let list = |values: &[T]| {
+            let list = serde_json::Value::Array(values.iter().map(&json).collect());
+            Value::Text(list.to_string())
+        };
+        match choice {
+            Choice::Any => {}
+            Choice::Only(values) => {
+                let sql = format!("{column} IN (SELECT value FROM json_each(?))");
+                self.and(&sql, [list(values)]);
+            }
+            Choice::Except(values) => {
+                let sql = format!(
+                    "({column} IS NULL OR {column} NOT IN (SELECT value FROM json_each(?)))"
+                );
+                self.and(&sql, [list(values)]);
+            }
+        }
+    }
+
+    /// Narrows to what at least one filter admits, or to what none does. A comparison with an empty
+    /// column is neither true nor false in SQL; here it is false.
+    fn and_any(&mut self, filters: &[Filter], truth: &str) {
+        if filters.is_empty() {
+            return;
+        }
+        let mut any = Self { sql: String::new(), values: Vec::new() };
+        for filter in filters {
+            any.sql.push_str(if any.sql.is_empty() { "(1" } else { " OR (1" });
+            any.and_filter(filter);
+            any.sql.push(')');
+        }
+        self.and(&format!("({}) IS {truth}", any.sql), any.values);
+    }
+}
+
+impl SnapshotQuery {
+    fn condition(&self) -> Condition {
+        let mut all = Condition::of_type(self.tenant, &self.stream_type);
+        all.and_filter(&self.filter);
+        all.and_any(&self.any_of, "TRUE");
+        all.and_any(&self.none_of, "NOT TRUE");
+        all
+    }
+}
+
+/// The page that a list asks for.
+pub(super) fn list(conn: &Connection, query: &SnapshotQuery) -> Result<SnapshotPage> {
+    let mut matches = query.condition();
+    let total = match &query.after {
+        Some(cursor) => cursor.total,
+        None => count_all(conn, &matches)?,
+    };
+    if let Some(after) = &query.after {
+        let stream = Value::Text(after.stream.as_str().to_owned());
+        let place = [Value::Integer(after.started_at), stream];
+        matches.and("(ifnull(started_at, 0), stream_id) < (?, ?)", place);
+    }
+    let index = if total > SORTED_AT_MOST { "INDEXED BY streams_by_age" } else { "" };
+    let limit = query.limit.clamp(1, limits::SNAPSHOTS_PER_PAGE);
+    let sql = format!(
+        "SELECT {STATE} FROM streams {index} WHERE {}
+         ORDER BY ifnull(started_at, 0) DESC, stream_id DESC LIMIT {}",
+        matches.sql,
+        limit + 1,
+    );
+    let page = || {
+        let mut statement = conn.prepare_cached(&sql)?;
+        let found = statement.query_map(params_from_iter(matches.values), rows::state)?;
+        found.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let mut streams = page().map_err(fail)?;
+    let more = streams.len() > limit;
+    streams.truncate(limit);
+    let next = streams.last().filter(|_| more).map(|last| Cursor {
+        started_at: last.snapshot.as_ref().map_or(0, |taken| order_key(&taken.facets)),
+        total,
+        stream: last.stream_id.clone(),
+    });
+    Ok(SnapshotPage { streams, total, next })
+}
+
+fn count_all(conn: &Connection, matches: &Condition) -> Result<u64> {
+    let count = || {
+        let sql = format!("SELECT count(*) FROM streams WHERE {}", matches.sql);
+        conn.prepare_cached(&sql)?
+            .query_row(params_from_iter(&matches.values), |row| rows::number(row, 0))
+    };
+    count().map_err(fail)
+}
+
+/// The groups that a count asks for.
+pub(super) fn count(conn: &Connection, query: &CountQuery) -> Result<Vec<Count>> {
+    let mut matches = Condition::of_type(query.tenant, &query.stream_type);
+    matches.and_filter(&query.filter);
+    let columns = match query.by {
+        CountBy::Version => "scenario_version, NULL, NULL",
+        CountBy::Step => "scenario_version, step_id, NULL",
+        CountBy::Channel => "scenario_version, step_id, channel",
+    };
+    let sql = format!(
+        "SELECT {columns}, count(*) FROM streams WHERE {} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        matches.sql
+    );
+    let groups = || {
+        let mut statement = conn.prepare_cached(&sql)?;
+        let groups = statement.query_map(params_from_iter(matches.values), |row| {
+            Ok(Count {
+                scenario_version: rows::maybe_number(row, 0)?.map(Version),
+                step_id: parsed(row, 1)?,
+                channel: parsed(row, 2)?,
+                n: rows::number(row, 3)?,
+            })
+        })?;
+        groups.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    groups().map_err(fail)
+}

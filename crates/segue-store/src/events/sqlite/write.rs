@@ -1,0 +1,253 @@
+//! What one write does inside the transaction of its group commit.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+use segue_core::ids::{EventId, Position, StreamVersion, TenantId};
+
+use super::rows::{self, EVENT, fail, integer};
+use super::writer::HeadChange;
+use crate::events::accept::{Accepted, Checked, Placed};
+use crate::events::{Append, Appended, Error, Event, Head, Result, Snapshot, StreamAppend};
+
+/// The heads of this transaction as they will be; written once at its end, however many appends a
+/// tenant has in it.
+pub(super) type Heads = HashMap<TenantId, Head>;
+
+/// Decides an append and writes all of it but the head.
+pub(super) fn append(conn: &Connection, heads: &mut Heads, checked: &Checked) -> Result<Appended> {
+    let append = checked.append();
+    let head = current_head(conn, heads, append.tenant)?;
+    head.admits_write(append.epoch)?;
+    let found = known_events(conn, append)?;
+    let beyond = |position| group_at(conn, append.tenant, position);
+    if let Some(appended) = checked.repeats(&found, beyond)? {
+        return Ok(appended);
+    }
+    let rows = append
+        .streams
+        .iter()
+        .map(|stream| StreamRow::find(conn, append.tenant, stream))
+        .collect::<Result<Vec<_>>>()?;
+    let current: Vec<_> = rows
+        .iter()
+        .map(|row| row.as_ref().map(|row| (Cow::Borrowed(row.kind.as_str()), row.version)))
+        .collect();
+    let accepted = checked.accept(&head, &current)?;
+    write(conn, append, &accepted, &rows).map_err(fail)?;
+    heads.insert(append.tenant, accepted.head);
+    Ok(accepted.appended)
+}
+
+/// Decides a change of a head.
+pub(super) fn head(
+    conn: &Connection,
+    heads: &mut Heads,
+    tenant: TenantId,
+    change: HeadChange,
+) -> Result<Head> {
+    let current = current_head(conn, heads, tenant);
+    let after = match (change, current) {
+        (HeadChange::Open(epoch), Err(Error::NotFound { .. })) => Head::opened(epoch),
+        (HeadChange::Open(epoch), Ok(head)) => {
+            head.admits_open(epoch)?;
+            head
+        }
+        (HeadChange::Swap(swap), Ok(head)) => head.swapped(&swap)?,
+        (HeadChange::Open(_) | HeadChange::Swap(_), Err(error)) => return Err(error),
+    };
+    heads.insert(tenant, after);
+    Ok(after)
+}
+
+/// Writes the heads back.
+pub(super) fn heads(conn: &Connection, heads: &Heads) -> Result<()> {
+    let mut put = conn
+        .prepare_cached(
+            "INSERT INTO tenant_head (tenant_id, position, digest, epoch, mode, coord_term)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position,
+                digest = excluded.digest, epoch = excluded.epoch, mode = excluded.mode,
+                coord_term = excluded.coord_term",
+        )
+        .map_err(fail)?;
+    for (tenant, head) in heads {
+        put.execute(params![
+            tenant.0.as_bytes(),
+            integer(head.position.0),
+            head.digest.0,
+            integer(head.epoch.0),
+            head.mode.as_str(),
+            integer(head.coord_term),
+        ])
+        .map_err(fail)?;
+    }
+    Ok(())
+}
+
+fn current_head(conn: &Connection, heads: &Heads, tenant: TenantId) -> Result<Head> {
+    heads.get(&tenant).map_or_else(|| rows::head(conn, tenant), |head| Ok(*head))
+}
+
+/// The stored event for each event id of an append. Almost always there is none, so the index alone is
+/// asked first.
+fn known_events(conn: &Connection, append: &Append) -> Result<Vec<Option<Event>>> {
+    let tenant = append.tenant.0.as_bytes();
+    let position = |id: EventId| {
+        conn.prepare_cached("SELECT position FROM events WHERE tenant_id = ?1 AND event_id = ?2")?
+            .query_row(params![tenant, id.0.as_bytes()], |row| row.get::<_, i64>(0))
+            .optional()
+    };
+    let event = |position: i64| {
+        let sql = format!("SELECT {EVENT} FROM events WHERE tenant_id = ?1 AND position = ?2");
+        conn.prepare_cached(&sql)?.query_row(params![tenant, position], rows::event)
+    };
+    let ids = append.events().map(|event| event.event_id);
+    ids.map(|id| position(id)?.map(event).transpose())
+        .collect::<rusqlite::Result<_>>()
+        .map_err(fail)
+}
+
+/// The append group of the event at a position, if there is one.
+fn group_at(conn: &Connection, tenant: TenantId, position: Position) -> Result<Option<Position>> {
+    conn.query_row(
+        "SELECT append_first_position FROM events WHERE tenant_id = ?1 AND position = ?2",
+        params![tenant.0.as_bytes(), integer(position.0)],
+        |row| rows::number(row, 0),
+    )
+    .optional()
+    .map(|first| first.map(Position))
+    .map_err(fail)
+}
+
+/// A stream that exists.
+struct StreamRow {
+    id: i64,
+    kind: String,
+    version: StreamVersion,
+}
+
+impl StreamRow {
+    fn find(conn: &Connection, tenant: TenantId, stream: &StreamAppend) -> Result<Option<Self>> {
+        let find = || {
+            conn.prepare_cached(
+                "SELECT id, stream_type, version FROM streams
+                 WHERE tenant_id = ?1 AND stream_id = ?2",
+            )?
+            .query_row(params![tenant.0.as_bytes(), stream.stream_id.as_str()], |row| {
+                let version = StreamVersion(rows::number(row, 2)?);
+                Ok(Self { id: row.get(0)?, kind: row.get(1)?, version })
+            })
+            .optional()
+        };
+        find().map_err(fail)
+    }
+}
+
+fn write(
+    conn: &Connection,
+    append: &Append,
+    accepted: &Accepted<'_>,
+    rows: &[Option<StreamRow>],
+) -> rusqlite::Result<()> {
+    for placed in &accepted.placed {
+        write_event(conn, append.tenant, accepted, placed)?;
+    }
+    for ((stream, row), version) in append.streams.iter().zip(rows).zip(&accepted.appended.versions)
+    {
+        let id = match row {
+            Some(row) => row.id,
+            None => create_stream(conn, append.tenant, stream)?,
+        };
+        match &stream.snapshot {
+            Some(snapshot) => write_snapshot(conn, id, *version, snapshot)?,
+            None => {
+                conn.prepare_cached("UPDATE streams SET version = ?2 WHERE id = ?1")?
+                    .execute(params![id, integer(version.0)])?;
+            }
+        }
+    }
+    if let Some(mark) = accepted.keep {
+        conn.prepare_cached(
+            "INSERT INTO digests (tenant_id, position, digest) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![
+            append.tenant.0.as_bytes(),
+            integer(mark.position.0),
+            mark.digest.0
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_event(
+    conn: &Connection,
+    tenant: TenantId,
+    accepted: &Accepted<'_>,
+    placed: &Placed<'_>,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO events (tenant_id, position, append_first_position, stream_id, stream_type,
+            version, event_id, event_type, payload, payload_hash, metadata, recorded_at)
+         VALUES (:tenant, :position, :first, :stream, :stream_type,
+            :version, :id, :type, :payload, :payload_hash, :metadata, :recorded_at)",
+    )?
+    .execute(named_params! {
+        ":tenant": tenant.0.as_bytes(),
+        ":position": integer(placed.position.0),
+        ":first": integer(accepted.first.0),
+        ":stream": placed.stream.stream_id.as_str(),
+        ":stream_type": placed.stream.stream_type,
+        ":version": integer(placed.version.0),
+        ":id": placed.event.event_id.0.as_bytes(),
+        ":type": placed.event.event_type,
+        ":payload": placed.event.payload,
+        ":payload_hash": placed.payload_hash.0,
+        ":metadata": placed.event.metadata,
+        ":recorded_at": accepted.recorded_at.as_microsecond(),
+    })
+    .map(drop)
+}
+
+fn create_stream(
+    conn: &Connection,
+    tenant: TenantId,
+    stream: &StreamAppend,
+) -> rusqlite::Result<i64> {
+    conn.prepare_cached(
+        "INSERT INTO streams (tenant_id, stream_id, stream_type, version) VALUES (?1, ?2, ?3, 0)",
+    )?
+    .insert(params![tenant.0.as_bytes(), stream.stream_id.as_str(), stream.stream_type])
+}
+
+fn write_snapshot(
+    conn: &Connection,
+    stream: i64,
+    version: StreamVersion,
+    snapshot: &Snapshot,
+) -> rusqlite::Result<()> {
+    let facets = &snapshot.facets;
+    conn.prepare_cached(
+        "UPDATE streams SET version = :version, snapshot_version = :version,
+            scenario_id = :scenario, scenario_version = :scenario_version, step_id = :step,
+            channel = :channel, customer_id = :customer, live = :live, started_at = :started_at,
+            settled = :settled, snapshot = :snapshot
+         WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":id": stream,
+        ":version": integer(version.0),
+        ":scenario": facets.scenario_id.as_ref().map(|id| id.0.as_bytes()),
+        ":scenario_version": facets.scenario_version.map(|version| integer(version.0)),
+        ":step": facets.step_id.as_ref().map(|id| id.as_str()),
+        ":channel": facets.channel.as_ref().map(|channel| channel.as_str()),
+        ":customer": facets.customer_id.as_ref().map(|id| id.as_str()),
+        ":live": facets.live,
+        ":started_at": facets.started_at.map(Timestamp::as_microsecond),
+        ":settled": facets.settled.as_ref().map(|id| id.0.as_bytes()),
+        ":snapshot": snapshot.state,
+    })
+    .map(drop)
+}
