@@ -21,6 +21,15 @@
 //! All of it is a pure function of the [`Situation`]. Where it needs an answer from outside (a judge of
 //! natural language, an external extractor) it returns what it [`Need`]s, and is called again with it.
 
+pub mod chain;
+pub mod checkpoint;
+pub mod evidence;
+pub mod gap_fill;
+pub mod landing;
+mod outcome;
+pub mod relocate;
+pub mod replay;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,6 +43,11 @@ use crate::fields::{Definitions, Known, Profile};
 use crate::ids::{FieldName, PlanId, StepId, Version};
 use crate::plan::deployed::Deployed;
 use crate::plan::policy::{AnchorKey, MigrationScenario};
+use crate::reconcile::chain::Chain;
+pub use crate::reconcile::chain::pending;
+use crate::reconcile::gap_fill::GapFill;
+use crate::reconcile::landing::{Landing, MappedAnchor};
+use crate::reconcile::replay::Route;
 use crate::scenario::graph::Graph;
 use crate::session::event::Event;
 use crate::session::{Extracted, Session};
@@ -126,6 +140,13 @@ pub trait Archive {
     /// The diff of two archived versions, where these pairs of steps count as anchors as well because an
     /// operator accepted them.
     fn diff(&self, from: Version, to: Version, mappings: &[Mapping]) -> Option<Arc<Diff>>;
+
+    /// The anchors of a plan whose map is still stored. Only asked for when the version that a session
+    /// walks is gone, so that there is no diff.
+    fn map(&self, plan: PlanId) -> Option<Arc<[MappedAnchor]>> {
+        let _ = plan;
+        None
+    }
 }
 
 /// The answers of a judge of natural language, by the text of the condition; nothing where it could not
@@ -202,4 +223,80 @@ pub struct Decision {
     pub events: Vec<Event>,
     /// What is learned of the customer.
     pub profile_writes: BTreeMap<FieldName, Known>,
+}
+
+/// Decides what becomes of a session, before its turn is processed.
+///
+/// # Errors
+/// When an answer from outside is needed first.
+pub fn reconcile(situation: &Situation<'_>) -> Result<Decision, Need> {
+    let Situation { session, plans, archive, config, .. } = *situation;
+    let own = archive
+        .graph(session.version)
+        .filter(|graph| graph.checksum() == session.scenario_checksum);
+    let chain = if config.enabled { Chain::find(session, plans, archive) } else { None };
+    let Some(chain) = chain else {
+        return Ok(match own {
+            Some(_) => Decision::default(),
+            None => outcome::relocated(situation, &[], None),
+        });
+    };
+    if !chain.updates_downstream() {
+        if let Some(own) = own {
+            return Ok(outcome::kept(situation, &chain, &own));
+        }
+        return Ok(outcome::relocated(situation, &chain.plan_ids(), None));
+    }
+    let landing = match &own {
+        Some(_) => archive
+            .diff(session.version, chain.target(), &chain.mappings(archive))
+            .and_then(|diff| Landing::by_diff(session, diff)),
+        None => Landing::by_maps(session, &chain, archive),
+    };
+    match landing {
+        Some(landing) => migrate(situation, &chain, &landing),
+        None => Ok(outcome::relocated(situation, &chain.plan_ids(), own.as_deref())),
+    }
+}
+
+/// Brings a session to where the plans want it: there, or to where a new rule leads, or not past a
+/// checkpoint, or not yet.
+fn migrate(
+    situation: &Situation<'_>,
+    chain: &Chain<'_>,
+    landing: &Landing,
+) -> Result<Decision, Need> {
+    let Situation { session, config, .. } = *situation;
+    let mut gap_fill = GapFill::new(situation);
+    let mut bound = chain.forced().unwrap_or(landing.bound);
+    if !config.re_routing.enabled {
+        bound = bound.min(MigrationScenario::GapFill);
+    }
+    let route = replay::route(session, landing, bound, &mut gap_fill)?;
+    let (to, is_own, missed) = match &route {
+        Route::Arrives { missed, .. } => (landing.place, landing.is_own, missed.as_slice()),
+        Route::ReRoutes { to, missed, .. } => (*to, false, missed.as_slice()),
+        Route::Lacks => return Ok(outcome::waits(situation, chain, landing, &gap_fill, &[])),
+    };
+    let block = if is_own {
+        None
+    } else {
+        checkpoint::forbids(session, landing.diff.as_ref(), &landing.target, to)
+    };
+    if let Some(block) = &block
+        && config.checkpoints.block_teleport_past_checkpoint
+    {
+        return Ok(outcome::blocked(situation, chain, landing, &route, block));
+    }
+    gap_fill.fill(&replay::collected(&landing.target, missed))?;
+    let due: Vec<StepId> = missed
+        .iter()
+        .map(|ix| landing.target.step(*ix))
+        .filter(|step| step.is_required_action && !session.actions_done.contains(&step.id))
+        .map(|step| step.id.clone())
+        .collect();
+    if gap_fill.must_ask() || !due.is_empty() {
+        return Ok(outcome::waits(situation, chain, landing, &gap_fill, &due));
+    }
+    Ok(outcome::moved(situation, chain, landing, &route, &gap_fill, block.as_ref()))
 }

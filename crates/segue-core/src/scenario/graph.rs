@@ -51,6 +51,12 @@ impl Edge {
     pub fn condition_text(&self) -> &str {
         self.condition.as_deref().map_or("", Condition::text)
     }
+
+    /// Whether it is taken where no other transition of its step is.
+    #[must_use]
+    pub fn is_otherwise(&self) -> bool {
+        self.condition.as_deref().is_some_and(Condition::is_otherwise)
+    }
 }
 
 /// A valid version with everything derived from it once.

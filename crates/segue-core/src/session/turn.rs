@@ -18,10 +18,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fields::Known;
+use crate::fields::{Known, Source};
 use crate::ids::{FieldName, StepId, Version};
-use crate::reconcile::{Need, Situation};
-use crate::session::event::{Answer, Event, Idempotency};
+use crate::reconcile::evidence::{Evidence, Verdict};
+use crate::reconcile::{self, Action, Decision, Need, Situation};
+use crate::scenario::graph::{Edge, Graph, Ix};
+use crate::session::event::{
+    Answer, Event, Idempotency, Place, SessionFinished, StepEntered, TurnTaken,
+};
 use crate::session::{Message, Session, Status};
 
 /// What a caller brings to a turn. Everything is optional: an empty turn only reconciles and moves on.
@@ -121,4 +125,257 @@ pub enum Outcome {
     Taken(Box<Taken>),
     /// It needs an answer from outside first.
     Need(Need),
+}
+
+/// Decides a turn.
+///
+/// # Errors
+/// When the session takes no more turns, or the caller chose a step that no transition leads to.
+pub fn take(turn: &Turn<'_>) -> Result<Outcome, Refused> {
+    let before = turn.situation.session;
+    match before.status {
+        Status::Active => {}
+        status @ (Status::Finished | Status::Exited) => return Err(Refused::NotActive { status }),
+    }
+    let mut progress = Progress::begin(turn);
+    let decision = {
+        let situation = Situation { session: &progress.session, ..turn.situation };
+        match reconcile::reconcile(&situation) {
+            Ok(decision) => decision,
+            Err(need) => return Ok(Outcome::Need(need)),
+        }
+    };
+    progress.reconciled(decision, turn);
+    match progress.answer.reconciliation.action {
+        Action::Collect | Action::ExecuteAction => progress.wait(turn),
+        Action::ExitScenario => {}
+        Action::Continue | Action::Teleport => match progress.walk(turn)? {
+            Ok(()) => {}
+            Err(need) => return Ok(Outcome::Need(need)),
+        },
+    }
+    Ok(Outcome::Taken(Box::new(progress.finish())))
+}
+
+/// A turn under way: the events so far, and the session after them.
+struct Progress {
+    session: Session,
+    events: Vec<Event>,
+    answer: Answer,
+    profile_writes: BTreeMap<FieldName, Known>,
+    now: jiff::Timestamp,
+}
+
+impl Progress {
+    fn begin(turn: &Turn<'_>) -> Self {
+        let Situation { session, now, config, .. } = turn.situation;
+        let mut progress = Self {
+            session: session.clone(),
+            events: Vec::new(),
+            answer: Answer::default(),
+            profile_writes: BTreeMap::new(),
+            now,
+        };
+        progress.happen(TurnTaken {
+            turn_number: session.turn_count + 1,
+            input: turn.input.clone(),
+            messages_kept: config.gap_fill.max_conversation_turns,
+            idempotency: turn.idempotency.cloned(),
+            answer: Answer::default(),
+        });
+        for field in turn.input.fields.keys().chain(turn.input.confirmations.keys()) {
+            if let Some(known) = progress.session.variables.get(field)
+                && matches!(known.source, Source::Given | Source::Confirmed)
+                && !known.value.is_null()
+            {
+                progress.profile_writes.insert(field.clone(), known.clone());
+            }
+        }
+        progress
+    }
+
+    fn happen(&mut self, event: impl Into<Event>) {
+        let event = event.into();
+        self.session.apply(&event, self.now);
+        self.events.push(event);
+    }
+
+    fn reconciled(&mut self, decision: Decision, turn: &Turn<'_>) {
+        for event in decision.events {
+            self.happen(event);
+        }
+        self.profile_writes.extend(decision.profile_writes);
+        self.answer.reconciliation = decision.result;
+        if turn.situation.session.customer_id.is_none() {
+            self.profile_writes.clear();
+        }
+    }
+
+    /// The migration waits: what it waits for is what is asked.
+    fn wait(&mut self, turn: &Turn<'_>) {
+        let asked = self.answer.reconciliation.collect_fields.clone();
+        self.answer.step.prompt = prompt(turn, &asked);
+    }
+
+    /// Moves the session by the caller's choice, or by itself.
+    fn walk(&mut self, turn: &Turn<'_>) -> Result<Result<(), Need>, Refused> {
+        let Some((graph, here)) = self.stand(turn) else { return Ok(Ok(())) };
+        let here = match &turn.input.step_id {
+            Some(chosen) => {
+                let to = allowed(&graph, here, chosen, self.session.version)?;
+                if to != here {
+                    self.enter(&graph, to, "caller");
+                }
+                to
+            }
+            None => match self.advance(turn, &graph, here) {
+                Ok(reached) => reached,
+                Err(need) => return Ok(Err(need)),
+            },
+        };
+        if graph.step(here).is_terminal {
+            self.happen(SessionFinished { step_id: graph.step(here).id.clone() });
+            return Ok(Ok(()));
+        }
+        let evidence = evidence(turn, &self.session);
+        let asked = match awaited(&evidence, &graph, here) {
+            Ok(fields) => fields,
+            Err(need) => return Ok(Err(need)),
+        };
+        self.answer.step.prompt = prompt(turn, &asked);
+        self.answer.step.collect_fields = asked;
+        Ok(Ok(()))
+    }
+
+    /// The graph that the session walks now, and where it stands in it.
+    fn stand(&self, turn: &Turn<'_>) -> Option<(std::sync::Arc<Graph>, Ix)> {
+        let graph = turn.situation.archive.graph(self.session.version)?;
+        let here = graph.index(&self.session.step_id)?;
+        Some((graph, here))
+    }
+
+    /// Moves on by itself, each step at most once in a turn.
+    fn advance(&mut self, turn: &Turn<'_>, graph: &Graph, mut here: Ix) -> Result<Ix, Need> {
+        let mut seen = vec![here];
+        loop {
+            let evidence = evidence(turn, &self.session);
+            let Some(next) = next(&evidence, graph, here)? else { return Ok(here) };
+            if seen.contains(&next) {
+                return Ok(here);
+            }
+            self.enter(graph, next, "transition");
+            seen.push(next);
+            here = next;
+        }
+    }
+
+    fn enter(&mut self, graph: &Graph, to: Ix, reason: &str) {
+        self.answer.step.entered_steps.push(graph.step(to).id.clone());
+        self.happen(StepEntered {
+            place: Place::of(graph, to),
+            transition_reason: reason.to_owned(),
+        });
+    }
+
+    fn finish(mut self) -> Taken {
+        if let Some(Event::TurnTaken(taken)) = self.events.first_mut() {
+            taken.answer = self.answer.clone();
+        }
+        Taken {
+            answer: self.answer,
+            events: self.events,
+            session: self.session,
+            profile_writes: self.profile_writes,
+        }
+    }
+}
+
+fn evidence<'a>(turn: &Turn<'a>, session: &'a Session) -> Evidence<'a> {
+    Evidence::new(&Situation { session, ..turn.situation })
+}
+
+/// The step that the caller chose, if the graph allows it.
+fn allowed(graph: &Graph, here: Ix, chosen: &StepId, version: Version) -> Result<Ix, Refused> {
+    let mut allowed = vec![here];
+    for edge in graph.edges(here) {
+        if !allowed.contains(&edge.to) {
+            allowed.push(edge.to);
+        }
+    }
+    graph.index(chosen).filter(|to| allowed.contains(to)).ok_or_else(|| Refused::StepNotAllowed {
+        step_id: chosen.clone(),
+        from: graph.step(here).id.clone(),
+        version,
+        allowed: allowed.iter().map(|ix| graph.step(*ix).id.clone()).collect(),
+    })
+}
+
+/// Where the session goes by itself, if it does.
+fn next(evidence: &Evidence<'_>, graph: &Graph, here: Ix) -> Result<Option<Ix>, Need> {
+    let step = graph.step(here);
+    let acts = step.performs_action || step.is_required_action;
+    if step.is_terminal
+        || !unknown_fields(evidence, graph, here).is_empty()
+        || (acts && !evidence.session().actions_done.contains(&step.id))
+    {
+        return Ok(None);
+    }
+    let (rest, groups): (Vec<&Edge>, Vec<&Edge>) =
+        graph.edges(here).iter().partition(|edge| edge.is_otherwise());
+    for group in groups.chunk_by(|one, other| one.priority == other.priority) {
+        let mut held = Vec::new();
+        for edge in group {
+            match evidence.holds(edge)? {
+                Verdict::Yes => held.push(edge.to),
+                Verdict::No => {}
+                Verdict::Missing(_) | Verdict::Undecidable(_) => return Ok(None),
+            }
+        }
+        held.dedup();
+        match held[..] {
+            [] => {}
+            [to] => return Ok(Some(to)),
+            [_, _, ..] => return Ok(None),
+        }
+    }
+    match rest[..] {
+        [edge] => Ok(Some(edge.to)),
+        [] | [_, _, ..] => Ok(None),
+    }
+}
+
+/// What the session waits for where it stands: the step's own fields, else those of its conditions.
+fn awaited(evidence: &Evidence<'_>, graph: &Graph, here: Ix) -> Result<Vec<FieldName>, Need> {
+    let mut fields = unknown_fields(evidence, graph, here);
+    if fields.is_empty() {
+        for edge in graph.edges(here) {
+            if let Verdict::Missing(missing) = evidence.holds(edge)? {
+                for field in missing {
+                    if !fields.contains(&field) {
+                        fields.push(field);
+                    }
+                }
+            }
+        }
+    }
+    Ok(fields)
+}
+
+fn unknown_fields(evidence: &Evidence<'_>, graph: &Graph, here: Ix) -> Vec<FieldName> {
+    let mut unknown: Vec<FieldName> = Vec::new();
+    for field in &graph.step(here).collects_profile_fields {
+        if !evidence.knows(field) && !unknown.contains(field) {
+            unknown.push(field.clone());
+        }
+    }
+    unknown
+}
+
+/// How the operator wants these fields asked.
+fn prompt(turn: &Turn<'_>, fields: &[FieldName]) -> Option<String> {
+    let prompts: Vec<&str> = fields
+        .iter()
+        .filter_map(|field| turn.situation.definitions.get(field)?.collection_prompt.as_deref())
+        .collect();
+    (!prompts.is_empty()).then(|| prompts.join(" "))
 }

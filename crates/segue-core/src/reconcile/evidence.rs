@@ -1,0 +1,125 @@
+//! What is known, and what conditions make of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::condition::{Facts, Truth, Unknown};
+use crate::fields::{Definitions, Known, Profile};
+use crate::ids::FieldName;
+use crate::reconcile::{Judge, Need, Situation};
+use crate::scenario::graph::Edge;
+use crate::session::Session;
+
+/// The data at hand. The session's own variables come first, because they are what was said here; then
+/// what was found for this decision; then the profile, as far as it has not expired.
+pub struct Evidence<'a> {
+    session: &'a Session,
+    profile: &'a Profile,
+    definitions: &'a Definitions,
+    judge: Judge<'a>,
+    now: Timestamp,
+    found: BTreeMap<FieldName, Value>,
+}
+
+/// What is made of a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds.
+    Yes,
+    /// It does not hold.
+    No,
+    /// With these fields it could be said.
+    Missing(Vec<FieldName>),
+    /// It cannot be said, for this reason; no field would help.
+    Undecidable(String),
+}
+
+impl<'a> Evidence<'a> {
+    /// The data of a situation.
+    #[must_use]
+    pub fn new(situation: &Situation<'a>) -> Self {
+        Self {
+            session: situation.session,
+            profile: situation.profile,
+            definitions: situation.definitions,
+            judge: situation.judge,
+            now: situation.now,
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &'a Session {
+        self.session
+    }
+
+    /// Adds a value that was found for this decision.
+    pub fn find(&mut self, field: FieldName, value: Value) {
+        self.found.insert(field, value);
+    }
+
+    /// Whether the field has a value. A null of the session counts: somebody said that there is none.
+    #[must_use]
+    pub fn knows(&self, field: &FieldName) -> bool {
+        self.session.variables.contains_key(field)
+            || self.found.contains_key(field)
+            || self.in_profile(field.as_str()).is_some()
+    }
+
+    /// The profile's value of a field, unless it has expired.
+    #[must_use]
+    pub fn in_profile(&self, field: &str) -> Option<&'a Known> {
+        let known = self.profile.current(self.definitions, self.now).known(field)?;
+        (!known.value.is_null()).then_some(known)
+    }
+
+    /// Whether the condition of a transition holds. (`otherwise` by itself holds.)
+    ///
+    /// # Errors
+    /// When a judge has to be asked first.
+    pub fn holds(&self, edge: &Edge) -> Result<Verdict, Need> {
+        let Some(condition) = edge.condition.as_deref() else { return Ok(Verdict::Yes) };
+        Ok(match condition.evaluate(self) {
+            Truth::True => Verdict::Yes,
+            Truth::False => Verdict::No,
+            Truth::Unknown(Unknown::Missing(fields)) => Verdict::Missing(fields),
+            Truth::Unknown(Unknown::TypeError(error)) => {
+                Verdict::Undecidable(format!("`{}`: {error}", condition.text()))
+            }
+            Truth::Unknown(Unknown::Unjudged) => self.judged(condition.text())?,
+        })
+    }
+
+    fn judged(&self, condition: &str) -> Result<Verdict, Need> {
+        let answer = match self.judge {
+            Judge::Nobody => None,
+            Judge::External(judgements) => match judgements.get(condition) {
+                Some(answer) => *answer,
+                None => return Err(Need::Judge { conditions: vec![condition.to_owned()] }),
+            },
+        };
+        Ok(match answer {
+            Some(true) => Verdict::Yes,
+            Some(false) => Verdict::No,
+            None => Verdict::Undecidable(format!("nobody could judge `{condition}`")),
+        })
+    }
+}
+
+impl Facts for Evidence<'_> {
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.session
+            .variables
+            .get(field)
+            .map(|known| &known.value)
+            .or_else(|| self.found.get(field))
+            .or_else(|| self.in_profile(field).map(|known| &known.value))
+    }
+
+    fn is_defined(&self, field: &str) -> bool {
+        self.get(field).is_some() || self.definitions.contains_key(field)
+    }
+}

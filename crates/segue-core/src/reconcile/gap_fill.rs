@@ -1,0 +1,186 @@
+//! Where missed data comes from: the profile, the session, the conversation, the customer.
+//!
+//! A value found in the conversation is used from one confidence on
+//! (`gap_fill.extraction_confidence_threshold`); below a second, higher one
+//! (`gap_fill.confirmation_threshold`) it waits for the customer's word first, and only then is it
+//! written to the profile. A value that the customer refused is not used again.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::extract;
+use crate::fields::{Known, Source};
+use crate::ids::FieldName;
+use crate::reconcile::evidence::Evidence;
+use crate::reconcile::{Confirm, Extractor, Need, Situation};
+use crate::session::Extracted;
+use crate::session::event::Filled;
+
+/// The search for missed data, and what came of it so far.
+pub struct GapFill<'a> {
+    situation: Situation<'a>,
+    /// Everything that is known, including what was found here.
+    pub evidence: Evidence<'a>,
+    /// What was missed and is known, in the order in which it was looked for.
+    pub filled: Vec<Filled>,
+    /// Values that become variables of the session.
+    pub learned: BTreeMap<FieldName, Known>,
+    /// Values that were found now and wait for the customer's word.
+    pub found: BTreeMap<FieldName, Extracted>,
+    /// What to ask the customer about.
+    pub confirm: Vec<Confirm>,
+    /// What to ask the customer for.
+    pub ask: Vec<FieldName>,
+}
+
+impl<'a> GapFill<'a> {
+    /// Begins with nothing missed.
+    #[must_use]
+    pub fn new(situation: &Situation<'a>) -> Self {
+        Self {
+            situation: *situation,
+            evidence: Evidence::new(situation),
+            filled: Vec::new(),
+            learned: BTreeMap::new(),
+            found: BTreeMap::new(),
+            confirm: Vec::new(),
+            ask: Vec::new(),
+        }
+    }
+
+    /// Whether the customer has to be asked before anything is decided.
+    #[must_use]
+    pub fn must_ask(&self) -> bool {
+        !self.ask.is_empty() || !self.confirm.is_empty()
+    }
+
+    /// What is learned of the customer: only what is sure.
+    #[must_use]
+    pub fn profile_writes(&self) -> BTreeMap<FieldName, Known> {
+        if self.situation.session.customer_id.is_none() {
+            return BTreeMap::new();
+        }
+        let sure = |known: &Known| known.source == Source::Extraction;
+        self.learned
+            .iter()
+            .filter(|(_, known)| sure(known))
+            .map(|(field, known)| (field.clone(), known.clone()))
+            .collect()
+    }
+
+    /// Looks for these fields. What is not found is asked; what is not sure is to be confirmed.
+    ///
+    /// # Errors
+    /// When an external extractor has to be asked first.
+    pub fn fill(&mut self, fields: &[FieldName]) -> Result<(), Need> {
+        let mut wanted: Vec<&FieldName> = Vec::new();
+        for field in fields {
+            let seen = wanted.contains(&field)
+                || self.ask.contains(field)
+                || self.confirm.iter().any(|confirm| confirm.field == *field)
+                || self.filled.iter().any(|filled| filled.field == *field);
+            if !seen && !self.is_known(field) {
+                wanted.push(field);
+            }
+        }
+        let waiting = &self.situation.session.unconfirmed;
+        let unfound: Vec<&FieldName> =
+            wanted.iter().copied().filter(|field| !waiting.contains_key(*field)).collect();
+        let mut extracted = self.extract(&unfound)?;
+        for field in wanted {
+            match waiting.get(field).cloned().or_else(|| extracted.remove(field)) {
+                Some(value) => self.take(field, value),
+                None => self.ask.push(field.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a field that is known already: from the profile first, then from the session.
+    fn is_known(&mut self, field: &FieldName) -> bool {
+        let session = self.situation.session;
+        let variable = session.variables.get(field);
+        let source = if let Some(known) = self.evidence.in_profile(field.as_str()) {
+            if variable.is_none() {
+                let known = Known { source: Source::Profile, ..known.clone() };
+                self.learned.insert(field.clone(), known);
+            }
+            Source::Profile
+        } else if let Some(known) = variable {
+            match known.source {
+                Source::Given if !session.fields_asked.contains(field) => Source::Session,
+                source => source,
+            }
+        } else {
+            return false;
+        };
+        self.filled.push(Filled { field: field.clone(), source });
+        true
+    }
+
+    fn take(&mut self, field: &FieldName, value: Extracted) {
+        let thresholds = &self.situation.config.gap_fill;
+        if value.confidence >= thresholds.confirmation_threshold {
+            self.evidence.find(field.clone(), value.value.clone());
+            self.filled.push(Filled { field: field.clone(), source: Source::Extraction });
+            let known = Known {
+                value: value.value,
+                source: Source::Extraction,
+                confidence: value.confidence,
+                updated_at: self.situation.now,
+            };
+            self.learned.insert(field.clone(), known);
+        } else {
+            self.confirm.push(Confirm {
+                field: field.clone(),
+                value: value.value.clone(),
+                confidence: value.confidence,
+                source_quote: value.source_quote.clone(),
+            });
+            self.found.insert(field.clone(), value);
+        }
+    }
+
+    /// What the conversation says of these fields, as far as it can be used.
+    fn extract(&self, fields: &[&FieldName]) -> Result<BTreeMap<FieldName, Extracted>, Need> {
+        let Situation { session, config, .. } = self.situation;
+        if !config.gap_fill.extraction_enabled || session.messages.is_empty() || fields.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let found: Vec<(FieldName, Option<Extracted>)> = match self.situation.extractor {
+            Extractor::Embedded => fields
+                .iter()
+                .map(|field| ((*field).clone(), self.extract_embedded(field)))
+                .collect(),
+            Extractor::External(answers) => {
+                let unasked: Vec<FieldName> = fields
+                    .iter()
+                    .filter(|field| !answers.contains_key(**field))
+                    .map(|field| (*field).clone())
+                    .collect();
+                if !unasked.is_empty() {
+                    return Err(Need::Extract { fields: unasked });
+                }
+                fields.iter().map(|field| ((*field).clone(), answers[*field].clone())).collect()
+            }
+        };
+        Ok(found
+            .into_iter()
+            .filter_map(|(field, found)| Some((field, found?)))
+            .filter(|(field, found)| self.is_usable(field, found))
+            .collect())
+    }
+
+    fn extract_embedded(&self, field: &FieldName) -> Option<Extracted> {
+        let Situation { session, definitions, .. } = self.situation;
+        let definition = definitions.get(field)?;
+        extract::extract(definition, session.messages.iter(), session.refused.get(field))
+    }
+
+    fn is_usable(&self, field: &FieldName, found: &Extracted) -> bool {
+        let refused: Option<&Value> = self.situation.session.refused.get(field);
+        let threshold = self.situation.config.gap_fill.extraction_confidence_threshold;
+        !found.value.is_null() && found.confidence >= threshold && refused != Some(&found.value)
+    }
+}

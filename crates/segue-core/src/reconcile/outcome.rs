@@ -1,0 +1,464 @@
+//! Writes decisions down: what the caller is told, and the events that are the audit record.
+
+use crate::diff::Diff;
+use crate::fields::Definition;
+use crate::ids::{FieldName, PlanId, StepId};
+use crate::plan::policy::{AnchorKey, MigrationScenario};
+use crate::reconcile::chain::Chain;
+use crate::reconcile::checkpoint;
+use crate::reconcile::gap_fill::GapFill;
+use crate::reconcile::landing::Landing;
+use crate::reconcile::relocate::{self, Place as Relocation};
+use crate::reconcile::replay::Route;
+use crate::reconcile::{Action, Decision, Reconciliation, Situation};
+use crate::scenario::graph::{Graph, Ix};
+use crate::session::Session;
+use crate::session::event::{
+    CheckpointBlock, Event, FieldsFilled, FieldsFound, Gone, Migration, MigrationApplied,
+    MigrationSettled, MigrationWaits, Place, Renamed,
+};
+
+const GOODBYE: &str = "This conversation cannot go on where it was left, because what it was about has \
+                       changed in the meantime. Please start again, we are happy to help.";
+
+/// The operator lets the sessions at this step stay on their version.
+pub(super) fn kept(situation: &Situation<'_>, chain: &Chain<'_>, own: &Graph) -> Decision {
+    let session = situation.session;
+    let step = own.index(&session.step_id).map_or("its step", |ix| &own.step(ix).name);
+    let reason = format!(
+        "The plan leaves sessions at \"{step}\" on the version that they follow \
+         (update_downstream is false), so this one goes on in version {}.",
+        session.version,
+    );
+    settled(
+        Draft::of(session, chain),
+        Reconciliation {
+            teleport_reason: Some("update_downstream_false".to_owned()),
+            anchor_hash: Some(chain.anchor().clone()),
+            reason: Some(reason),
+            ..Reconciliation::default()
+        },
+    )
+}
+
+/// A passed checkpoint forbids the move.
+pub(super) fn blocked(
+    situation: &Situation<'_>,
+    chain: &Chain<'_>,
+    landing: &Landing,
+    route: &Route,
+    block: &CheckpointBlock,
+) -> Decision {
+    let reason = format!(
+        "{} That would undo what is irreversible, so the session stays on version {}.",
+        why(landing, route),
+        situation.session.version,
+    );
+    let mut draft = Draft::of(situation.session, chain);
+    draft.checkpoint_block = Some(block.clone());
+    settled(
+        draft,
+        Reconciliation {
+            blocked_by_checkpoint: true,
+            checkpoint_warning: Some(checkpoint::warning(block, &landing.target)),
+            migration_scenario: Some(scenario(route)),
+            anchor_hash: Some(landing.anchor.clone()),
+            reason: Some(reason),
+            ..Reconciliation::default()
+        },
+    )
+}
+
+fn settled(draft: Draft, result: Reconciliation) -> Decision {
+    let migration = draft.migration(&result);
+    Decision { events: vec![MigrationSettled { migration }.into()], result, ..Decision::default() }
+}
+
+/// The customer or the caller has to do something first.
+pub(super) fn waits(
+    situation: &Situation<'_>,
+    chain: &Chain<'_>,
+    landing: &Landing,
+    gap_fill: &GapFill<'_>,
+    due: &[StepId],
+) -> Decision {
+    let asks = gap_fill.must_ask();
+    let execute = if asks { Vec::new() } else { due.to_vec() };
+    let mut events = learned(gap_fill);
+    if !gap_fill.found.is_empty() {
+        events.push(FieldsFound { unconfirmed: gap_fill.found.clone() }.into());
+    }
+    events.push(
+        MigrationWaits {
+            plan_ids: chain.plan_ids(),
+            collect_fields: gap_fill.ask.iter().cloned().collect(),
+            execute_action_ids: execute.clone(),
+        }
+        .into(),
+    );
+    let target = &landing.target;
+    let reason = if asks {
+        let mut fields: Vec<&str> = gap_fill.ask.iter().map(FieldName::as_str).collect();
+        fields.extend(gap_fill.confirm.iter().map(|confirm| confirm.field.as_str()));
+        format!(
+            "Version {} needs {} of this customer before \"{}\"; it is neither in the profile nor \
+             surely said.",
+            target.scenario().version,
+            fields.join(", "),
+            target.step(landing.place).name,
+        )
+    } else {
+        let names: Vec<String> = due
+            .iter()
+            .filter_map(|id| target.index(id))
+            .map(|ix| format!("\"{}\"", target.step(ix).name))
+            .collect();
+        format!(
+            "Version {} requires the action of {} before \"{}\".",
+            target.scenario().version,
+            names.join(", "),
+            target.step(landing.place).name,
+        )
+    };
+    let result = Reconciliation {
+        action: if asks { Action::Collect } else { Action::ExecuteAction },
+        collect_fields: gap_fill.ask.clone(),
+        confirm: gap_fill.confirm.clone(),
+        user_message: asks.then(|| question(situation, chain, gap_fill)),
+        execute_action_ids: execute,
+        migration_scenario: Some(MigrationScenario::GapFill),
+        anchor_hash: Some(landing.anchor.clone()),
+        reason: Some(reason),
+        ..Reconciliation::default()
+    };
+    Decision { result, events, profile_writes: gap_fill.profile_writes() }
+}
+
+/// What to tell the customer who is asked.
+fn question(situation: &Situation<'_>, chain: &Chain<'_>, gap_fill: &GapFill<'_>) -> String {
+    let name = |field: &FieldName| {
+        let definition = situation.definitions.get(field);
+        definition.map_or(field.as_str(), Definition::label).to_owned()
+    };
+    let mut parts = Vec::new();
+    if !gap_fill.ask.is_empty() {
+        let fields: Vec<String> = gap_fill.ask.iter().map(name).collect();
+        let what = if chain.is_composite() { "collect" } else { "collect some information" };
+        parts.push(format!("Before we continue, I need to {what}: {}", fields.join(", ")));
+    }
+    if !gap_fill.confirm.is_empty() {
+        let values: Vec<String> = gap_fill
+            .confirm
+            .iter()
+            .map(|confirm| match &confirm.value {
+                serde_json::Value::String(text) => format!("{}: {text}", name(&confirm.field)),
+                value => format!("{}: {value}", name(&confirm.field)),
+            })
+            .collect();
+        parts.push(format!("Before we continue, is this right? {}", values.join(", ")));
+    }
+    parts.join("\n")
+}
+
+/// The session moves.
+pub(super) fn moved(
+    situation: &Situation<'_>,
+    chain: &Chain<'_>,
+    landing: &Landing,
+    route: &Route,
+    gap_fill: &GapFill<'_>,
+    warned: Option<&CheckpointBlock>,
+) -> Decision {
+    let session = situation.session;
+    let target = &landing.target;
+    let to = match route {
+        Route::ReRoutes { to, .. } => *to,
+        Route::Arrives { .. } | Route::Lacks => landing.place,
+    };
+    let redirected = matches!(route, Route::ReRoutes { .. });
+    let teleport_reason = if redirected {
+        "re_route".to_owned()
+    } else if !landing.is_own {
+        "deleted_step".to_owned()
+    } else if chain.is_composite() {
+        format!("composite_v{}_to_v{}", session.version, chain.target())
+    } else {
+        name(scenario(route)).to_owned()
+    };
+    let notify = redirected && situation.config.re_routing.notify_user;
+    let result = Reconciliation {
+        action: Action::Teleport,
+        target_step_id: Some(target.step(to).id.clone()),
+        teleport_reason: Some(teleport_reason),
+        user_message: notify.then(|| situation.config.re_routing.notification_template.clone()),
+        checkpoint_warning: warned.map(|block| checkpoint::warning(block, target)),
+        migration_scenario: Some(scenario(route)),
+        anchor_hash: Some(landing.anchor.clone()),
+        reason: Some(why(landing, route)),
+        ..Reconciliation::default()
+    };
+    let (renamed, gone) = match &landing.diff {
+        Some(diff) => past(session, diff),
+        None => relocate::past(session, target),
+    };
+    let mut draft = Draft::of(session, chain);
+    draft.fields_filled.clone_from(&gap_fill.filled);
+    draft.checkpoint_block = warned.cloned();
+    let mut events = learned(gap_fill);
+    events.push(
+        MigrationApplied {
+            migration: draft.migration(&result),
+            place: Some(Place::of(target, to)),
+            scenario_checksum: target.checksum(),
+            renamed,
+            gone,
+        }
+        .into(),
+    );
+    Decision { result, events, profile_writes: gap_fill.profile_writes() }
+}
+
+/// A session is placed on the current version without a plan that knows the way. `own` is its own
+/// version, if that is at hand: then it can stay there instead of leaving the scenario.
+pub(super) fn relocated(
+    situation: &Situation<'_>,
+    plan_ids: &[PlanId],
+    own: Option<&Graph>,
+) -> Decision {
+    let Situation { session, current, .. } = *situation;
+    let (to, teleport_reason, reason) = match relocate::place(session, current) {
+        Relocation::Same(ix) => {
+            (ix, "fallback_hash_match", "the step that means what the session's step means")
+        }
+        Relocation::Visited(ix) => {
+            (ix, "fallback_visited_anchor", "the last visited step that still exists")
+        }
+        Relocation::Entry(ix) => (ix, "fallback_entry", "the start, because no past is known"),
+        Relocation::Nowhere(block) => return nowhere(situation, plan_ids, own, block),
+    };
+    let reason = format!(
+        "{} The session goes on in version {} at \"{}\": {reason}.",
+        no_way(session, own),
+        current.scenario().version,
+        current.step(to).name,
+    );
+    let result = Reconciliation {
+        action: Action::Teleport,
+        target_step_id: Some(current.step(to).id.clone()),
+        teleport_reason: Some(teleport_reason.to_owned()),
+        reason: Some(reason),
+        ..Reconciliation::default()
+    };
+    let (renamed, gone) = relocate::past(session, current);
+    let draft = Draft::relocation(session, plan_ids, current);
+    let event = MigrationApplied {
+        migration: draft.migration(&result),
+        place: Some(Place::of(current, to)),
+        scenario_checksum: current.checksum(),
+        renamed,
+        gone,
+    };
+    Decision { result, events: vec![event.into()], ..Decision::default() }
+}
+
+fn nowhere(
+    situation: &Situation<'_>,
+    plan_ids: &[PlanId],
+    own: Option<&Graph>,
+    block: Option<CheckpointBlock>,
+) -> Decision {
+    let Situation { session, current, .. } = *situation;
+    let mut draft = Draft::relocation(session, plan_ids, current);
+    draft.checkpoint_block.clone_from(&block);
+    let what = match &block {
+        Some(_) => "every place that it has visited lies before a checkpoint that it has passed",
+        None => "it has visited nothing that still exists",
+    };
+    let mut result = Reconciliation {
+        blocked_by_checkpoint: block.is_some(),
+        checkpoint_warning: block.as_ref().map(|block| checkpoint::warning(block, current)),
+        ..Reconciliation::default()
+    };
+    if own.is_some() {
+        result.reason = Some(format!(
+            "Version {} has no place for the session: {what}. It goes on in version {}.",
+            current.scenario().version,
+            session.version,
+        ));
+        return settled(draft, result);
+    }
+    result.action = Action::ExitScenario;
+    result.user_message = Some(GOODBYE.to_owned());
+    result.reason = Some(format!(
+        "{} Version {} has no place for the session: {what}.",
+        no_way(session, own),
+        current.scenario().version,
+    ));
+    let event = MigrationApplied {
+        migration: draft.migration(&result),
+        place: None,
+        scenario_checksum: session.scenario_checksum,
+        renamed: Vec::new(),
+        gone: Vec::new(),
+    };
+    Decision { result, events: vec![event.into()], ..Decision::default() }
+}
+
+fn no_way(session: &Session, own: Option<&Graph>) -> String {
+    match own {
+        Some(_) => format!("No way is known from version {} to the current one.", session.version),
+        None => format!("Version {} is no longer at hand as the session knew it.", session.version),
+    }
+}
+
+fn learned(gap_fill: &GapFill<'_>) -> Vec<Event> {
+    if gap_fill.learned.is_empty() {
+        return Vec::new();
+    }
+    vec![FieldsFilled { fields: gap_fill.learned.clone() }.into()]
+}
+
+fn scenario(route: &Route) -> MigrationScenario {
+    match route {
+        Route::Arrives { scenario, .. } => *scenario,
+        Route::ReRoutes { .. } => MigrationScenario::ReRoute,
+        Route::Lacks => MigrationScenario::GapFill,
+    }
+}
+
+fn name(scenario: MigrationScenario) -> &'static str {
+    match scenario {
+        MigrationScenario::CleanGraft => "clean_graft",
+        MigrationScenario::GapFill => "gap_fill",
+        MigrationScenario::ReRoute => "re_route",
+    }
+}
+
+/// Why a session goes where it goes, in words for people.
+fn why(landing: &Landing, route: &Route) -> String {
+    let target = &landing.target;
+    let step = |ix: Ix| format!("\"{}\"", target.step(ix).name);
+    let place = step(landing.place);
+    match route {
+        Route::ReRoutes { to, fork, .. } => {
+            format!(
+                "At {} a rule of version {} leads to {}.",
+                step(*fork),
+                version(target),
+                step(*to)
+            )
+        }
+        Route::Arrives { .. } | Route::Lacks if !landing.is_own => format!(
+            "The session's step is not in version {}; {place} is the closest one that is.",
+            version(target)
+        ),
+        Route::Arrives { missed, scenario: MigrationScenario::GapFill } => {
+            let steps: Vec<String> = missed.iter().map(|ix| step(*ix)).collect();
+            format!("What {} ask before {place} is known.", steps.join(", "))
+        }
+        Route::Arrives { .. } | Route::Lacks => {
+            format!("Nothing new before {place} concerns this customer.")
+        }
+    }
+}
+
+fn version(graph: &Graph) -> crate::ids::Version {
+    graph.scenario().version
+}
+
+/// What becomes of the visits to the session's own version.
+fn past(session: &Session, diff: &Diff) -> (Vec<Renamed>, Vec<Gone>) {
+    let (v1, v2) = (diff.v1(), diff.v2());
+    let (mut renamed, mut gone) = (Vec::new(), Vec::new());
+    for visit in &session.step_history {
+        let Some(ix) = v1.index(&visit.step_id) else { continue };
+        if v1.hash(ix) != visit.step_content_hash {
+            continue;
+        }
+        match diff.counterpart(ix) {
+            Some(to) if v2.step(to).id == visit.step_id && v2.hash(to) == v1.hash(ix) => {}
+            Some(to) => renamed.push(Renamed {
+                from: visit.step_id.clone(),
+                from_hash: v1.hash(ix),
+                to: v2.step(to).id.clone(),
+                to_hash: v2.hash(to),
+            }),
+            None => gone.push(Gone {
+                step_id: visit.step_id.clone(),
+                content_hash: visit.step_content_hash,
+            }),
+        }
+    }
+    (renamed, gone)
+}
+
+/// A migration's record under way.
+struct Draft {
+    plan_ids: Vec<PlanId>,
+    session: SessionPart,
+    to_version: crate::ids::Version,
+    anchor: Option<AnchorKey>,
+    fields_filled: Vec<crate::session::event::Filled>,
+    checkpoint_block: Option<CheckpointBlock>,
+}
+
+struct SessionPart {
+    version: crate::ids::Version,
+    step_id: StepId,
+    fields_asked: std::collections::BTreeSet<FieldName>,
+}
+
+impl Draft {
+    fn of(session: &Session, chain: &Chain<'_>) -> Self {
+        Self {
+            plan_ids: chain.plan_ids(),
+            session: SessionPart::of(session),
+            to_version: chain.target(),
+            anchor: Some(chain.anchor().clone()),
+            fields_filled: Vec::new(),
+            checkpoint_block: None,
+        }
+    }
+
+    fn relocation(session: &Session, plan_ids: &[PlanId], current: &Graph) -> Self {
+        Self {
+            plan_ids: plan_ids.to_vec(),
+            session: SessionPart::of(session),
+            to_version: current.scenario().version,
+            anchor: None,
+            fields_filled: Vec::new(),
+            checkpoint_block: None,
+        }
+    }
+
+    fn migration(self, result: &Reconciliation) -> Migration {
+        let step_after =
+            result.target_step_id.clone().unwrap_or_else(|| self.session.step_id.clone());
+        Migration {
+            plan_ids: self.plan_ids,
+            from_version: self.session.version,
+            to_version: self.to_version,
+            migration_scenario: result.migration_scenario,
+            anchor: self.anchor,
+            step_before: self.session.step_id,
+            step_after,
+            action: result.action,
+            teleport_reason: result.teleport_reason.clone(),
+            fields_filled: self.fields_filled,
+            fields_asked: self.session.fields_asked,
+            checkpoint_block: self.checkpoint_block,
+            reason: result.reason.clone().unwrap_or_default(),
+            duration_ms: None,
+        }
+    }
+}
+
+impl SessionPart {
+    fn of(session: &Session) -> Self {
+        Self {
+            version: session.version,
+            step_id: session.step_id.clone(),
+            fields_asked: session.fields_asked.clone(),
+        }
+    }
+}

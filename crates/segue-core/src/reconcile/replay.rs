@@ -1,0 +1,356 @@
+//! The replay: what a session's own past means in the target version.
+//!
+//! The target is walked from its entry towards the place where the session is to go on. At a step that
+//! the customer has visited and whose rules are what they were, the walk takes the branch that history
+//! took: the customer has answered that question. At a new or changed fork it evaluates the conditions
+//! with the data at hand. Steps on the walk that are not in the history are what this customer missed;
+//! inserted steps on branches that they never take cost them nothing.
+//!
+//! A *rule* is a condition with its priority. A step whose rules are the same but whose branches lead
+//! elsewhere now, such as to an inserted step, asks the customer nothing new: the branch stays, and what
+//! stands behind it counts.
+//!
+//! The walk visits a step at most once, so it ends. Where it cannot decide (nobody can judge a condition,
+//! no branch holds, a cycle closes) the diff's static answer for everyone at that step is taken: all that
+//! was inserted before it, and the first new fork that is known to lead elsewhere.
+
+use fixedbitset::FixedBitSet;
+
+use crate::diff::Diff;
+use crate::ids::{FieldName, StepId};
+use crate::plan::policy::MigrationScenario;
+use crate::reconcile::Need;
+use crate::reconcile::evidence::Verdict;
+use crate::reconcile::gap_fill::GapFill;
+use crate::reconcile::landing::{Fork, Landing};
+use crate::scenario::graph::{Edge, Graph, Ix};
+use crate::session::Session;
+
+/// Where the customer's own past leads in the target version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// To the place itself.
+    Arrives {
+        /// Steps on the way that the customer has not visited, in order.
+        missed: Vec<Ix>,
+        /// What the migration is for this session.
+        scenario: MigrationScenario,
+    },
+    /// A new rule leads elsewhere.
+    ReRoutes {
+        /// Where it leads.
+        to: Ix,
+        /// The fork that has the rule.
+        fork: Ix,
+        /// Steps before the fork that the customer has not visited.
+        missed: Vec<Ix>,
+    },
+    /// A rule depends on data that is not at hand; [`GapFill`] holds what to ask.
+    Lacks,
+}
+
+/// Finds where the customer's own past leads.
+///
+/// # Errors
+/// When an answer from outside is needed first.
+pub fn route(
+    session: &Session,
+    landing: &Landing,
+    bound: MigrationScenario,
+    gap_fill: &mut GapFill<'_>,
+) -> Result<Route, Need> {
+    if bound == MigrationScenario::CleanGraft {
+        return Ok(Route::Arrives { missed: Vec::new(), scenario: bound });
+    }
+    if let Some(diff) = &landing.diff {
+        let mut walk = Walk::new(session, landing, diff, bound);
+        match walk.go(gap_fill)? {
+            Step::Arrived => {
+                let scenario = walk.scenario();
+                return Ok(Route::Arrives { missed: walk.missed, scenario });
+            }
+            Step::Elsewhere { to, fork } => {
+                return Ok(Route::ReRoutes { to, fork, missed: walk.missed });
+            }
+            Step::Lacking => return Ok(Route::Lacks),
+            Step::Lost | Step::To(_) => {}
+        }
+    }
+    at_everyones(landing, bound, gap_fill)
+}
+
+/// What the walk does next.
+enum Step {
+    To(Ix),
+    Arrived,
+    Elsewhere { to: Ix, fork: Ix },
+    Lacking,
+    Lost,
+}
+
+/// A walk through the target version.
+struct Walk<'a> {
+    landing: &'a Landing,
+    diff: &'a Diff,
+    bound: MigrationScenario,
+    /// By step of the session's version: whether the customer visited it, and what they left it for.
+    past: Vec<Past<'a>>,
+    walked: FixedBitSet,
+    missed: Vec<Ix>,
+}
+
+/// What is known of a customer and a step.
+#[derive(Clone, Copy)]
+enum Past<'a> {
+    Unvisited,
+    Visited { left_to: Option<&'a StepId> },
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        session: &'a Session,
+        landing: &'a Landing,
+        diff: &'a Diff,
+        bound: MigrationScenario,
+    ) -> Self {
+        let mut past = vec![Past::Unvisited; diff.v1().len()];
+        for visit in &session.step_history {
+            if let Some(ix) = diff.v1().index(&visit.step_id)
+                && diff.v1().hash(ix) == visit.step_content_hash
+            {
+                past[ix.at()] = Past::Visited { left_to: visit.left_to.as_ref() };
+            }
+        }
+        let walked = FixedBitSet::with_capacity(diff.v2().len());
+        Self { landing, diff, bound, past, walked, missed: Vec::new() }
+    }
+
+    fn target(&self) -> &'a Graph {
+        &self.landing.target
+    }
+
+    fn scenario(&self) -> MigrationScenario {
+        let asks = |ix: &Ix| {
+            let step = self.target().step(*ix);
+            !step.collects_profile_fields.is_empty() || step.is_required_action
+        };
+        if self.missed.iter().any(asks) {
+            MigrationScenario::GapFill
+        } else {
+            MigrationScenario::CleanGraft
+        }
+    }
+
+    fn go(&mut self, gap_fill: &mut GapFill<'_>) -> Result<Step, Need> {
+        let mut at = self.target().entry();
+        while at != self.landing.place {
+            if self.walked.put(at.at()) {
+                return Ok(Step::Lost);
+            }
+            let past = match self.diff.counterpart_back(at) {
+                Some(v1) => self.past[v1.at()],
+                None => Past::Unvisited,
+            };
+            let next = match past {
+                Past::Visited { left_to } => {
+                    match left_to.and_then(|exit| self.as_before(at, exit)) {
+                        Some(to) => self.towards(at, to),
+                        None => self.decide(at, gap_fill)?,
+                    }
+                }
+                Past::Unvisited => {
+                    self.missed.push(at);
+                    self.decide(at, gap_fill)?
+                }
+            };
+            match next {
+                Step::To(to) => at = to,
+                stop @ (Step::Arrived | Step::Elsewhere { .. } | Step::Lacking | Step::Lost) => {
+                    return Ok(stop);
+                }
+            }
+        }
+        Ok(Step::Arrived)
+    }
+
+    /// The branch that history took, if the step asks what it asked then.
+    fn as_before(&self, at: Ix, exit: &StepId) -> Option<Ix> {
+        let (v1, v2) = (self.diff.v1(), self.target());
+        let before = self.diff.counterpart_back(at)?;
+        let exit = taken(v1, before, v1.index(exit)?)?;
+        if !self.diff.rules_changed(at) {
+            return self.diff.counterpart(exit);
+        }
+        let (old, new) = (v1.edges(before), v2.edges(at));
+        let same = |one: &Edge, other: &Edge| {
+            one.priority == other.priority && one.condition_text() == other.condition_text()
+        };
+        let asks_the_same = old.len() == new.len()
+            && old.iter().all(|one| {
+                old.iter().filter(|other| same(one, other)).count()
+                    == new.iter().filter(|other| same(one, other)).count()
+            });
+        if !asks_the_same {
+            return None;
+        }
+        let mut leads = new
+            .iter()
+            .filter(|edge| old.iter().any(|taken| taken.to == exit && same(taken, edge)))
+            .map(|edge| edge.to);
+        let to = leads.next()?;
+        leads.all(|other| other == to).then_some(to)
+    }
+
+    /// Takes the way out of a step that history says nothing of.
+    fn decide(&mut self, at: Ix, gap_fill: &mut GapFill<'_>) -> Result<Step, Need> {
+        let edges = self.target().edges(at);
+        let Some(first) = edges.first() else { return Ok(Step::Lost) };
+        if edges.iter().all(|edge| edge.to == first.to) {
+            return Ok(self.towards(at, first.to));
+        }
+        let may_ask = self.bound == MigrationScenario::ReRoute;
+        let mut otherwise = None;
+        for edge in edges {
+            if edge.is_otherwise() {
+                otherwise = otherwise.or(Some(edge.to));
+                continue;
+            }
+            match verdict(gap_fill, edge, may_ask)? {
+                Verdict::Yes if self.walked.contains(edge.to.at()) => {}
+                Verdict::Yes => return Ok(self.towards(at, edge.to)),
+                Verdict::No => {}
+                Verdict::Missing(_) if may_ask => return Ok(Step::Lacking),
+                Verdict::Missing(_) | Verdict::Undecidable(_) => return Ok(Step::Lost),
+            }
+        }
+        Ok(otherwise.map_or(Step::Lost, |to| self.towards(at, to)))
+    }
+
+    /// Goes on to a step, if the place can still be reached from there. If not, a fork has led the
+    /// customer elsewhere, unless the migration may not redirect them.
+    fn towards(&self, from: Ix, to: Ix) -> Step {
+        if self.walked.contains(to.at()) {
+            return Step::Lost;
+        }
+        let edges = self.target().edges(from);
+        let is_fork = edges.iter().any(|edge| edge.to != to);
+        if !is_fork || self.leads_on(to) {
+            Step::To(to)
+        } else if self.bound == MigrationScenario::ReRoute {
+            Step::Elsewhere { to, fork: from }
+        } else {
+            Step::Lost
+        }
+    }
+
+    /// Whether a path leads from here to the place without going back over the walk.
+    fn leads_on(&self, from: Ix) -> bool {
+        let mut seen = self.walked.clone();
+        let mut waiting = vec![from];
+        while let Some(ix) = waiting.pop() {
+            if ix == self.landing.place {
+                return true;
+            }
+            if !seen.put(ix.at()) {
+                waiting.extend(self.target().edges(ix).iter().map(|edge| edge.to));
+            }
+        }
+        false
+    }
+}
+
+/// The way out by which the customer left a step for another one. An earlier migration may have put new
+/// steps between the two; then it is the only way out from which the other one can be reached.
+fn taken(graph: &Graph, from: Ix, to: Ix) -> Option<Ix> {
+    let edges = graph.edges(from);
+    if edges.iter().any(|edge| edge.to == to) {
+        return Some(to);
+    }
+    let mut ways: Vec<Ix> = edges.iter().map(|edge| edge.to).filter(|way| *way != from).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    ways.retain(|way| graph.reachable_without(*way, Some(from)).contains(to.at()));
+    match ways[..] {
+        [way] => Some(way),
+        [] | [_, _, ..] => None,
+    }
+}
+
+/// Evaluates a condition; what data it lacks is looked for first.
+fn verdict(gap_fill: &mut GapFill<'_>, edge: &Edge, may_ask: bool) -> Result<Verdict, Need> {
+    match gap_fill.evidence.holds(edge)? {
+        Verdict::Missing(fields) if may_ask => {
+            gap_fill.fill(&fields)?;
+            gap_fill.evidence.holds(edge)
+        }
+        verdict => Ok(verdict),
+    }
+}
+
+/// What everyone at the step may meet: the first new fork that is known to lead elsewhere, or else all
+/// that was inserted before the step.
+fn at_everyones(
+    landing: &Landing,
+    bound: MigrationScenario,
+    gap_fill: &mut GapFill<'_>,
+) -> Result<Route, Need> {
+    let target = &landing.target;
+    // Without the version that was walked nobody can say that the customer's way led over a fork, so
+    // only what is known already counts; a customer is not asked for it.
+    let may_ask = landing.diff.is_some();
+    if bound == MigrationScenario::ReRoute {
+        for fork in &landing.forks {
+            match first_that_holds(fork, gap_fill, may_ask)? {
+                Branch::Holds(to) if to == landing.place => break,
+                Branch::Holds(to) if may_ask && target.reaches(to, landing.place) => {}
+                Branch::Holds(to) => {
+                    return Ok(Route::ReRoutes { to, fork: fork.step, missed: Vec::new() });
+                }
+                Branch::Lacks => return Ok(Route::Lacks),
+                Branch::Unknown => {}
+            }
+        }
+    }
+    Ok(Route::Arrives { missed: landing.inserted.clone(), scenario: bound })
+}
+
+enum Branch {
+    Holds(Ix),
+    Lacks,
+    Unknown,
+}
+
+fn first_that_holds(
+    fork: &Fork,
+    gap_fill: &mut GapFill<'_>,
+    may_ask: bool,
+) -> Result<Branch, Need> {
+    let mut is_open = false;
+    for edge in fork.edges.iter().filter(|edge| !edge.is_otherwise()) {
+        match verdict(gap_fill, edge, may_ask)? {
+            Verdict::Yes => return Ok(Branch::Holds(edge.to)),
+            Verdict::No => {}
+            Verdict::Missing(_) if may_ask => return Ok(Branch::Lacks),
+            Verdict::Missing(_) | Verdict::Undecidable(_) => is_open = true,
+        }
+    }
+    let otherwise = fork.edges.iter().find(|edge| edge.is_otherwise());
+    Ok(match otherwise {
+        Some(edge) if !is_open => Branch::Holds(edge.to),
+        Some(_) | None => Branch::Unknown,
+    })
+}
+
+/// The fields that these steps collect, each once.
+#[must_use]
+pub fn collected(graph: &Graph, steps: &[Ix]) -> Vec<FieldName> {
+    let mut fields: Vec<FieldName> = Vec::new();
+    for ix in steps {
+        for field in &graph.step(*ix).collects_profile_fields {
+            if !fields.contains(field) {
+                fields.push(field.clone());
+            }
+        }
+    }
+    fields
+}
