@@ -3,7 +3,7 @@
 //! The HTTP layer maps every kind to one status and one stable code; nothing else does. Each message says
 //! what happened, to what, and what to do.
 
-use segue_core::ids::{FieldName, SessionId, StepId, Version};
+use segue_core::ids::{SessionId, StepId, Version};
 use segue_core::scenario::validate::Problem;
 use segue_core::session::Status;
 
@@ -83,14 +83,14 @@ pub enum Error {
         to: Version,
     },
     /// The plan's status does not allow the step.
-    #[error("cannot {action} a plan that is {status}{hint}")]
+    #[error("cannot {action} a plan that is {status}; it must be {}", allowed.join(" or "))]
     PlanStatus {
         /// What was asked: `approve`, `reject`, `deploy`, `withdraw`, `change the policies of`.
         action: &'static str,
         /// What the plan is.
-        status: String,
-        /// What to do instead, with a leading separator, or nothing.
-        hint: &'static str,
+        status: &'static str,
+        /// What it would have to be.
+        allowed: Vec<&'static str>,
     },
     /// Someone else changed the plan at the same moment.
     #[error(
@@ -119,14 +119,6 @@ pub enum Error {
         to: StepId,
         /// Where one may go from there.
         allowed: Vec<StepId>,
-    },
-    /// A field's value is not of the field's type.
-    #[error("field {field}: {reason}")]
-    FieldRefused {
-        /// The field.
-        field: FieldName,
-        /// Why.
-        reason: String,
     },
     /// The same idempotency key came with a different request.
     #[error(
@@ -171,3 +163,66 @@ pub enum Error {
 
 /// The result of a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Part of a request is over its limit: `thing` names it with its unit, `path` is where it stands.
+    pub(crate) fn over_limit(
+        what: &'static str,
+        path: &str,
+        thing: &str,
+        limit: usize,
+        actual: usize,
+    ) -> Self {
+        let problem = Problem {
+            code: "over_limit".to_owned(),
+            path: path.to_owned(),
+            message: format!("{thing} may be {limit} at most, here it is {actual}"),
+        };
+        Self::Invalid { what, problems: vec![problem] }
+    }
+}
+
+impl From<segue_store::events::Error> for Error {
+    fn from(error: segue_store::events::Error) -> Self {
+        use segue_store::events::Error as Store;
+        let what = "the event store";
+        match error {
+            Store::Unavailable { reason, .. } => Self::Unavailable {
+                what,
+                reason: reason.to_string(),
+                source: Some(Box::new(error)),
+            },
+            Store::TooLarge { what, limit, actual } => {
+                Self::over_limit("request", "", what, limit, actual)
+            }
+            Store::Conflict { .. }
+            | Store::Fenced { .. }
+            | Store::HeadDiffers { .. }
+            | Store::NotFound { .. }
+            | Store::DuplicateEvent { .. }
+            | Store::Invalid(_)
+            | Store::Corrupt { .. } => {
+                Self::Corrupt { what, reason: error.to_string(), source: Some(Box::new(error)) }
+            }
+        }
+    }
+}
+
+impl From<segue_store::control::Error> for Error {
+    fn from(error: segue_store::control::Error) -> Self {
+        use segue_store::control::Error as Control;
+        let what = "the control plane";
+        match error {
+            Control::Unavailable(reason, source) => {
+                Self::Unavailable { what, reason: reason.to_string(), source: Some(source) }
+            }
+            Control::NotFound(_)
+            | Control::Exists(_)
+            | Control::Conflict(_)
+            | Control::Refused(_)
+            | Control::Corrupt { .. } => {
+                Self::Corrupt { what, reason: error.to_string(), source: Some(Box::new(error)) }
+            }
+        }
+    }
+}

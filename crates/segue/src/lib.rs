@@ -5,6 +5,8 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod scenarios;
 pub mod telemetry;
+pub mod tenants;
 
 pub use error::{Error, Result};

@@ -82,9 +82,13 @@ fn code_and_details(error: &Error) -> (Code, Value) {
             Code::PlanExists,
             json!({ "plan_id": plan_id, "from_version": from, "to_version": to }),
         ),
-        Error::PlanStatus { action, status, hint: _ } => (
+        Error::PlanStatus { action, status, allowed } => (
             Code::InvalidStateTransition,
-            json!({ "current_state": status, "attempted_action": action }),
+            json!({
+                "current_state": status,
+                "attempted_action": action,
+                "allowed_states": allowed,
+            }),
         ),
         Error::PlanChanged { plan_id } => (Code::PlanChanged, json!({ "plan_id": plan_id })),
         Error::SessionOver { session, status } => {
@@ -94,9 +98,6 @@ fn code_and_details(error: &Error) -> (Code, Value) {
             Code::StepNotAllowed,
             json!({ "from_step_id": from, "to_step_id": to, "allowed_step_ids": allowed }),
         ),
-        Error::FieldRefused { field, reason } => {
-            (Code::InvalidFieldValue, json!({ "field": field, "reason": reason }))
-        }
         Error::IdempotencyKeyReused { key } => {
             (Code::IdempotencyKeyReused, json!({ "idempotency_key": key }))
         }
@@ -127,6 +128,7 @@ fn invalid(what: &str) -> Code {
         "scenario" => Code::InvalidScenario,
         "policies" => Code::InvalidPolicies,
         "field" => Code::InvalidFieldDefinition,
+        "values" => Code::InvalidFieldValue,
         "turn" => Code::InvalidTurn,
         _ => Code::InvalidRequest,
     }

@@ -1,0 +1,120 @@
+//! Scenario migration, performed: what `segue-core` decides is read from and written to the stores here.
+//!
+//! - [`Catalog`] keeps scenarios, versions and fields.
+//! - [`MigrationPlanner`] makes plans and takes them through review.
+//! - [`MigrationDeployer`] deploys them, takes them back, and counts whom they concern.
+//! - [`Sessions`] takes turns, and migrates each session just in time before its turn.
+//!
+//! All four are handles on one [`Shared`] and cheap to clone. Nothing in it is state that matters: the
+//! archive holds immutable versions and what the control plane's generations vouch for.
+
+mod archive;
+mod catalog;
+mod deployer;
+mod planner;
+mod retention;
+mod scope;
+mod sessions;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use segue_core::config::Migration;
+use segue_core::ids::{ScenarioId, StreamId, TenantId};
+use segue_store::control::{By, ControlPlane};
+use segue_store::events::{Choice, Count, CountBy, CountQuery, Filter};
+
+pub use catalog::{Catalog, Standings};
+pub use deployer::{Application, DeploymentResult, DeploymentStatus, MigrationDeployer};
+pub use planner::MigrationPlanner;
+pub use retention::Removed;
+pub use sessions::{SessionFilter, SessionPage, SessionView, Sessions, StartSession, TurnAnswer};
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::tenants::TenantStoreRouter;
+use archive::Archive;
+use sessions::Turnstiles;
+
+/// The stream type of sessions.
+const SESSION: &str = "session";
+/// The stream type of customers' profiles.
+const CUSTOMER: &str = "customer";
+/// The stream type of what came of a plan.
+const PLAN: &str = "plan";
+
+/// Scenario migration as one value: everything that the HTTP layer serves.
+#[derive(Debug, Clone)]
+pub struct Scenarios {
+    /// Scenarios, versions and fields.
+    pub catalog: Catalog,
+    /// Plans up to their approval.
+    pub planner: MigrationPlanner,
+    /// Plans from their deploy on.
+    pub deployer: MigrationDeployer,
+    /// Sessions and profiles.
+    pub sessions: Sessions,
+}
+
+impl Scenarios {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        control: Arc<dyn ControlPlane>,
+        router: Arc<TenantStoreRouter>,
+        clock: Arc<dyn Clock>,
+        config: Migration,
+    ) -> Self {
+        let archive = Archive::new(control.clone());
+        let turnstiles = Turnstiles::default();
+        let shared = Arc::new(Shared { control, router, clock, config, archive, turnstiles });
+        Self {
+            catalog: Catalog(shared.clone()),
+            planner: MigrationPlanner(shared.clone()),
+            deployer: MigrationDeployer(shared.clone()),
+            sessions: Sessions(shared),
+        }
+    }
+}
+
+/// What the parts share.
+#[derive(Debug)]
+struct Shared {
+    control: Arc<dyn ControlPlane>,
+    router: Arc<TenantStoreRouter>,
+    clock: Arc<dyn Clock>,
+    config: Migration,
+    archive: Archive,
+    turnstiles: Turnstiles,
+}
+
+impl Shared {
+    /// The present moment, to the microsecond: what the stores keep, so that a state folded again from
+    /// its events is the state that was written.
+    fn now(&self) -> Timestamp {
+        let now = self.clock.now().as_microsecond();
+        Timestamp::from_microsecond(now).expect("the clock tells a time")
+    }
+
+    /// Who acts now.
+    fn by(&self, actor: &str) -> By {
+        By::new(actor, self.now())
+    }
+
+    /// Every session of a scenario.
+    fn sessions_of(&self, scenario: ScenarioId) -> Filter {
+        Filter { scenario_id: Some(scenario), channels: Choice::Any, ..Filter::default() }
+    }
+
+    /// Counts sessions.
+    async fn count(&self, tenant: TenantId, filter: Filter, by: CountBy) -> Result<Vec<Count>> {
+        let epoch = segue_core::ids::Epoch::default();
+        let query = CountQuery { tenant, epoch, stream_type: SESSION.into(), filter, by };
+        Ok(self.router.count(query).await?)
+    }
+}
+
+/// The stream of a session, a customer or an outcome: names made here are always valid.
+fn stream(name: String) -> StreamId {
+    StreamId::new(name).expect("a prefix and an id are short and free of control characters")
+}

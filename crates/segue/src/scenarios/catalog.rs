@@ -1,0 +1,166 @@
+//! Scenarios, their versions, and the fields that they collect: what operators register.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use segue_core::fields::{Definition, Definitions};
+use segue_core::ids::{ScenarioId, StepId, TenantId, Version};
+use segue_core::scenario::Scenario;
+use segue_core::scenario::graph::Graph;
+use segue_store::control::scenarios::{NewVersion, Registered, StoredVersion, VersionEntry};
+use segue_store::control::{Cursor, Listing, Noun, Page};
+use segue_store::events::{Choice, CountBy, Filter};
+
+use super::Shared;
+use crate::error::{Error, Kind, Result};
+
+/// How many sessions stand where, by version.
+pub type Standings = BTreeMap<Version, BTreeMap<StepId, u64>>;
+
+/// What operators register.
+#[derive(Debug, Clone)]
+pub struct Catalog(pub(super) Arc<Shared>);
+
+impl Catalog {
+    /// Registers a scenario with its first version, which is current from now on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every problem of the document; [`Error::Exists`] if the id is taken by a
+    /// scenario that began otherwise.
+    pub async fn register(
+        &self,
+        tenant: TenantId,
+        first: Scenario,
+        by: &str,
+    ) -> Result<Registered> {
+        let scenario_id = first.id;
+        let version = checked(first)?;
+        let by = self.0.by(by);
+        self.0.control.register_scenario(tenant, &version, &by).await.map_err(|error| {
+            use segue_store::control::Error as Control;
+            match error {
+                Control::Exists(_) => {
+                    Error::Exists { kind: Kind::Scenario, id: scenario_id.to_string() }
+                }
+                other => other.into(),
+            }
+        })
+    }
+
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn scenario(&self, tenant: TenantId, id: ScenarioId) -> Result<Registered> {
+        self.0.control.scenario(tenant, id).await.map_err(|error| not_found(error, id, None))
+    }
+
+    /// Lists a tenant's scenarios, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::BadCursor`].
+    pub async fn scenarios(
+        &self,
+        tenant: TenantId,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Listing<Registered>> {
+        Ok(self.0.control.list_scenarios(tenant, page(limit, cursor)?).await?)
+    }
+
+    /// Lists the archived versions of a scenario, the highest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::BadCursor`].
+    pub async fn versions(
+        &self,
+        tenant: TenantId,
+        id: ScenarioId,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Listing<VersionEntry>> {
+        let page = page(limit, cursor)?;
+        let listed = self.0.control.list_versions(tenant, id, page).await;
+        listed.map_err(|error| not_found(error, id, None))
+    }
+
+    /// Reads a version with its document.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn version(
+        &self,
+        tenant: TenantId,
+        id: ScenarioId,
+        version: Version,
+    ) -> Result<StoredVersion> {
+        let read = self.0.control.version(tenant, id, version).await;
+        read.map_err(|error| not_found(error, id, Some(version)))
+    }
+
+    /// How many live sessions stand at which step of which version.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn standings(&self, tenant: TenantId, id: ScenarioId) -> Result<Standings> {
+        let filter = Filter { live: Some(true), versions: Choice::Any, ..self.0.sessions_of(id) };
+        let mut standings = Standings::new();
+        for count in self.0.count(tenant, filter, CountBy::Step).await? {
+            if let (Some(version), Some(step)) = (count.scenario_version, count.step_id) {
+                *standings.entry(version).or_default().entry(step).or_default() += count.n;
+            }
+        }
+        Ok(standings)
+    }
+
+    /// Defines a field, or defines it anew.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every problem of the definition.
+    pub async fn put_field(&self, tenant: TenantId, field: &Definition, by: &str) -> Result<()> {
+        let problems = field.problems();
+        if !problems.is_empty() {
+            return Err(Error::Invalid { what: "field", problems });
+        }
+        self.0.control.put_field(tenant, field, &self.0.by(by)).await?;
+        Ok(())
+    }
+
+    /// Every field definition of a tenant.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn fields(&self, tenant: TenantId) -> Result<Definitions> {
+        Ok(self.0.control.fields(tenant).await?.definitions)
+    }
+}
+
+/// Validates a document and seals it with its checksum.
+pub(super) fn checked(document: Scenario) -> Result<NewVersion> {
+    let graph =
+        Graph::new(document).map_err(|problems| Error::Invalid { what: "scenario", problems })?;
+    let checksum = graph.checksum();
+    Ok(NewVersion { document: Arc::new(graph.scenario().clone()), checksum })
+}
+
+/// A page as the lists of the control plane take it.
+pub(super) fn page(limit: u32, cursor: Option<&str>) -> Result<Page> {
+    let after = cursor.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
+    Ok(Page { limit, after })
+}
+
+/// Names what was not found.
+pub(super) fn not_found(
+    error: segue_store::control::Error,
+    id: ScenarioId,
+    version: Option<Version>,
+) -> Error {
+    use segue_store::control::Error as Control;
+    match (error, version) {
+        (Control::NotFound(Noun::Version), Some(version)) => {
+            Error::NotFound { kind: Kind::Version, id: version.to_string() }
+        }
+        (Control::NotFound(_), _) => Error::NotFound { kind: Kind::Scenario, id: id.to_string() },
+        (other, _) => other.into(),
+    }
+}

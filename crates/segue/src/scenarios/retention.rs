@@ -1,0 +1,105 @@
+//! What may go: plans past their retention, and versions that nobody needs any more.
+//!
+//! Whatever a dormant customer may need on their return stays: the record of every deployed plan, and each
+//! version that a live session walks or that deployed plans lead to from there.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use segue_core::ids::{ScenarioId, TenantId, Version};
+use segue_core::plan::deployed::Deployed;
+use segue_store::control::scenarios::VersionCleanup;
+use segue_store::control::{Error as ControlError, Page};
+use segue_store::events::{CountBy, Filter};
+
+use super::{MigrationDeployer, Shared};
+use crate::error::Result;
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many plans.
+    pub plans: usize,
+    /// How many versions.
+    pub versions: usize,
+}
+
+impl MigrationDeployer {
+    /// Removes plans that were closed longer ago than this many days, and answers how many. The records
+    /// of the deployed ones stay.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn cleanup_old_plans(&self, tenant: TenantId, retention_days: u32) -> Result<usize> {
+        let older_than = days_before(self.0.now(), retention_days);
+        let by = self.0.by("segue");
+        Ok(self.0.control.cleanup_old_plans(tenant, older_than, &by).await?.len())
+    }
+
+    /// Removes what is past the configured retention, of every tenant.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`]; what was removed before stays removed.
+    pub async fn tidy(&self) -> Result<Removed> {
+        let retention = &self.0.config.retention;
+        let mut removed = Removed::default();
+        let mut page = Page::first(100);
+        loop {
+            let tenants = self.0.control.list_tenants(None, page).await?;
+            for tenant in tenants.items.iter().map(|tenant| tenant.tenant_id) {
+                removed.plans +=
+                    self.cleanup_old_plans(tenant, retention.plan_retention_days).await?;
+                for scenario in super::scope::every_scenario(&self.0, tenant).await? {
+                    removed.versions += cleanup_versions(&self.0, tenant, scenario).await?;
+                }
+            }
+            match tenants.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(removed),
+            }
+        }
+    }
+}
+
+async fn cleanup_versions(
+    shared: &Shared,
+    tenant: TenantId,
+    scenario: ScenarioId,
+) -> Result<usize> {
+    let history = shared.control.deployed(tenant, scenario).await?;
+    let live = Filter { live: Some(true), ..shared.sessions_of(scenario) };
+    let counts = shared.count(tenant, live, CountBy::Version).await?;
+    let walked = counts.iter().filter_map(|count| count.scenario_version);
+    let cleanup = VersionCleanup {
+        replaced_before: days_before(shared.now(), shared.config.retention.version_retention_days),
+        needed: reachable(walked.chain([history.current_version]), &history.deployed),
+        expected: history.generation,
+    };
+    match shared.control.delete_versions(tenant, scenario, &cleanup, &shared.by("segue")).await {
+        Ok(deleted) => Ok(deleted.len()),
+        // Something was deployed meanwhile; the next round looks again.
+        Err(ControlError::Conflict(_)) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// These versions, and each one that deployed plans lead to from them.
+pub(super) fn reachable(
+    versions: impl IntoIterator<Item = Version>,
+    deployed: &[Deployed],
+) -> BTreeSet<Version> {
+    let mut reached: BTreeSet<Version> = versions.into_iter().collect();
+    let mut found: Vec<Version> = reached.iter().copied().collect();
+    while let Some(from) = found.pop() {
+        for plan in deployed.iter().filter(|plan| plan.from_version == from) {
+            if plan.withdrawn_at.is_none() && reached.insert(plan.to_version) {
+                found.push(plan.to_version);
+            }
+        }
+    }
+    reached
+}
+
+fn days_before(now: Timestamp, days: u32) -> Timestamp {
+    now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN)
+}
