@@ -169,7 +169,8 @@ impl Condition {
     /// its step does, whatever their order, and [`Self::evaluate`] calls it true.
     #[must_use]
     pub fn is_otherwise(&self) -> bool {
-        words::is_otherwise(&self.text) && self.declared.is_empty()
+        words::is_otherwise(&self.text)
+            && !self.declared.iter().any(|name| name.as_str() == &*self.text)
     }
 
     /// Why the text is natural language, or nothing if it is an expression. Parses it.

@@ -19,8 +19,8 @@ use serde_json::Value;
 use crate::condition::Facts;
 use crate::ids::FieldName;
 
+pub(crate) use accept::whole;
 pub use accept::{MAX_EXPIRY_DAYS, MAX_PATTERN_BYTES, MAX_TEXT_CHARS, MAX_VALUES};
-pub(crate) use accept::{inside, whole};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,6 +10,8 @@ use crate::scenario::validate::Problem;
 pub const MAX_PATTERN_BYTES: usize = 1024;
 /// The largest that a pattern may become when it is compiled, in bytes.
 const MAX_COMPILED_BYTES: usize = 256 * 1024;
+/// The deepest nesting of a pattern.
+const MAX_PATTERN_DEPTH: u32 = 32;
 /// The most values of an enum.
 pub const MAX_VALUES: usize = 1000;
 /// The longest of any text of a definition, in characters.
@@ -137,7 +139,18 @@ impl Definition {
     /// # Errors
     /// Why the value is not accepted, in words for whoever sent it.
     pub fn accepts(&self, value: &Value) -> Result<Value, String> {
-        let accepted = match self.value_type {
+        let accepted = self.normalised(value).ok_or_else(|| self.wants(value))?;
+        match &self.pattern {
+            Some(pattern) if !fits(pattern, &accepted)? => {
+                Err(format!("does not match the pattern {pattern}"))
+            }
+            Some(_) | None => Ok(accepted),
+        }
+    }
+
+    /// The value in the form in which it is kept, if it has the type; the pattern is not looked at.
+    pub(crate) fn normalised(&self, value: &Value) -> Option<Value> {
+        match self.value_type {
             ValueType::String => text(value),
             ValueType::Integer => integer(value),
             ValueType::Number => number(value),
@@ -148,13 +161,6 @@ impl Definition {
             ValueType::Email => value.as_str().and_then(forms::email).map(Value::from),
             ValueType::Phone => value.as_str().and_then(forms::phone).map(Value::from),
             ValueType::Enum => value.as_str().and_then(|text| self.value(text)).map(Value::from),
-        };
-        let accepted = accepted.ok_or_else(|| self.wants(value))?;
-        match &self.pattern {
-            Some(pattern) if !fits(pattern, &accepted)? => {
-                Err(format!("does not match the pattern {pattern}"))
-            }
-            Some(_) | None => Ok(accepted),
         }
     }
 
@@ -198,25 +204,17 @@ impl Definition {
 
 /// Compiles a pattern that a whole value must match.
 pub(crate) fn whole(pattern: &str) -> Result<Regex, regex::Error> {
-    compile(&format!(r"\A(?:{pattern})\z"), pattern)
+    // By itself first: `a)(b` must not become valid by what is put around it.
+    limited(pattern)?;
+    limited(&format!(r"\A(?:{pattern})\z"))
 }
 
-/// Compiles a pattern to look for in a text.
-pub(crate) fn inside(pattern: &str) -> Result<Regex, regex::Error> {
-    compile(pattern, pattern)
-}
-
-/// The pattern is compiled by itself first: `a)(b` must not become valid by what is put around it.
-fn compile(full: &str, pattern: &str) -> Result<Regex, regex::Error> {
-    let limited = |text: &str| {
-        RegexBuilder::new(text)
-            .size_limit(MAX_COMPILED_BYTES)
-            .dfa_size_limit(MAX_COMPILED_BYTES)
-            .nest_limit(32)
-            .build()
-    };
-    let alone = limited(pattern)?;
-    if full == pattern { Ok(alone) } else { limited(full) }
+fn limited(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern)
+        .size_limit(MAX_COMPILED_BYTES)
+        .dfa_size_limit(MAX_COMPILED_BYTES)
+        .nest_limit(MAX_PATTERN_DEPTH)
+        .build()
 }
 
 fn fits(pattern: &str, value: &Value) -> Result<bool, String> {
