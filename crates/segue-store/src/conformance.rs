@@ -4,4 +4,5 @@
 //! with what they found.
 #![allow(clippy::unwrap_used)]
 
+pub mod control;
 pub mod events;

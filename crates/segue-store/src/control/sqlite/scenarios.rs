@@ -17,7 +17,7 @@ use super::list::{List, Order, blob};
 use super::{Control, audit};
 
 const COLUMNS: &str = "s.scenario_id, v.name, v.description, s.current_version, s.generation, \
-                      , s.created_at, s.updated_at";
+                       s.created_at, s.updated_at";
 
 const ROWS: &str = "scenarios s JOIN versions v ON v.tenant_id = s.tenant_id \
                     AND v.scenario_id = s.scenario_id AND v.version = s.current_version";

@@ -1,0 +1,88 @@
+//! What every control plane promises, one property a function.
+//!
+//! A property takes a [`Database`] and works in tenants and stores of its own, so that many may run at
+//! once on one database. [`suite!`] makes a named test of each.
+//!
+//! ```ignore
+//! segue_store::conformance::control::suite!(MyDatabase::new());
+//! ```
+
+pub mod audit;
+pub mod deployments;
+pub mod fields;
+pub mod plans;
+pub mod routing;
+pub mod scenarios;
+pub mod world;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::control::ControlPlane;
+
+pub use crate::control_plane_suite as suite;
+pub use world::World;
+
+/// A database that properties are tried on.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// Opens the control plane as one more process would, or as the same one after a restart.
+    async fn open(&self) -> Arc<dyn ControlPlane>;
+}
+
+/// Makes a test of every property of the control plane, named like it. Takes an expression that makes a
+/// [`Database`]; it is evaluated for each test.
+#[macro_export]
+macro_rules! control_plane_suite {
+    ($database:expr) => {
+        $crate::control_plane_suite! { @tests $database;
+            scenarios: a_registered_scenario_reads_back_as_it_was_written,
+            scenarios: a_scenario_id_is_registered_once_even_in_a_race,
+            scenarios: scenarios_page_newest_first_and_stay_stable_while_new_ones_come,
+            scenarios: versions_page_highest_first,
+            scenarios: a_version_past_its_retention_is_deleted_and_its_number_never_given_out_again,
+            scenarios: versions_that_are_current_needed_young_or_in_an_open_plan_stay,
+            scenarios: a_cleanup_decided_on_an_old_generation_changes_nothing,
+            plans: a_plan_reads_back_with_its_documents,
+            plans: a_second_open_plan_for_the_same_versions_is_refused_until_the_first_is_closed,
+            plans: of_racing_plans_for_the_same_versions_one_is_kept,
+            plans: a_plan_registers_its_version_without_making_it_current,
+            plans: a_plan_that_brings_another_document_for_a_version_is_refused_whole,
+            plans: a_plan_of_something_missing_is_refused,
+            plans: a_change_on_a_stale_revision_is_refused_with_what_is,
+            plans: of_racing_changes_one_wins,
+            plans: an_update_neither_deploys_nor_reopens,
+            plans: plans_list_newest_first_by_scenario_and_status,
+            deployments: a_deploy_changes_all_that_it_must_together,
+            deployments: a_deploy_supersedes_the_plans_before_it,
+            deployments: a_deploy_that_forgets_an_older_open_plan_changes_nothing,
+            deployments: a_deploy_that_contradicts_itself_changes_nothing,
+            deployments: a_repeated_deploy_finds_the_plan_deployed,
+            deployments: of_racing_deploys_one_wins,
+            deployments: counts_are_filled_in_after_the_deploy,
+            deployments: a_withdrawal_restores_the_version_before,
+            deployments: a_withdrawal_under_a_later_plan_leaves_that_one_current,
+            deployments: only_a_deployed_plan_is_withdrawn,
+            deployments: a_cleanup_keeps_open_plans_and_the_records_of_the_deployed,
+            deployments: whatever_a_turn_must_know_changes_the_generation,
+            fields: a_definition_reads_back_and_is_replaced_by_the_next,
+            fields: the_generation_changes_with_each_new_definition_only,
+            routing: a_new_tenant_is_placed_once_at_epoch_one,
+            routing: tenants_list_by_store_in_pages,
+            routing: what_a_turn_asks_first_is_empty_for_strangers,
+            routing: what_one_process_decides_the_others_next_turn_finds,
+            audit: every_decision_leaves_its_line_with_who_and_when,
+            audit: a_refused_decision_leaves_no_line,
+            audit: the_audit_filters_and_pages,
+            audit: another_tenants_things_are_not_found,
+            audit: what_was_answered_is_there_after_a_restart,
+        }
+    };
+    (@tests $database:expr; $($noun:ident: $property:ident,)+) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $property() {
+            $crate::conformance::control::$noun::$property(&$database).await;
+        }
+    )+};
+}
