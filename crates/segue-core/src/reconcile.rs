@@ -255,6 +255,9 @@ pub fn reconcile(situation: &Situation<'_>) -> Result<Decision, Need> {
     };
     match landing {
         Some(landing) => migrate(situation, &chain, &landing),
+        None if own.is_some() && situation.current.scenario().version == session.version => {
+            Ok(outcome::unreachable(&chain))
+        }
         None => Ok(outcome::relocated(situation, &chain.plan_ids(), own.as_deref())),
     }
 }

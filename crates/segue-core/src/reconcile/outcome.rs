@@ -218,6 +218,15 @@ pub(super) fn moved(
     Decision { result, events, profile_writes: gap_fill.profile_writes() }
 }
 
+/// The target is not at hand, and the session stands on the current version: it waits there.
+pub(super) fn unreachable(chain: &Chain<'_>) -> Decision {
+    let reason = format!("Version {} is not at hand; the session stays.", chain.target());
+    Decision {
+        result: Reconciliation { reason: Some(reason), ..Reconciliation::default() },
+        ..Decision::default()
+    }
+}
+
 /// A session is placed on the current version without a plan that knows the way. `own` is its own
 /// version, if that is at hand: then it can stay there instead of leaving the scenario.
 pub(super) fn relocated(
@@ -352,9 +361,9 @@ fn why(landing: &Landing, route: &Route) -> String {
             "The session's step is not in version {}; {place} is the closest one that is.",
             version(target)
         ),
-        Route::Arrives { missed, scenario: MigrationScenario::GapFill } => {
+        Route::Arrives { missed, .. } if !missed.is_empty() => {
             let steps: Vec<String> = missed.iter().map(|ix| step(*ix)).collect();
-            format!("What {} ask before {place} is known.", steps.join(", "))
+            format!("New before {place}: {}. Everything that they ask is known.", steps.join(", "))
         }
         Route::Arrives { .. } | Route::Lacks => {
             format!("Nothing new before {place} concerns this customer.")

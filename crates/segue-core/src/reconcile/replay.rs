@@ -19,10 +19,10 @@ use fixedbitset::FixedBitSet;
 use crate::diff::Diff;
 use crate::ids::{FieldName, StepId};
 use crate::plan::policy::MigrationScenario;
-use crate::reconcile::Need;
 use crate::reconcile::evidence::Verdict;
 use crate::reconcile::gap_fill::GapFill;
 use crate::reconcile::landing::{Fork, Landing};
+use crate::reconcile::{Need, checkpoint};
 use crate::scenario::graph::{Edge, Graph, Ix};
 use crate::session::Session;
 
@@ -76,7 +76,7 @@ pub fn route(
             Step::Lost | Step::To(_) => {}
         }
     }
-    at_everyones(landing, bound, gap_fill)
+    at_everyones(session, landing, bound, gap_fill)
 }
 
 /// What the walk does next.
@@ -290,6 +290,7 @@ fn verdict(gap_fill: &mut GapFill<'_>, edge: &Edge, may_ask: bool) -> Result<Ver
 /// What everyone at the step may meet: the first new fork that is known to lead elsewhere, or else all
 /// that was inserted before the step.
 fn at_everyones(
+    session: &Session,
     landing: &Landing,
     bound: MigrationScenario,
     gap_fill: &mut GapFill<'_>,
@@ -302,7 +303,7 @@ fn at_everyones(
         for fork in &landing.forks {
             match first_that_holds(fork, gap_fill, may_ask)? {
                 Branch::Holds(to) if to == landing.place => break,
-                Branch::Holds(to) if may_ask && target.reaches(to, landing.place) => {}
+                Branch::Holds(to) if leads_on(session, landing, to) => {}
                 Branch::Holds(to) => {
                     return Ok(Route::ReRoutes { to, fork: fork.step, missed: Vec::new() });
                 }
@@ -312,6 +313,16 @@ fn at_everyones(
         }
     }
     Ok(Route::Arrives { missed: landing.inserted.clone(), scenario: bound })
+}
+
+/// Whether a branch only leads to where the session is to go on anyway.
+///
+/// If the version that was walked is gone, the customer may have come another way, and goes back to the
+/// branch, unless that would undo a checkpoint.
+fn leads_on(session: &Session, landing: &Landing, to: Ix) -> bool {
+    let target = &landing.target;
+    target.reaches(to, landing.place)
+        && (landing.diff.is_some() || checkpoint::forbids(session, None, target, to).is_some())
 }
 
 enum Branch {
