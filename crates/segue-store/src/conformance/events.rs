@@ -221,6 +221,7 @@ macro_rules! event_store_suite {
             finds::a_cursor_survives_being_written_down
             finds::counts_are_grouped_as_fine_as_asked
             finds::counts_follow_the_snapshots
+            finds::counts_split_by_checkpoints_passed
             histories::a_random_history_gives_the_same_answers_as_memory
         }
     };

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use segue_core::ids::{Channel, CustomerId, PlanId, ScenarioId, StepId, Version};
+use segue_core::scenario::hash::ContentHash;
 
 /// The folded state of a stream, written with the events that led to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Facets {
     pub live: bool,
     /// When it began.
     pub started_at: Option<Timestamp>,
+    /// What the irreversible steps it has passed mean, each once, in order.
+    pub checkpoints: Vec<ContentHash>,
     /// The last plan that was decided for it without moving it.
     pub settled: Option<PlanId>,
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use segue_core::ids::{
     Channel, CustomerId, Epoch, PlanId, ScenarioId, StepId, StreamId, TenantId, Version,
 };
+use segue_core::scenario::hash::ContentHash;
 
 use super::error::Error;
 use super::event::StreamState;
@@ -193,10 +194,12 @@ pub enum CountBy {
     Step,
     /// … and by channel.
     Channel,
+    /// … and by the checkpoints passed.
+    Checkpoints,
 }
 
-/// What one group of a count has in common: version, step, channel.
-pub(crate) type CountGroup = (Option<Version>, Option<StepId>, Option<Channel>);
+/// What one group of a count has in common: version, step, channel, checkpoints.
+pub(crate) type CountGroup = (Option<Version>, Option<StepId>, Option<Channel>, Vec<ContentHash>);
 
 impl CountBy {
     /// The group that a snapshot counts for.
@@ -205,17 +208,18 @@ impl CountBy {
             facets.scenario_version,
             facets.step_id.clone().filter(|_| self >= Self::Step),
             facets.channel.clone().filter(|_| self >= Self::Channel),
+            if self >= Self::Checkpoints { facets.checkpoints.clone() } else { Vec::new() },
         )
     }
 }
 
 impl From<(CountGroup, u64)> for Count {
-    fn from(((scenario_version, step_id, channel), n): (CountGroup, u64)) -> Self {
-        Self { scenario_version, step_id, channel, n }
+    fn from(((scenario_version, step_id, channel, checkpoints), n): (CountGroup, u64)) -> Self {
+        Self { scenario_version, step_id, channel, checkpoints, n }
     }
 }
 
-/// A group of streams and how many they are. Fields finer than asked for are `None`.
+/// A group of streams and how many they are. Fields finer than asked for are empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count {
     /// The version they walk.
@@ -224,6 +228,8 @@ pub struct Count {
     pub step_id: Option<StepId>,
     /// Where the conversations take place.
     pub channel: Option<Channel>,
+    /// What the checkpoints they have passed mean; empty where none was passed, or not asked for.
+    pub checkpoints: Vec<ContentHash>,
     /// How many.
     pub n: u64,
 }

@@ -287,6 +287,10 @@ fn append_to(
 }
 
 fn facets(session: &Session) -> Facets {
+    let passed = session.step_history.iter().filter(|visit| visit.is_checkpoint);
+    let mut checkpoints: Vec<_> = passed.map(|visit| visit.step_content_hash).collect();
+    checkpoints.sort_unstable();
+    checkpoints.dedup();
     Facets {
         scenario_id: Some(session.scenario_id),
         scenario_version: Some(session.version),
@@ -295,6 +299,7 @@ fn facets(session: &Session) -> Facets {
         customer_id: session.customer_id.clone(),
         live: session.status == segue_core::session::Status::Active,
         started_at: Some(session.created_at),
+        checkpoints,
         settled: session.settled.last().copied(),
     }
 }

@@ -1,6 +1,7 @@
 //! Finding and counting streams by their snapshots.
 
 use segue_core::ids::{Channel, CustomerId, PlanId, ScenarioId, StepId, Version};
+use segue_core::scenario::hash::ContentHash;
 use uuid::Uuid;
 
 use super::{World, at, event, to, with_snapshot};
@@ -36,6 +37,7 @@ fn session(started: i64) -> Facets {
         live: true,
         started_at: Some(at(started)),
         settled: None,
+        checkpoints: Vec::new(),
     }
 }
 
@@ -251,6 +253,7 @@ pub async fn counts_are_grouped_as_fine_as_asked(world: World) {
         scenario_version: Some(Version(version)),
         step_id: at_step.map(step),
         channel: on.map(channel),
+        checkpoints: Vec::new(),
         n,
     };
     let by_version = count(&world, filter.clone(), CountBy::Version).await;
@@ -267,6 +270,21 @@ pub async fn counts_are_grouped_as_fine_as_asked(world: World) {
         group(2, Some("a"), Some("web"), 1),
     ];
     assert_eq!(by_channel, expected);
+}
+
+/// A count by checkpoints tells who has passed which.
+pub async fn counts_split_by_checkpoints_passed(world: World) {
+    let paid = ContentHash(7);
+    let shipped = ContentHash(0xf00d);
+    for (n, checkpoints) in
+        [vec![], vec![paid], vec![paid, shipped], vec![paid]].into_iter().enumerate()
+    {
+        let facets = Facets { checkpoints, ..session(0) };
+        world.append(vec![put(n as u128 + 1, facets)]).await.unwrap();
+    }
+    let counts = count(&world, Filter::default(), CountBy::Checkpoints).await;
+    let groups: Vec<_> = counts.into_iter().map(|count| (count.checkpoints, count.n)).collect();
+    assert_eq!(groups, [(vec![], 1), (vec![paid], 2), (vec![paid, shipped], 1)]);
 }
 
 /// A session that moves on is counted where it is, not where it was.

@@ -120,7 +120,8 @@ pub fn random_step(world: &World, dice: &mut Dice, n: u64) -> Step {
             limit: 1 + dice.below(3) as usize,
         }),
         _ => {
-            let by = [CountBy::Version, CountBy::Step, CountBy::Channel][dice.below(3) as usize];
+            let by = [CountBy::Version, CountBy::Step, CountBy::Channel, CountBy::Checkpoints]
+                [dice.below(4) as usize];
             let filter = random_filter(dice);
             Step::Count(CountQuery { tenant, epoch, stream_type: "session".into(), filter, by })
         }
@@ -171,6 +172,7 @@ fn random_facets(dice: &mut Dice) -> Facets {
         live: dice.below(3) > 0,
         started_at: (dice.below(4) > 0).then(|| at(dice.below(5) as i64)),
         settled: None,
+        checkpoints: Vec::new(),
     }
 }
 

@@ -174,12 +174,13 @@ pub(super) fn count(conn: &Connection, query: &CountQuery) -> Result<Vec<Count>>
     let mut matches = Condition::of_type(query.tenant, &query.stream_type);
     matches.and_filter(&query.filter);
     let columns = match query.by {
-        CountBy::Version => "scenario_version, NULL, NULL",
-        CountBy::Step => "scenario_version, step_id, NULL",
-        CountBy::Channel => "scenario_version, step_id, channel",
+        CountBy::Version => "scenario_version, NULL, NULL, NULL",
+        CountBy::Step => "scenario_version, step_id, NULL, NULL",
+        CountBy::Channel => "scenario_version, step_id, channel, NULL",
+        CountBy::Checkpoints => "scenario_version, step_id, channel, checkpoints",
     };
     let sql = format!(
-        "SELECT {columns}, count(*) FROM streams WHERE {} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        "SELECT {columns}, count(*) FROM streams WHERE {} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         matches.sql
     );
     let groups = || {
@@ -189,7 +190,8 @@ pub(super) fn count(conn: &Connection, query: &CountQuery) -> Result<Vec<Count>>
                 scenario_version: rows::maybe_number(row, 0)?.map(Version),
                 step_id: parsed(row, 1)?,
                 channel: parsed(row, 2)?,
-                n: rows::number(row, 3)?,
+                checkpoints: rows::checkpoints(row, 3)?,
+                n: rows::number(row, 4)?,
             })
         })?;
         groups.collect::<rusqlite::Result<Vec<_>>>()

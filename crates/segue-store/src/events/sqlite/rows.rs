@@ -8,6 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use segue_core::digest::{Digest, Mark};
 use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Version};
+use segue_core::scenario::hash::ContentHash;
 use uuid::Uuid;
 
 use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken};
@@ -18,7 +19,7 @@ pub(super) const EVENT: &str = "position, append_first_position, stream_id, stre
 
 /// The columns of a stream's state, in the order that [`state`] reads them.
 pub(super) const STATE: &str = "stream_id, stream_type, version, snapshot_version, scenario_id, \
-    scenario_version, step_id, channel, customer_id, live, started_at, settled, snapshot";
+    scenario_version, step_id, channel, customer_id, live, started_at, settled, checkpoints, snapshot";
 
 pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
@@ -50,8 +51,9 @@ pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<StreamState> {
                 live: row.get(9)?,
                 started_at: row.get::<_, Option<Micros>>(10)?.map(|time| time.0),
                 settled: maybe_uuid(row, 11)?.map(segue_core::ids::PlanId),
+                checkpoints: checkpoints(row, 12)?,
             },
-            state: row.get(12)?,
+            state: row.get(13)?,
         }),
     };
     Ok(StreamState {
@@ -60,6 +62,22 @@ pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<StreamState> {
         version: StreamVersion(number(row, 2)?),
         snapshot,
     })
+}
+
+/// Checkpoints as they are kept, and as a count groups them: hashes with a space between.
+pub(super) fn checkpoints_text(checkpoints: &[ContentHash]) -> Option<String> {
+    let hashes: Vec<_> = checkpoints.iter().map(ContentHash::to_string).collect();
+    (!hashes.is_empty()).then(|| hashes.join(" "))
+}
+
+/// Reads what [`checkpoints_text`] wrote.
+pub(super) fn checkpoints(row: &Row<'_>, at: usize) -> rusqlite::Result<Vec<ContentHash>> {
+    let text: Option<String> = row.get(at)?;
+    let hash = |hash: &str| {
+        ContentHash::try_from(hash.to_owned())
+            .map_err(|error| FromSqlError::Other(Box::new(error)).into())
+    };
+    text.iter().flat_map(|text| text.split(' ')).map(hash).collect()
 }
 
 /// Reads a tenant's head.

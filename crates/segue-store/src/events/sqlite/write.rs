@@ -233,7 +233,7 @@ fn write_snapshot(
         "UPDATE streams SET version = :version, snapshot_version = :version,
             scenario_id = :scenario, scenario_version = :scenario_version, step_id = :step,
             channel = :channel, customer_id = :customer, live = :live, started_at = :started_at,
-            settled = :settled, snapshot = :snapshot
+            settled = :settled, checkpoints = :checkpoints, snapshot = :snapshot
          WHERE id = :id",
     )?
     .execute(named_params! {
@@ -247,6 +247,7 @@ fn write_snapshot(
         ":live": facets.live,
         ":started_at": facets.started_at.map(Timestamp::as_microsecond),
         ":settled": facets.settled.as_ref().map(|id| id.0.as_bytes()),
+        ":checkpoints": rows::checkpoints_text(&facets.checkpoints),
         ":snapshot": snapshot.state,
     })
     .map(drop)

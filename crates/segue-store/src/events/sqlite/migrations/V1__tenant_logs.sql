@@ -50,6 +50,8 @@ CREATE TABLE streams (
     live             INTEGER NOT NULL DEFAULT 0 CHECK (live IN (0, 1)),
     started_at       INTEGER,
     settled          BLOB,
+    -- Content hashes with a space between; NULL for none.
+    checkpoints      TEXT,
     snapshot         BLOB
 ) STRICT;
 
@@ -57,7 +59,8 @@ CREATE UNIQUE INDEX streams_by_id ON streams (tenant_id, stream_id);
 
 -- Counting the sessions of a version by step and channel reads this index and nothing else.
 CREATE INDEX streams_by_step ON streams (
-    tenant_id, stream_type, scenario_id, live, scenario_version, step_id, channel, started_at, settled
+    tenant_id, stream_type, scenario_id, live, scenario_version, step_id, channel, started_at, settled,
+    checkpoints
 ) WHERE scenario_id IS NOT NULL;
 
 -- Listing newest first, and from a cursor on.
