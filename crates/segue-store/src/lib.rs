@@ -6,6 +6,8 @@
 
 pub mod conformance;
 pub mod control;
+pub mod dice;
 pub mod events;
+pub mod faulty;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -42,6 +42,14 @@ const LOADERS: usize = 2;
 /// Threads that answer lists, counts and pages.
 const SCANNERS: usize = 2;
 
+/// What can be chosen about a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The largest that the database may become, in bytes; then appends are refused as on a full disk.
+    /// `None` leaves it to the disk. The write-ahead log beside it comes on top.
+    pub max_bytes: Option<u64>,
+}
+
 /// An event store in a file.
 #[derive(Debug)]
 pub struct SqliteEventStore {
@@ -59,8 +67,16 @@ impl SqliteEventStore {
     /// [`OpenError`] when the file is not an event store of ours, is damaged, of a later schema, or may
     /// not be written. A file that is refused is left as it was.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, Settings::default())
+    }
+
+    /// Opens the file with settings of its own.
+    ///
+    /// # Errors
+    /// As [`SqliteEventStore::open`].
+    pub fn open_with(path: impl AsRef<Path>, settings: Settings) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let conn = schema::open(path)?;
+        let conn = schema::open(path, settings.max_bytes)?;
         Ok(Self {
             path: path.to_owned(),
             loaders: Readers::start(path, "segue-loader", LOADERS)?,

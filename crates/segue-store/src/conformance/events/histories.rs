@@ -6,6 +6,7 @@ use segue_core::ids::{Epoch, Position, ScenarioId, StepId, StreamId, StreamVersi
 use uuid::Uuid;
 
 use super::{World, at, event, stream};
+use crate::dice::Dice;
 use crate::events::{
     Append, CountBy, CountQuery, Direction, EventStore, Expected, Facets, Filter, HeadSwap,
     LogRead, MemoryEventStore, Mode, Result, Snapshot, SnapshotQuery, StreamAppend, StreamRead,
@@ -71,21 +72,6 @@ pub async fn a_random_history_gives_the_same_answers_as_memory(world: World) {
         steps.push(random_step(&world, &mut dice, n));
     }
     compare(&world, &steps).await;
-}
-
-/// A source of numbers that a seed decides (splitmix64).
-#[derive(Debug, Clone)]
-pub struct Dice(pub u64);
-
-impl Dice {
-    /// A number below `bound`, which is not 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
 }
 
 /// A step that is likely to mean something: few streams, small versions, ids that repeat at times.

@@ -21,6 +21,9 @@ const WRITER_CACHE_KIB: i32 = 16 * 1024;
 /// The write-ahead log is copied into the database each time it has grown by so many pages of 4 KiB.
 const WAL_PAGES: i32 = 4_000;
 
+/// A page of the database, in bytes.
+const PAGE_BYTES: u64 = 4_096;
+
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 64;
 
@@ -116,7 +119,7 @@ pub enum OpenError {
 }
 
 /// Opens the file for writing, makes it ours if it is new, and brings its schema up to date.
-pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Connection, OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
@@ -137,6 +140,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(sqlite)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     migrate(&mut conn, path)?;
+    if let Some(max_bytes) = max_bytes {
+        let pages = i64::try_from(max_bytes / PAGE_BYTES).unwrap_or(i64::MAX);
+        conn.pragma_update(None, "max_page_count", pages).map_err(sqlite)?;
+    }
     Ok(conn)
 }
 
