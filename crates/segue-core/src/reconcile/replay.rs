@@ -209,12 +209,7 @@ impl<'a> Walk<'a> {
             return Ok(self.towards(at, first.to));
         }
         let may_ask = self.bound == MigrationScenario::ReRoute;
-        let mut otherwise = None;
-        for edge in edges {
-            if edge.is_otherwise() {
-                otherwise = otherwise.or(Some(edge.to));
-                continue;
-            }
+        for edge in edges.iter().filter(|edge| !edge.is_otherwise()) {
             match verdict(gap_fill, edge, may_ask)? {
                 Verdict::Yes if self.walked.contains(edge.to.at()) => {}
                 Verdict::Yes => return Ok(self.towards(at, edge.to)),
@@ -223,7 +218,7 @@ impl<'a> Walk<'a> {
                 Verdict::Missing(_) | Verdict::Undecidable(_) => return Ok(Step::Lost),
             }
         }
-        Ok(otherwise.map_or(Step::Lost, |to| self.towards(at, to)))
+        Ok(otherwise(edges).map_or(Step::Lost, |to| self.towards(at, to)))
     }
 
     /// Goes on to a step, if the place can still be reached from there. If not, a fork has led the
@@ -276,6 +271,13 @@ fn taken(graph: &Graph, from: Ix, to: Ix) -> Option<Ix> {
     }
 }
 
+/// Where a fork leads when no condition of it holds. Two such ways out cannot be told apart.
+fn otherwise(edges: &[Edge]) -> Option<Ix> {
+    let mut ways = edges.iter().filter(|edge| edge.is_otherwise()).map(|edge| edge.to);
+    let to = ways.next()?;
+    ways.all(|other| other == to).then_some(to)
+}
+
 /// Evaluates a condition; what data it lacks is looked for first.
 fn verdict(gap_fill: &mut GapFill<'_>, edge: &Edge, may_ask: bool) -> Result<Verdict, Need> {
     match gap_fill.evidence.holds(edge)? {
@@ -295,7 +297,6 @@ fn at_everyones(
     bound: MigrationScenario,
     gap_fill: &mut GapFill<'_>,
 ) -> Result<Route, Need> {
-    let target = &landing.target;
     // Without the version that was walked nobody can say that the customer's way led over a fork, so
     // only what is known already counts; a customer is not asked for it.
     let may_ask = landing.diff.is_some();
@@ -345,9 +346,8 @@ fn first_that_holds(
             Verdict::Missing(_) | Verdict::Undecidable(_) => is_open = true,
         }
     }
-    let otherwise = fork.edges.iter().find(|edge| edge.is_otherwise());
-    Ok(match otherwise {
-        Some(edge) if !is_open => Branch::Holds(edge.to),
+    Ok(match otherwise(&fork.edges) {
+        Some(to) if !is_open => Branch::Holds(to),
         Some(_) | None => Branch::Unknown,
     })
 }

@@ -9,6 +9,8 @@
 //! - A visit without a content hash cannot exist here; it says nothing and is left out.
 //! - A profile value that requires confirmation is, here, a found value that waits for it.
 //! - Its judge of natural language says yes where the fields that a transition names are at hand.
+//! - `otherwise` is a text like any other to it; here it holds where nothing else does, so it is said in
+//!   other words ([`said_otherwise`]), and checksums are translated back.
 //! - It never tells a customer that they were redirected, whatever `notify_user` says.
 //! - It counts a turn before it reconciles, we after.
 
@@ -28,10 +30,16 @@ use segue_core::reconcile::{
 };
 use segue_core::scenario::Scenario;
 use segue_core::scenario::graph::Graph;
-use segue_core::scenario::hash::ContentHash;
+use segue_core::scenario::hash::{Checksum, ContentHash};
 use segue_core::session::event::Event;
 use segue_core::session::{Extracted, Message, Role, Session, Status, Visit};
 use serde_json::{Value, json};
+
+/// What `otherwise` is called here, so that it is judged by its fields.
+fn said_otherwise(fields: &[FieldName]) -> String {
+    let fields: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
+    format!("in all other cases, as told by: {}", fields.join(", "))
+}
 
 /// A case of the corpus.
 pub struct Case(Value);
@@ -66,6 +74,7 @@ pub struct Ours {
     decision: Decision,
     pending: bool,
     extracted: Vec<FieldName>,
+    checksums: Option<(Value, Value)>,
 }
 
 fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> T {
@@ -210,8 +219,24 @@ impl Case {
             .collect()
     }
 
+    /// The current version in our words.
+    fn current(&self) -> Option<Graph> {
+        let mut scenario: Scenario = parse(&self.0["current_scenario"]);
+        for transition in scenario.steps.iter_mut().flat_map(|step| &mut step.transitions) {
+            if transition.condition() == Some("otherwise") {
+                transition.condition_text = Some(said_otherwise(&transition.condition_fields));
+            }
+        }
+        Graph::new(scenario).ok()
+    }
+
+    /// The checksums of the current version: as it is, and in our words.
+    fn checksums(&self) -> Option<(Value, Value)> {
+        let original = Graph::new(parse(&self.0["current_scenario"])).ok()?;
+        Some((json!(original.checksum()), json!(self.current()?.checksum())))
+    }
+
     fn stored(&self) -> Option<Stored> {
-        let scenario: Scenario = parse(&self.0["current_scenario"]);
         let maps = list(&self.0["plans"])
             .iter()
             .map(|plan| {
@@ -219,7 +244,7 @@ impl Case {
                 (parse(&plan["id"]), anchors.iter().map(mapped).collect())
             })
             .collect();
-        Some(Stored { current: Arc::new(Graph::new(scenario).ok()?), kept: self.kept(), maps })
+        Some(Stored { current: Arc::new(self.current()?), kept: self.kept(), maps })
     }
 
     /// A session that a policy keeps on its version goes on there. The original has dropped that version;
@@ -239,6 +264,14 @@ impl Case {
             });
             Arc::new(Graph::new(parse(&version)).unwrap())
         })
+    }
+
+    fn own_checksum(&self) -> Checksum {
+        let peer = &self.0["session"]["scenario_checksum"];
+        match self.checksums() {
+            Some((original, ours)) if original == *peer => parse(&ours),
+            Some(_) | None => parse(peer),
+        }
     }
 
     fn session(&self) -> Session {
@@ -265,7 +298,7 @@ impl Case {
             version: parse(&peer["active_scenario_version"]),
             scenario_checksum: self
                 .kept()
-                .map_or_else(|| parse(&peer["scenario_checksum"]), |kept| kept.checksum()),
+                .map_or_else(|| self.own_checksum(), |kept| kept.checksum()),
             channel: parse(&peer["channel"]),
             customer_id: self.0["profile"]["interlocutor_id"]
                 .as_str()
@@ -359,9 +392,13 @@ impl Case {
         transitions
             .any(|transition| {
                 let fields = list(&transition["condition_fields"]);
-                text(&transition["condition_text"]).trim() == condition
-                    && !fields.is_empty()
-                    && fields.iter().all(at_hand)
+                let said = match text(&transition["condition_text"]).trim() {
+                    "otherwise" => {
+                        said_otherwise(&parse::<Vec<FieldName>>(&transition["condition_fields"]))
+                    }
+                    said => said.to_owned(),
+                };
+                said == condition && !fields.is_empty() && fields.iter().all(at_hand)
             })
             .then_some(true)
     }
@@ -387,6 +424,7 @@ impl Case {
                 decision: Decision::default(),
                 pending: false,
                 extracted: Vec::new(),
+                checksums: None,
             };
         };
         let plans = self.plans();
@@ -429,7 +467,7 @@ impl Case {
             after.apply(event, self.now());
         }
         let pending = pending(&after, &plans, &stored).is_some();
-        Ours { before, after, decision, pending, extracted }
+        Ours { before, after, decision, pending, extracted, checksums: self.checksums() }
     }
 }
 
@@ -504,6 +542,12 @@ impl Ours {
             .iter()
             .map(|(name, known)| (name.as_str(), &known.value))
             .collect();
+        let checksum = match &self.checksums {
+            Some((original, ours)) if *ours == json!(self.after.scenario_checksum) => {
+                original.clone()
+            }
+            Some(_) | None => json!(self.after.scenario_checksum),
+        };
         let writes = &self.decision.profile_writes;
         let writes: Vec<Value> = self
             .extracted
@@ -519,7 +563,7 @@ impl Ours {
                 "active_scenario_id": self.after.scenario_id,
                 "active_step_id": self.after.step_id,
                 "active_scenario_version": self.after.version,
-                "scenario_checksum": self.after.scenario_checksum,
+                "scenario_checksum": checksum,
                 "pending_migration": self.pending,
                 "variables": variables,
                 "history_appended": appended,
