@@ -148,6 +148,19 @@ pub(super) fn gained_branch(diff: &Diff, v2: Ix) -> bool {
     diff.counterpart_back(v2).is_some_and(|v1| branches(&diff.v2, v2) > branches(&diff.v1, v1))
 }
 
+/// See [`Diff::retargeted`].
+pub(super) fn retargeted(diff: &Diff, v2: Ix) -> bool {
+    let Some(v1) = diff.counterpart_back(v2) else { return false };
+    let mut before: Vec<Option<Ix>> =
+        diff.v1.edges(v1).iter().map(|edge| diff.counterpart(edge.to)).collect();
+    let mut after: Vec<Option<Ix>> = diff.v2.edges(v2).iter().map(|edge| Some(edge.to)).collect();
+    for targets in [&mut before, &mut after] {
+        targets.sort_unstable();
+        targets.dedup();
+    }
+    branches(&diff.v2, v2) > 1 && before != after && !gained_branch(diff, v2)
+}
+
 /// See [`Diff::rules_changed`].
 pub(super) fn rules_changed(diff: &Diff, v2: Ix) -> bool {
     let Some(v1) = diff.counterpart_back(v2) else { return true };
