@@ -26,7 +26,7 @@ use segue_store::events::{Choice, Count, CountBy, CountQuery, Filter};
 
 pub use catalog::{Catalog, Standings};
 pub use deployer::{Application, DeploymentResult, DeploymentStatus, MigrationDeployer};
-pub use planner::MigrationPlanner;
+pub use planner::{MigrationPlanner, Overview};
 pub use retention::Removed;
 pub use sessions::{SessionFilter, SessionPage, SessionView, Sessions, StartSession, TurnAnswer};
 

@@ -237,7 +237,7 @@ impl MigrationDeployer {
         tenant: TenantId,
         plan_id: PlanId,
         withdrawn_by: Option<String>,
-    ) -> Result<Plan> {
+    ) -> Result<()> {
         let shared = &self.0;
         let at = shared.now();
         let actor = withdrawn_by.clone().unwrap_or_else(|| planner::SOMEONE.to_owned());
@@ -248,7 +248,7 @@ impl MigrationDeployer {
             let change = change(&plan, withdraw, Approval::Required)?;
             let withdrawal = Withdrawal { plan: change, withdrawn_at: at };
             match shared.control.withdraw(tenant, &withdrawal, &shared.by(&actor)).await {
-                Ok(plan) => return Ok(plan),
+                Ok(_) => return Ok(()),
                 Err(segue_store::control::Error::Conflict(_)) if rounds < ROUNDS => rounds += 1,
                 Err(error) => return Err(plan_error(error, plan_id)),
             }

@@ -1,16 +1,30 @@
 //! Plans up to their approval: generated, reviewed, changed, approved or rejected.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use segue_core::ids::{PlanId, TenantId};
+use jiff::Timestamp;
+use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
 use segue_core::plan::lifecycle::{Action, Approval, Refused, Signed};
 use segue_core::plan::policy::{AnchorMigrationPolicy, Policies, ScopeFilter};
-use segue_store::control::plans::{Change, Filter, Plan};
-use segue_store::control::{By, Error as ControlError, Listing, Noun, audit};
+use segue_core::plan::summary::{Judge, MigrationSummary, SessionCounts};
+use segue_core::plan::{self, check};
+use segue_core::scenario::Scenario;
+use segue_core::scenario::graph::Graph;
+use segue_core::scenario::hash::Checksum;
+use segue_core::scenario::validate::Problem;
+use segue_store::control::plans::{Change, Filter, NewPlan, Plan, Revision};
+use segue_store::control::scenarios::NewVersion;
+use segue_store::control::{By, Error as ControlError, Listing, Noun, Page, audit};
+use segue_store::events::{Choice, CountBy};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
+use super::catalog::not_found;
 use super::Shared;
 use crate::error::{Error, Kind, Result};
+use crate::telemetry;
 
 /// Who acts when nobody says who they are.
 pub(super) const SOMEONE: &str = "operator";
@@ -19,7 +33,171 @@ pub(super) const SOMEONE: &str = "operator";
 #[derive(Debug, Clone)]
 pub struct MigrationPlanner(pub(super) Arc<Shared>);
 
+/// What a list shows of a plan beyond its header, and what its document needs that is kept nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overview {
+    /// The checksum of the version that sessions leave.
+    pub scenario_checksum_v1: Checksum,
+    /// The checksum of the version that they come to.
+    pub scenario_checksum_v2: Checksum,
+    /// When the plan may be removed, unless something needs it.
+    pub expires_at: Timestamp,
+    /// Who made it, if they gave a name.
+    pub created_by: Option<String>,
+    /// Anchors in all.
+    pub total_anchors: usize,
+    /// Anchors where sessions go on silently.
+    pub anchors_with_clean_graft: usize,
+    /// Anchors where something may have to be asked or done.
+    pub anchors_with_gap_fill: usize,
+    /// Anchors where customers may be redirected.
+    pub anchors_with_re_route: usize,
+    /// Steps that are gone.
+    pub nodes_deleted: usize,
+    /// Sessions on the old version when the plan was made.
+    pub estimated_sessions_affected: u64,
+    /// How many warnings there are.
+    pub warnings: usize,
+}
+
 impl MigrationPlanner {
+    /// Generates a plan from the current version, or from `from_version`, to a new one, which is
+    /// registered with it and becomes current when the plan is deployed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every problem of the new version; [`Error::NotFound`];
+    /// [`Error::VersionNotGreater`]; [`Error::PlanExists`]; [`Error::Exists`] if the new version's number
+    /// holds another document.
+    pub async fn generate_plan(
+        &self,
+        tenant: TenantId,
+        scenario_id: ScenarioId,
+        new_scenario: Scenario,
+        created_by: Option<String>,
+        from_version: Option<Version>,
+    ) -> Result<plan::Plan> {
+        let begun = Instant::now();
+        let shared = &self.0;
+        let registered = shared.control.scenario(tenant, scenario_id).await;
+        let registered = registered.map_err(|error| not_found(error, scenario_id, None))?;
+        let from = from_version.unwrap_or(registered.current_version);
+        let to = new_scenario.version;
+        let newest = from.max(registered.current_version);
+        if from_version.is_none() && to <= newest || to <= from {
+            return Err(Error::VersionNotGreater { current: from, given: to });
+        }
+        let v1 = shared.archive.graph(tenant, scenario_id, from).await?.ok_or_else(|| {
+            Error::NotFound { kind: Kind::Version, id: from.to_string() }
+        })?;
+        let sessions = counts(shared, tenant, &v1).await?;
+        let definitions = shared.control.fields(tenant).await?.definitions;
+        let id = PlanId(shared.clock.new_id());
+        let created = Signed { by: created_by, at: shared.now() };
+        let retention_days = shared.config.retention.plan_retention_days;
+        // A plan of ten thousand steps takes a tenth of a second: not on a thread that serves turns.
+        let computed = tokio::task::spawn_blocking(move || {
+            let invalid = |problems| Error::Invalid { what: "scenario", problems };
+            let v2 = Arc::new(Graph::new(new_scenario).map_err(invalid)?);
+            let document = Arc::new(v2.scenario().clone());
+            let new_version = NewVersion { document, checksum: v2.checksum() };
+            let request = plan::Request {
+                id,
+                tenant_id: tenant,
+                v1,
+                v2,
+                sessions: &sessions,
+                definitions: &definitions,
+                judge: Judge::None,
+                created,
+                retention_days,
+            };
+            let plan = plan::generate(request).map_err(refused_request)?;
+            Ok::<_, Error>((plan, new_version))
+        });
+        let (plan, new_version) = computed.await.expect("generating a plan does not panic")?;
+        self.keep(tenant, &plan, new_version).await?;
+        telemetry::plan_generated(begun.elapsed());
+        Ok(plan)
+    }
+
+    async fn keep(
+        &self,
+        tenant: TenantId,
+        plan: &plan::Plan,
+        new_version: NewVersion,
+    ) -> Result<()> {
+        let new = NewPlan {
+            plan_id: plan.id,
+            scenario_id: plan.scenario_id,
+            from_version: plan.from_version,
+            to_version: plan.to_version,
+            new_version: Some(new_version),
+            policies: plan.policies.clone(),
+            overview: serde_json::to_value(overview(plan)).expect("plain data serialises"),
+            summary: to_raw_value(&plan.summary).expect("plain data with text keys serialises"),
+            map: to_raw_value(&plan.map).expect("plain data with text keys serialises"),
+        };
+        let by = By::new(plan.created.by.as_deref().unwrap_or(SOMEONE), plan.created.at);
+        match self.0.control.create_plan(tenant, &new, &by).await {
+            Ok(_) => Ok(()),
+            Err(ControlError::Exists(Noun::OpenPlan)) => Err(self.open_plan(tenant, plan).await?),
+            Err(ControlError::Exists(_)) => {
+                Err(Error::Exists { kind: Kind::Version, id: plan.to_version.to_string() })
+            }
+            Err(error) => Err(not_found(error, plan.scenario_id, Some(plan.to_version))),
+        }
+    }
+
+    /// Says which open plan stands in the way of a new one.
+    async fn open_plan(&self, tenant: TenantId, plan: &plan::Plan) -> Result<Error> {
+        let filter = Filter { scenario_id: Some(plan.scenario_id), status: None };
+        let between = (plan.from_version, plan.to_version);
+        let listed = self.0.control.list_plans(tenant, filter, Page::first(100)).await?;
+        let open = listed.items.iter().find(|other| {
+            other.status.is_open() && (other.from_version, other.to_version) == between
+        });
+        let plan_id = open.map_or_else(String::new, |open| open.plan_id.to_string());
+        Ok(Error::PlanExists { plan_id, from: plan.from_version, to: plan.to_version })
+    }
+
+    /// Reads a plan, whole.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn plan(&self, tenant: TenantId, id: PlanId) -> Result<plan::Plan> {
+        let header = header(&self.0, tenant, id).await?;
+        let of_plan = |error| plan_error(error, id);
+        let summary = self.0.control.plan_summary(tenant, id).await.map_err(of_plan)?;
+        let map = self.0.control.plan_map(tenant, id).await.map_err(of_plan)?;
+        let overview = read_overview(&header)?;
+        Ok(plan::Plan {
+            id,
+            tenant_id: tenant,
+            scenario_id: header.scenario_id,
+            from_version: header.from_version,
+            to_version: header.to_version,
+            scenario_checksum_v1: overview.scenario_checksum_v1,
+            scenario_checksum_v2: overview.scenario_checksum_v2,
+            map: serde_json::from_str(map.get()).map_err(|error| damaged(id, &error))?,
+            policies: header.policies,
+            summary: serde_json::from_str(summary.get()).map_err(|error| damaged(id, &error))?,
+            status: header.status,
+            revision: header.revision.0,
+            created: Signed { by: overview.created_by, at: header.created_at },
+            expires_at: overview.expires_at,
+        })
+    }
+
+    /// Reads what an operator reads before they decide.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn summary(&self, tenant: TenantId, id: PlanId) -> Result<MigrationSummary> {
+        let read = self.0.control.plan_summary(tenant, id).await;
+        let summary = read.map_err(|error| plan_error(error, id))?;
+        serde_json::from_str(summary.get()).map_err(|error| damaged(id, &error))
+    }
+
     /// Lists a tenant's plans, the newest first.
     ///
     /// # Errors
@@ -30,9 +208,44 @@ impl MigrationPlanner {
         filter: Filter,
         limit: u32,
         cursor: Option<&str>,
-    ) -> Result<Listing<Plan>> {
+    ) -> Result<Listing<(Plan, Overview)>> {
         let page = super::catalog::page(limit, cursor)?;
-        Ok(self.0.control.list_plans(tenant, filter, page).await?)
+        let listed = self.0.control.list_plans(tenant, filter, page).await?;
+        let (total, next) = (listed.total, listed.next);
+        let with_overview = |plan| read_overview(&plan).map(|overview| (plan, overview));
+        let items = listed.items.into_iter().map(with_overview).collect::<Result<_>>()?;
+        Ok(Listing { items, total, next })
+    }
+
+    /// Sets policies of a pending plan; anchors that are not named keep theirs.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] with every problem of the policies;
+    /// [`Error::PlanStatus`]; [`Error::PlanChanged`].
+    pub async fn update_policies(
+        &self,
+        tenant: TenantId,
+        id: PlanId,
+        policies: Policies,
+        by: Option<&str>,
+    ) -> Result<plan::Plan> {
+        let plan = self.plan(tenant, id).await?;
+        let expected = Revision(plan.revision);
+        let plan = plan.with_policies(policies).map_err(|error| match error {
+            check::Error::Refused(refused) => refusal(refused),
+            check::Error::Invalid(problems) => Error::Invalid { what: "policies", problems },
+        })?;
+        let change = Change {
+            plan_id: id,
+            expected,
+            status: plan.status.clone(),
+            policies: Some(plan.policies.clone()),
+        };
+        let by = self.0.by(by.unwrap_or(SOMEONE));
+        let action = audit::Action::PlanPoliciesChanged;
+        let changed = self.0.control.update_plan(tenant, &change, action, &by).await;
+        changed.map_err(|error| plan_error(error, id))?;
+        Ok(plan)
     }
 
     /// Approves a plan for deployment.
@@ -44,7 +257,7 @@ impl MigrationPlanner {
         tenant: TenantId,
         plan: PlanId,
         approved_by: Option<String>,
-    ) -> Result<Plan> {
+    ) -> Result<plan::Plan> {
         let by = self.0.by(approved_by.as_deref().unwrap_or(SOMEONE));
         let action = Action::Approve(Signed { by: approved_by, at: by.at });
         self.change(tenant, plan, action, audit::Action::PlanApproved, by).await
@@ -60,7 +273,7 @@ impl MigrationPlanner {
         plan: PlanId,
         rejected_by: Option<String>,
         reason: Option<String>,
-    ) -> Result<Plan> {
+    ) -> Result<plan::Plan> {
         let mut by = self.0.by(rejected_by.as_deref().unwrap_or(SOMEONE));
         by.details = json!({"reason": reason});
         let signed = Signed { by: rejected_by, at: by.at };
@@ -75,11 +288,75 @@ impl MigrationPlanner {
         action: Action,
         audited: audit::Action,
         by: By,
-    ) -> Result<Plan> {
+    ) -> Result<plan::Plan> {
         let plan = header(&self.0, tenant, plan_id).await?;
         let change = change(&plan, action, Approval::Required)?;
         let changed = self.0.control.update_plan(tenant, &change, audited, &by).await;
-        changed.map_err(|error| plan_error(error, plan_id))
+        changed.map_err(|error| plan_error(error, plan_id))?;
+        self.plan(tenant, plan_id).await
+    }
+}
+
+/// The live sessions on a version, by step and by the checkpoints that they have passed.
+async fn counts(shared: &Shared, tenant: TenantId, v1: &Graph) -> Result<SessionCounts> {
+    let filter = segue_store::events::Filter {
+        versions: Choice::Only(vec![v1.scenario().version]),
+        live: Some(true),
+        ..shared.sessions_of(v1.scenario().id)
+    };
+    let mut counts = SessionCounts::default();
+    for group in shared.count(tenant, filter, CountBy::Checkpoints).await? {
+        let Some(step) = group.step_id else { continue };
+        *counts.by_step.entry(step.clone()).or_default() += group.n;
+        for checkpoint in v1.indices().filter(|ix| group.checkpoints.contains(&v1.hash(*ix))) {
+            let passed = counts.passed.entry(v1.step(checkpoint).id.clone()).or_default();
+            *passed.entry(step.clone()).or_default() += group.n;
+        }
+    }
+    Ok(counts)
+}
+
+fn overview(plan: &plan::Plan) -> Overview {
+    Overview {
+        scenario_checksum_v1: plan.scenario_checksum_v1,
+        scenario_checksum_v2: plan.scenario_checksum_v2,
+        expires_at: plan.expires_at,
+        created_by: plan.created.by.clone(),
+        total_anchors: plan.summary.total_anchors,
+        anchors_with_clean_graft: plan.summary.anchors_with_clean_graft,
+        anchors_with_gap_fill: plan.summary.anchors_with_gap_fill,
+        anchors_with_re_route: plan.summary.anchors_with_re_route,
+        nodes_deleted: plan.summary.nodes_deleted,
+        estimated_sessions_affected: plan.summary.estimated_sessions_affected,
+        warnings: plan.summary.warnings.len(),
+    }
+}
+
+fn read_overview(plan: &Plan) -> Result<Overview> {
+    Overview::deserialize(&plan.overview).map_err(|error| damaged(plan.plan_id, &error))
+}
+
+fn damaged(plan: PlanId, error: &serde_json::Error) -> Error {
+    Error::Corrupt {
+        what: "the control plane",
+        reason: format!("plan {plan} cannot be read: {error}"),
+        source: None,
+    }
+}
+
+fn refused_request(error: plan::Error) -> Error {
+    match error {
+        plan::Error::VersionNotGreater { from, to } => {
+            Error::VersionNotGreater { current: from, given: to }
+        }
+        plan::Error::OtherScenario { .. } => Error::Invalid {
+            what: "scenario",
+            problems: vec![Problem {
+                code: "other_scenario".to_owned(),
+                path: "/id".to_owned(),
+                message: error.to_string(),
+            }],
+        },
     }
 }
 
