@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
-use super::catalog::not_found;
 use super::Shared;
+use super::catalog::not_found;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry;
 
@@ -82,13 +82,17 @@ impl MigrationPlanner {
         let registered = registered.map_err(|error| not_found(error, scenario_id, None))?;
         let from = from_version.unwrap_or(registered.current_version);
         let to = new_scenario.version;
-        let newest = from.max(registered.current_version);
-        if from_version.is_none() && to <= newest || to <= from {
-            return Err(Error::VersionNotGreater { current: from, given: to });
+        // Sessions left behind on an older version may be led to the current one, never to one before it:
+        // the deploy makes the plan's version current.
+        if to <= from || to < registered.current_version {
+            let current = from.max(registered.current_version);
+            return Err(Error::VersionNotGreater { current, given: to });
         }
-        let v1 = shared.archive.graph(tenant, scenario_id, from).await?.ok_or_else(|| {
-            Error::NotFound { kind: Kind::Version, id: from.to_string() }
-        })?;
+        let v1 = shared
+            .archive
+            .graph(tenant, scenario_id, from)
+            .await?
+            .ok_or_else(|| Error::NotFound { kind: Kind::Version, id: from.to_string() })?;
         let sessions = counts(shared, tenant, &v1).await?;
         let definitions = shared.control.fields(tenant).await?.definitions;
         let id = PlanId(shared.clock.new_id());
