@@ -20,6 +20,7 @@
 mod candidates;
 mod context;
 mod dates;
+mod phrases;
 mod questions;
 
 #[cfg(test)]

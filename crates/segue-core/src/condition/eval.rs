@@ -7,8 +7,8 @@ use crate::ids::FieldName;
 
 /// Steps that one evaluation may take; a step handles one node, one item or 64 bytes of text.
 const MAX_WORK: usize = 20_000;
-/// Stack that an evaluation needs for each level of the tree, in bytes.
-const EVAL_BYTES_PER_LEVEL: usize = 8 * 1024;
+/// Stack that an evaluation gets for each level of the tree, in bytes; debug builds use under 8 KiB.
+const EVAL_BYTES_PER_LEVEL: usize = 16 * 1024;
 
 /// Says whether a condition holds.
 pub(super) fn evaluate(program: &Program, facts: &dyn Facts) -> Truth {
@@ -18,7 +18,7 @@ pub(super) fn evaluate(program: &Program, facts: &dyn Facts) -> Truth {
     let stack = (program.depth + 4) * EVAL_BYTES_PER_LEVEL;
     let answer = stacker::maybe_grow(stack, stack, || {
         let mut run = Run { facts, fields: &program.fields, locals: Vec::new(), work: MAX_WORK };
-        run.eval(&program.root).and_then(|value| truth(&value, "the condition"))
+        run.test(&program.root)
     });
     match answer {
         Ok(true) => Truth::True,
@@ -73,13 +73,6 @@ pub(super) type Outcome<'a> = Result<Val<'a>, Stop>;
 /// Reports a value that cannot be used.
 pub(super) fn wrong<T>(why: String) -> Result<T, Stop> {
     Err(Stop::Type(why))
-}
-
-fn truth(value: &Val<'_>, what: &str) -> Result<bool, Stop> {
-    match value {
-        Val::Bool(b) => Ok(*b),
-        other => wrong(format!("{what} is {}, not true or false", other.kind())),
-    }
 }
 
 struct Run<'a> {
@@ -161,8 +154,12 @@ impl<'a> Run<'a> {
     }
 
     fn test(&mut self, expr: &'a Expr) -> Result<bool, Stop> {
-        let value = self.eval(expr)?;
-        truth(&value, &self.describe(expr))
+        match self.eval(expr)? {
+            Val::Bool(b) => Ok(b),
+            other => {
+                wrong(format!("{} is {}, not true or false", self.describe(expr), other.kind()))
+            }
+        }
     }
 
     fn pair(&mut self, pair: &'a [Expr; 2]) -> Result<[Val<'a>; 2], Stop> {
@@ -239,15 +236,19 @@ impl<'a> Run<'a> {
     }
 
     fn index(&mut self, operands: &'a [Expr; 2]) -> Outcome<'a> {
-        let [operand, index] = self.pair(operands)?;
-        match (operand, index) {
-            (object @ Val::Object(_), Val::Text(key)) => select(&object, &key),
-            (list @ (Val::List(_) | Val::Made(_)), Val::Int(at)) => {
-                let items = list.items().unwrap_or_default();
-                let item = usize::try_from(at).ok().and_then(|at| items.into_iter().nth(at));
-                item.ok_or_else(|| Stop::Type(format!("the list has no item {at}")))
+        let no_item = |at| Stop::Type(format!("the list has no item {at}"));
+        let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
+        match (self.eval(&operands[0]), self.eval(&operands[1])) {
+            (Ok(object @ Val::Object(_)), Ok(Val::Text(key))) => select(&object, &key),
+            (Ok(Val::List(items)), Ok(Val::Int(at))) => {
+                items.get(place(at)).map(Val::of).ok_or_else(|| no_item(at))
             }
-            (a, b) => wrong(format!("{} cannot be looked up in {}", b.kind(), a.kind())),
+            (Ok(Val::Made(items)), Ok(Val::Int(at))) => {
+                items.into_iter().nth(place(at)).ok_or_else(|| no_item(at))
+            }
+            (Ok(a), Ok(b)) => wrong(format!("{} cannot be looked up in {}", b.kind(), a.kind())),
+            (Err(a), Err(b)) => Err(a.both(b)),
+            (Err(stop), Ok(_)) | (Ok(_), Err(stop)) => Err(stop),
         }
     }
 

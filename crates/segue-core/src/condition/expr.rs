@@ -19,8 +19,7 @@ use crate::condition::value::Val;
 use crate::condition::words::{self, ALL_FIELDS, KNOWN, NOT_IN};
 use crate::ids::FieldName;
 
-/// Stack that parsing needs for each bracket or operator, in bytes; measured in debug builds, where it
-/// is most, and doubled.
+/// Stack that parsing gets for each bracket or operator, in bytes; debug builds use under 8 KiB.
 const PARSE_BYTES_PER_LEVEL: usize = 16 * 1024;
 
 /// An expression ready to be evaluated.

@@ -1,12 +1,14 @@
 //! What has the form of a field's type.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
 use crate::extract::dates;
+use crate::extract::phrases::{
+    EMAIL, LINK, NO, NUMBER, PHONE, RANGE, REVERSED, TIME, UNDECIDED, WORD, YES,
+};
 use crate::extract::questions::Field;
 use crate::fields::{Definition, ValueType, forms};
 
@@ -22,7 +24,7 @@ pub(super) const TELLING: f64 = 0.90;
 /// Free text that has the right form can still be something else.
 const LOOSE: f64 = 0.92;
 /// A word that is a value, and may be used as another.
-const WORD: f64 = 0.60;
+const MERE_WORD: f64 = 0.60;
 /// A number or date among other words.
 const AMONG_WORDS: f64 = 0.50;
 /// `1.500` is a thousand and a half to some, one and a half to others.
@@ -40,23 +42,6 @@ pub(super) struct Candidate {
     /// How sure its form leaves one, whatever is around it.
     pub(super) at_most: f64,
 }
-
-macro_rules! forms {
-    ($name:ident, $pattern:expr) => {
-        static $name: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new($pattern).expect("the pattern is fixed and valid"));
-    };
-}
-
-forms!(EMAIL, r"[\p{L}0-9.!#$%&'*+/=?^_`{|}~-]+@[\p{L}0-9-]+(?:\.[\p{L}0-9-]+)+");
-forms!(LINK, r"(?i)\b(?:https?://|www\.)\S+");
-forms!(PHONE, r"(?:\+|\b00|\(|\b)\d(?:[\s.\-/()\u{a0}\u{202f}]{0,2}\d){6,16}\b");
-forms!(TIME, r"(?i)\b\d{1,2}(?::\d{2}|h\d{0,2}\b|\s?[ap]\.?m\b)");
-forms!(RANGE, r"\b\d+\s?[-–/:]\s?\d+\b");
-forms!(
-    NUMBER,
-    r"(?x) [-−]? (?: \d{1,3} (?: [\ ,.'’\u{a0}\u{202f}]\d{3} )+ (?: [.,]\d{1,2} )? | \d+ (?: [.,]\d+ )? )"
-);
 
 /// Everything in a message that has the form of the field, in order.
 pub(super) fn find(field: &Field<'_>, text: &str, is_asked: bool) -> Vec<Candidate> {
@@ -188,7 +173,7 @@ fn values(definition: &Definition, text: &str) -> Vec<Candidate> {
             Candidate {
                 value: value.clone().into(),
                 span: m.range(),
-                by_itself: WORD,
+                by_itself: MERE_WORD,
                 at_most: CERTAIN,
             }
         }));
@@ -205,26 +190,13 @@ fn values(definition: &Definition, text: &str) -> Vec<Candidate> {
 
 /// Yes or no, at the start of the answer.
 fn answer(text: &str) -> Vec<Candidate> {
-    forms!(
-        YES,
-        r"(?i)^\W*(yes|yeah|yep|yup|sure|of course|certainly|absolutely|definitely|indeed|correct|right|true|i do|i am|i have|i agree|agreed|ok|okay|oui|ouais|bien sûr|d['’]accord|tout à fait|exact)\b"
-    );
-    forms!(
-        NO,
-        r"(?i)^\W*(no|nope|nah|not|never|false|wrong|i do not|i don['’]t|i am not|i['’]m not|i have not|i haven['’]t|non|jamais|pas)\b"
-    );
-    forms!(
-        UNDECIDED,
-        r"(?i)\b(maybe|perhaps|not (really )?sure|don['’]t know|no idea|depends|peut-être|sais pas)\b"
-    );
-    forms!(REVERSED, r"(?i)\b(but|mais|not|no|yes|oui|non)\b");
     let (value, span) = match (NO.find(text), YES.find(text)) {
         (Some(no), _) => (false, no.range()),
         (None, Some(yes)) => (true, yes.range()),
         (None, None) => return Vec::new(),
     };
     let is_unsure = UNDECIDED.is_match(text) || REVERSED.is_match(&text[span.end..]);
-    let at_most = if is_unsure { WORD } else { CERTAIN };
+    let at_most = if is_unsure { MERE_WORD } else { CERTAIN };
     vec![Candidate { value: value.into(), span, by_itself: AMONG_WORDS, at_most }]
 }
 
@@ -247,7 +219,12 @@ fn matches(field: &Field<'_>, text: &str) -> Vec<Candidate> {
                 let written = &text[span.clone()];
                 let has_digits = written.chars().any(|c| c.is_ascii_digit());
                 let at_most = if has_digits { CERTAIN } else { LOOSE };
-                found.push(Candidate { value: written.into(), span, by_itself: WORD, at_most });
+                found.push(Candidate {
+                    value: written.into(),
+                    span,
+                    by_itself: MERE_WORD,
+                    at_most,
+                });
                 first += count;
             }
             None => first += 1,
@@ -257,8 +234,7 @@ fn matches(field: &Field<'_>, text: &str) -> Vec<Candidate> {
 }
 
 fn words(text: &str) -> Vec<Range<usize>> {
-    forms!(WORDS, r"\S+");
-    WORDS.find_iter(text).map(|word| word.range()).collect()
+    WORD.find_iter(text).map(|word| word.range()).collect()
 }
 
 fn unpunctuated(text: &str, span: Range<usize>) -> Range<usize> {

@@ -1,53 +1,17 @@
 //! What stands around a candidate, and what it says about it.
 
 use std::ops::Range;
-use std::sync::LazyLock;
-
-use regex::Regex;
 
 use crate::extract::candidates::Candidate;
+use crate::extract::phrases::{
+    BOUND, CLAUSE_END, FILLING, HYPOTHESIS, I_AM, NEGATED, SENTENCE_END, SOMEBODY_ELSE, YEARS_OLD,
+    YEARS_OR_NOTHING,
+};
 
 /// Somebody else is meant, or nobody in particular.
 const ELSEWHERE: f64 = 0.50;
 /// It may be meant, but the customer does not quite say so.
 const HEDGED: f64 = 0.60;
-
-macro_rules! phrases {
-    ($name:ident, $pattern:expr) => {
-        static $name: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new($pattern).expect("the pattern is fixed and valid"));
-    };
-}
-
-phrases!(
-    NEGATION,
-    r"(?i)\b(not|n['’]t|never|no longer|isn|ain|pas|jamais|rather than|instead of|plutôt que)(\b|['’])[^,;]*$"
-);
-phrases!(
-    SOMEBODY_ELSE,
-    r"(?i)\b(he|she|they|his|her|their|il|elle|(my|mon|ma|our|notre|your|votre|ton|ta) (\w+ )?(wife|husband|son|daughter|mother|mom|mum|father|dad|brother|sister|friend|boss|colleague|child|kid|baby|partner|neighbou?r|dog|cat|company|team|agent|femme|mari|fils|fille|mère|père|frère|sœur|ami|amie|enfant|collègue))\b"
-);
-phrases!(
-    HYPOTHESIS,
-    r"(?i)\b(if|suppose|imagine|pretend|would|were|wish|when i was|used to|for example|e\.g|in \w+ years|will be|si|imagine[rz]?|serais|quand j['’]étais)\b"
-);
-phrases!(
-    BOUND_BEFORE,
-    r"(?i)\b(under|over|above|below|than|least|most|until|before|after|since|about|around|almost|nearly|approximately|roughly|maybe|perhaps|moins de|plus de|environ|avant|après|depuis|presque)\s+(the\s+|le\s+)?\W*$"
-);
-phrases!(
-    AGE_BEFORE,
-    r"(?i)(\b(i['’]?m|i am|im|j['’]ai|just turned|turned|aged)\s+(only |just |now |already )?)$"
-);
-phrases!(
-    AGE_AFTER,
-    r"(?i)^\s*(-?\s*years?[\s-]old|yrs?\b|yo\b|y/o|ans\b|printemps)|^\s*$|^\s*[.,;!)]|^\s+(and|et|now|today)\b"
-);
-phrases!(YEARS_AFTER, r"(?i)^\s*(-?\s*years?[\s-]old|yrs? old|yo\b|y/o)");
-phrases!(
-    FILLER,
-    r"(?i)\b(it['’]?s|it is|that['’]?s|that is|i['’]?m|i am|my|is|the|sure|ok|okay|yes|yep|well|here|here it is|thanks|thank you|please|hi|hello|answer|c['’]est|oui|merci|voici|bonjour|mon|ma|est|je suis|j['’]ai|ans|years|year|old|euros?|dollars?|eur|usd)\b"
-);
 
 /// The text around one candidate.
 pub(super) struct Surroundings<'t> {
@@ -98,19 +62,19 @@ impl<'t> Surroundings<'t> {
 
     /// Whether the customer says that it is not so.
     pub(super) fn is_negated(&self) -> bool {
-        NEGATION.is_match(self.before)
+        NEGATED.is_match(self.before)
     }
 
     /// Whether the message is nothing but the value and polite filling.
     pub(super) fn is_alone(&self) -> bool {
-        !FILLER.replace_all(&self.rest, "").chars().any(char::is_alphanumeric)
+        !FILLING.replace_all(&self.rest, "").chars().any(char::is_alphanumeric)
     }
 
     /// Whether it is told as the customer's own age.
     pub(super) fn tells_an_age(&self) -> bool {
-        let is_first_person = AGE_BEFORE.is_match(self.before);
-        (is_first_person && AGE_AFTER.is_match(self.after))
-            || (self.before.trim().is_empty() && YEARS_AFTER.is_match(self.after))
+        let is_first_person = I_AM.is_match(self.before);
+        (is_first_person && YEARS_OR_NOTHING.is_match(self.after))
+            || (self.before.trim().is_empty() && YEARS_OLD.is_match(self.after))
     }
 
     /// The most that can be thought of the candidate.
@@ -123,7 +87,7 @@ impl<'t> Surroundings<'t> {
 
     /// As [`Self::doubt`], where the field is named.
     pub(super) fn doubt_when_named(&self) -> f64 {
-        if SOMEBODY_ELSE.is_match(self.clause) || BOUND_BEFORE.is_match(self.before) {
+        if SOMEBODY_ELSE.is_match(self.clause) || BOUND.is_match(self.before) {
             ELSEWHERE
         } else if HYPOTHESIS.is_match(self.sentence) || self.clause.trim_end().ends_with('?') {
             HEDGED
@@ -146,14 +110,12 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
 }
 
 fn sentence_marks(text: &str) -> Vec<Range<usize>> {
-    phrases!(MARKS, r"[.!?…]+(\s|$)|[;\n?!]");
-    MARKS
+    SENTENCE_END
         .find_iter(text)
         .map(|mark| mark.start()..mark.start() + mark.as_str().trim_end().len().max(1))
         .collect()
 }
 
 fn clause_marks(text: &str) -> Vec<Range<usize>> {
-    phrases!(MARKS, r"(?i),|\s[–—-]\s|\b(but|and|mais|et|while|whereas|although|tandis que)\b");
-    MARKS.find_iter(text).map(|mark| mark.range()).collect()
+    CLAUSE_END.find_iter(text).map(|mark| mark.range()).collect()
 }

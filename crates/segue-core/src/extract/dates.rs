@@ -1,57 +1,15 @@
 //! Calendar dates as customers write them.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use jiff::civil::Date;
-use regex::{Captures, Regex};
+use regex::Captures;
 
 use crate::extract::candidates::CERTAIN;
+use crate::extract::phrases::{DATE, MONTHS};
 
 /// A date whose day and month could be the other way round: `03/04/1990`.
 const EITHER_WAY: f64 = 0.80;
-
-static DATES: LazyLock<Regex> = LazyLock::new(|| {
-    let month = r"(?<NAME>[\p{L}]{3,10})\.?";
-    let pattern = format!(
-        r"(?ix)
-        \b(?: (?<y1>\d{{4}})[-/.](?<m1>\d{{1,2}})[-/.](?<d1>\d{{1,2}})
-        | (?<a>\d{{1,2}})(?<sign>[-/.])(?<b>\d{{1,2}})[-/.](?<y2>\d{{4}})
-        | (?<d3>\d{{1,2}})(?:st|nd|rd|th|er)?\s+(?:of\s+)?{early}\s*,?\s+(?<y3>\d{{4}})
-        | {late}\s+(?<d4>\d{{1,2}})(?:st|nd|rd|th)?\s*,?\s+(?<y4>\d{{4}})
-        )\b",
-        early = month.replace("NAME", "n3"),
-        late = month.replace("NAME", "n4"),
-    );
-    Regex::new(&pattern).expect("the pattern is fixed and valid")
-});
-
-/// The months in English and French, by their first letters.
-const MONTHS: &[(&str, i8)] = &[
-    ("jan", 1),
-    ("feb", 2),
-    ("fév", 2),
-    ("fev", 2),
-    ("mar", 3),
-    ("apr", 4),
-    ("avr", 4),
-    ("may", 5),
-    ("mai", 5),
-    ("june", 6),
-    ("jun", 6),
-    ("juin", 6),
-    ("july", 7),
-    ("juil", 7),
-    ("jul", 7),
-    ("aug", 8),
-    ("aoû", 8),
-    ("aou", 8),
-    ("sep", 9),
-    ("oct", 10),
-    ("nov", 11),
-    ("dec", 12),
-    ("déc", 12),
-];
 
 /// A date that was found.
 pub(super) struct Found {
@@ -63,8 +21,7 @@ pub(super) struct Found {
 
 /// Every date in a text.
 pub(super) fn find(text: &str) -> Vec<Found> {
-    DATES
-        .captures_iter(text)
+    DATE.captures_iter(text)
         .filter_map(|captures| {
             let span = captures.get(0)?.range();
             let (date, at_most) = read(&captures)?;

@@ -4,31 +4,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::extract::context::{self, Surroundings};
+use crate::extract::phrases::{EMPTY_WORDS, SYNONYMS};
 use crate::fields::{self, Definition, ValueType};
-
-/// Words that say nothing about which field is meant.
-const EMPTY_WORDS: &[&str] = &[
-    "is", "has", "the", "of", "a", "an", "user", "customer", "client", "current", "value", "field",
-    "info", "number", "code", "id", "date", "name", "your", "my", "for", "and", "or",
-];
-
-/// Words that customers use for the fields that most forms have.
-const SYNONYMS: &[(&str, &[&str])] = &[
-    ("age", &["âge", "how old"]),
-    ("birth", &["born", "birthday", "birthdate", "dob", "né", "née", "naissance"]),
-    ("birthday", &["born", "birth", "birthdate", "dob", "né", "née", "naissance"]),
-    ("dob", &["born", "birth", "birthday", "birthdate", "date of birth", "naissance"]),
-    ("email", &["e-mail", "mail", "courriel", "mél"]),
-    ("mail", &["e-mail", "email", "courriel", "mél"]),
-    ("phone", &["telephone", "tel", "mobile", "cell", "téléphone", "portable", "numéro"]),
-    ("telephone", &["phone", "tel", "mobile", "cell", "téléphone", "portable", "numéro"]),
-    ("mobile", &["phone", "telephone", "cell", "portable"]),
-    ("amount", &["montant", "sum", "total"]),
-    ("country", &["pays"]),
-    ("city", &["ville", "town"]),
-    ("zip", &["postcode", "postal", "code postal"]),
-    ("postal", &["postcode", "zip", "code postal"]),
-];
 
 /// A field with what is needed to look for it.
 pub(super) struct Field<'a> {

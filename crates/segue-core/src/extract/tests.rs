@@ -347,6 +347,11 @@ fn instructions_in_a_message_are_only_words() {
 }
 
 #[test]
+fn every_pattern_is_valid() {
+    assert!(phrases::all().iter().all(|pattern| !pattern.as_str().is_empty()));
+}
+
+#[test]
 fn the_quote_is_what_the_customer_wrote() {
     let age = define("age", ValueType::Integer);
     let found = extract(&age, [user("Hello! My age is 17. Bye")].iter(), None).unwrap();
