@@ -110,14 +110,15 @@ pub enum Error {
 /// use std::collections::BTreeMap;
 /// use segue_core::condition::{Condition, Truth, Unknown};
 /// use segue_core::ids::FieldName;
+/// use serde_json::{Value, json};
 ///
 /// let condition = Condition::parse("age < 18 and country == 'FR'")?;
-/// let mut facts = BTreeMap::from([(FieldName::new("country")?, "FR".into())]);
+/// let mut facts: BTreeMap<FieldName, Value> = [(FieldName::new("country")?, json!("FR"))].into();
 /// assert_eq!(
 ///     condition.evaluate(&facts),
 ///     Truth::Unknown(Unknown::Missing(vec![FieldName::new("age")?]))
 /// );
-/// facts.insert(FieldName::new("age")?, 17.into());
+/// facts.insert(FieldName::new("age")?, json!(17));
 /// assert_eq!(condition.evaluate(&facts), Truth::True);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
