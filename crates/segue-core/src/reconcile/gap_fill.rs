@@ -97,23 +97,26 @@ impl<'a> GapFill<'a> {
         Ok(())
     }
 
-    /// Takes a field that is known already: from the profile first, then from the session.
+    /// Takes a field that is known already: from the profile first, then from the session. What the
+    /// customer was asked for on behalf of this migration counts as theirs, though both have it by now.
     fn is_known(&mut self, field: &FieldName) -> bool {
         let session = self.situation.session;
         let variable = session.variables.get(field);
-        let source = if let Some(known) = self.evidence.in_profile(field.as_str()) {
-            if variable.is_none() {
+        let source = match (variable, self.evidence.in_profile(field.as_str())) {
+            (Some(known), _) if session.fields_asked.contains(field) => known.source,
+            (Some(_), Some(_)) => Source::Profile,
+            (None, Some(known)) => {
                 let known = Known { source: Source::Profile, ..known.clone() };
                 self.learned.insert(field.clone(), known);
+                Source::Profile
             }
-            Source::Profile
-        } else if let Some(known) = variable {
-            match known.source {
-                Source::Given if !session.fields_asked.contains(field) => Source::Session,
-                source => source,
-            }
-        } else {
-            return false;
+            (Some(known), None) => match known.source {
+                Source::Extraction | Source::Confirmed => known.source,
+                Source::Given | Source::Profile | Source::Session | Source::Operator => {
+                    Source::Session
+                }
+            },
+            (None, None) => return false,
         };
         self.filled.push(Filled { field: field.clone(), source });
         true
