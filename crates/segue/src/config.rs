@@ -146,11 +146,12 @@ pub struct Extraction {
 }
 
 impl Config {
-    /// Reads the configuration from the default file, `file` and the environment.
+    /// Reads the configuration from the default file, `file`, the environment, and the address of the
+    /// command line, if it names one.
     ///
     /// # Errors
     /// When a file cannot be read or parsed, a key is unknown, or a value is not allowed.
-    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+    pub fn load(file: Option<&Path>, listen: Option<SocketAddr>) -> Result<Self, Error> {
         let mut files = Vec::new();
         let default = PathBuf::from(DEFAULT_FILE);
         if default.is_file() {
@@ -159,11 +160,10 @@ impl Config {
         if let Some(file) = file {
             files.push(file.to_owned());
         }
-        Self::read(&files)
+        Self::read(&files, listen)
     }
 
-    /// Reads the configuration from these files, later ones first in rank, and the environment.
-    fn read(files: &[PathBuf]) -> Result<Self, Error> {
+    fn read(files: &[PathBuf], listen: Option<SocketAddr>) -> Result<Self, Error> {
         // Whoever configures a store does not want the default one opened beside it.
         let mut defaults = Self::default();
         let unconfigured = std::mem::take(&mut defaults.stores.by_id);
@@ -173,6 +173,9 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         figment = figment.merge(Env::prefixed("SEGUE__").split("__"));
+        if let Some(listen) = listen {
+            figment = figment.merge(Serialized::default("server.listen", listen));
+        }
         let mut config = figment.extract::<Self>().map_err(|error| Error::locate(&error))?;
         if config.stores.by_id.is_empty() {
             config.stores.by_id = unconfigured;

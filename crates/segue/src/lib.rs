@@ -1,6 +1,7 @@
 //! Segue as a library: what the binary does, without the binary.
 //!
 //! Placeholder until the facade is complete.
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -11,7 +11,7 @@ fn file(text: &str) -> NamedTempFile {
 }
 
 fn read(text: &str) -> Result<Config, Error> {
-    Config::read(&[file(text).path().to_owned()])
+    Config::read(&[file(text).path().to_owned()], None)
 }
 
 fn refused(text: &str) -> (usize, String) {
@@ -24,7 +24,7 @@ fn refused(text: &str) -> (usize, String) {
 
 #[test]
 fn without_any_file_there_is_one_sqlite_store_on_the_loopback() {
-    let config = Config::read(&[]).unwrap();
+    let config = Config::read(&[], None).unwrap();
     assert_eq!(config, Config::default());
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8000");
     let shared = Store::Sqlite { path: "./segue-data/shared.db".into() };
@@ -34,7 +34,7 @@ fn without_any_file_there_is_one_sqlite_store_on_the_loopback() {
 #[test]
 fn the_shipped_file_says_what_the_defaults_are() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/default.toml");
-    assert_eq!(Config::read(&[shipped]).unwrap(), Config::default());
+    assert_eq!(Config::read(&[shipped], None).unwrap(), Config::default());
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn the_configuration_of_the_quickstart_is_understood() {
 fn a_later_file_wins_and_a_configured_store_replaces_the_default_one() {
     let first = file("[stores]\ndefault = \"a\"\n[stores.a]\nkind = \"memory\"\n");
     let second = file("[stores.a]\nkind = \"sqlite\"\npath = \"a.db\"\n");
-    let config = Config::read(&[first.path().to_owned(), second.path().to_owned()]).unwrap();
+    let config = Config::read(&[first.path().to_owned(), second.path().to_owned()], None).unwrap();
     let stores: Vec<_> = config.stores.by_id.into_iter().collect();
     let a = StoreIdText("a").into();
     assert_eq!(stores, [(a, Store::Sqlite { path: "a.db".into() })]);
@@ -128,7 +128,7 @@ fn text_that_is_not_toml_is_named_with_its_line() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let error = Config::read(&["/no/such/file.toml".into()]).unwrap_err();
+    let error = Config::read(&["/no/such/file.toml".into()], None).unwrap_err();
     assert!(error.to_string().contains("/no/such/file.toml: cannot be read"), "{error}");
 }
 
@@ -155,4 +155,12 @@ fn an_address_that_others_can_reach_needs_an_explicit_word() {
         read("[server]\nlisten = \"0.0.0.0:8000\"\nallow_remote_without_authentication = true\n")
             .is_ok()
     );
+}
+
+#[test]
+fn the_address_of_the_command_line_wins_and_is_checked_too() {
+    let config = Config::read(&[], Some("127.0.0.1:0".parse().unwrap())).unwrap();
+    assert_eq!(config.server.listen.port(), 0);
+    let error = Config::read(&[], Some("0.0.0.0:0".parse().unwrap())).unwrap_err();
+    assert!(error.to_string().contains("can be reached from other machines"), "{error}");
 }

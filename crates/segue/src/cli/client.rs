@@ -1,0 +1,112 @@
+//! Talks to the server: JSON in, JSON out, refusals as [`Failure`].
+
+use std::time::Duration;
+
+use segue_core::ids::TenantId;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::Method;
+
+use super::failure::Failure;
+use crate::http::BASE;
+
+/// Longer than the server's own patience, so that its answer is seen.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The largest answer that is read: a whole plan.
+const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A server, on behalf of a tenant.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    url: String,
+    tenant: String,
+}
+
+impl Client {
+    /// Opens nothing yet.
+    pub fn new(url: &str, tenant: TenantId) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .build();
+        let url = url.trim_end_matches('/').to_owned();
+        Self { agent: config.new_agent(), url, tenant: tenant.to_string() }
+    }
+
+    /// Reads.
+    pub fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
+        let mut request = self.agent.get(self.address(path)).header("X-Tenant-ID", &self.tenant);
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        self.answer(request.call())
+    }
+
+    /// Creates or acts; `Value::Null` sends no body.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(Method::POST, path, body, None)
+    }
+
+    /// Sets.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(Method::PUT, path, body, None)
+    }
+
+    /// Takes a turn, which a repetition with the same key does not take twice.
+    pub fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Value, Failure> {
+        self.send(Method::POST, path, body, Some(key))
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let address = self.address(path);
+        let request =
+            if method == Method::PUT { self.agent.put(address) } else { self.agent.post(address) };
+        let mut request = request.header("X-Tenant-ID", &self.tenant);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.answer(if body.is_null() { request.send_empty() } else { request.send_json(body) })
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}{BASE}{path}", self.url)
+    }
+
+    fn answer(
+        &self,
+        outcome: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Failure> {
+        let unreachable = |error: ureq::Error| Failure::Unreachable {
+            url: self.url.clone(),
+            reason: error.to_string(),
+        };
+        let mut response = outcome.map_err(unreachable)?;
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES)
+            .read_to_string()
+            .map_err(unreachable)?;
+        let body: Value = serde_json::from_str(&text).map_err(|_| Failure::Unreachable {
+            url: self.url.clone(),
+            reason: format!("status {status}, but no JSON: this is not a Segue server"),
+        })?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(Failure::Refused {
+            status: status.as_u16(),
+            code: body["code"].as_str().unwrap_or("unknown").to_owned(),
+            message: body["message"].as_str().unwrap_or(&text).to_owned(),
+            details: body["details"].clone(),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a command did not do what it should, and the exit code that says so.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::config;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A file, or standard input, cannot be used.
+    #[error("{}: {reason}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A document has problems.
+    #[error("{}", .0.join("\n"))]
+    Document(Vec<String>),
+    /// Nobody answers.
+    #[error(
+        "{url} cannot be reached: {reason}\nstart a server with `segue serve`, or name one with --url or SEGUE_URL"
+    )]
+    Unreachable {
+        /// The server.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server said no.
+    #[error("{message} ({code})")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Our stable code.
+        code: String,
+        /// For people.
+        message: String,
+        /// For programs.
+        details: Value,
+    },
+    /// The server cannot be configured like this.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The address is taken or does not exist.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A store or the control plane cannot be opened.
+    #[error("{0}")]
+    Open(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// The exit code, as `segue --help` lists them.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::File { .. } | Self::Other(_) => 1,
+            Self::Unreachable { .. } => 3,
+            Self::Document(_) => 5,
+            Self::Refused { status: 404, .. } => 4,
+            Self::Refused { status: 409, .. } => 6,
+            Self::Refused { status, .. } if *status < 500 => 5,
+            Self::Refused { .. } => 7,
+            Self::Config(_) => 10,
+            Self::Listen { .. } => 11,
+            Self::Open(_) => 12,
+        }
+    }
+
+    /// Prints it to stderr, with every problem of a document on its own line.
+    pub fn print(&self) {
+        eprintln!("segue: {self}");
+        let Self::Refused { details, .. } = self else { return };
+        for problem in details["problems"].as_array().into_iter().flatten() {
+            let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+            eprintln!("  {} {}: {}", text("path"), text("code"), text("message"));
+        }
+    }
+}

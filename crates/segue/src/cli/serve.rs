@@ -1,0 +1,100 @@
+//! `segue serve`: the server.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::failure::Failure;
+use crate::config::Config;
+use crate::http::{self, App};
+use crate::telemetry;
+
+/// `segue serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// A configuration file, read after config/default.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address and port to listen on, whatever the configuration says; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+impl Serve {
+    /// Serves until SIGTERM or Ctrl-C.
+    pub fn run(self) -> Result<(), Failure> {
+        let config = Config::load(self.config.as_deref(), self.listen)?;
+        telemetry::init_log().map_err(Failure::Other)?;
+        log_panics();
+        runtime(&config)?.block_on(serve(config))
+    }
+}
+
+/// The threads that everything runs on.
+pub fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.server.worker_threads {
+        builder.worker_threads(threads.get());
+    }
+    builder.enable_all().build().map_err(|error| Failure::Other(format!("no threads: {error}")))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let listener = bind(config.server.listen).await?;
+    let app = open(&config).await?;
+    let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
+    announce(address);
+    let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
+    http::serve(listener, http::router(app), http::asked_to_stop(), patience)
+        .await
+        .map_err(|error| Failure::Other(format!("the server stopped: {error}")))
+}
+
+/// Opens the stores and the control plane.
+pub async fn open(config: &Config) -> Result<App, Failure> {
+    let prometheus =
+        telemetry::init_metrics().map_err(|error| Failure::Other(error.to_string()))?;
+    Ok(App {
+        prometheus,
+        max_body_bytes: config.server.max_body_bytes,
+        request_timeout: Duration::from_secs_f64(config.server.request_timeout_seconds),
+    })
+}
+
+/// Takes the address.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "the port is in use; stop what listens there, or choose another with --listen"
+                    .to_owned()
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("{error}; ports below 1024 need privileges, choose another with --listen")
+            }
+            _ => error.to_string(),
+        };
+        Failure::Listen { address, reason }
+    })
+}
+
+/// The one line that tells that requests are taken now.
+fn announce(address: SocketAddr) {
+    let mut stdout = io::stdout();
+    // Nobody may be reading; that is no reason not to serve.
+    let _ = writeln!(stdout, "segue listens on http://{address}").and_then(|()| stdout.flush());
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+}
+
+/// A panic is a defect: it belongs in the log, like everything else that an operator looks for there.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = panic.payload_as_str().unwrap_or("a panic without text");
+        tracing::error!(place, "panic: {text}");
+    }));
+}

@@ -1,0 +1,76 @@
+//! What every request meets, whatever it is about.
+
+mod support;
+
+use support::Server;
+
+#[test]
+fn the_server_tells_that_it_lives_is_ready_and_what_it_counts() {
+    let server = Server::start();
+    assert_eq!(server.send("GET", "/healthz", &[], b"").is(200)["status"], "ok");
+    assert_eq!(server.send("GET", "/readyz", &[], b"").is(200)["status"], "ok");
+    let metrics = server.send("GET", "/metrics", &[], b"");
+    assert_eq!(metrics.status, 200);
+    for line in [
+        "# HELP migration_applied_total",
+        "migration_sessions_marked_total 0",
+        "http_requests_total{method=\"GET\",route=\"/healthz\",status=\"200\"} 1",
+    ] {
+        assert!(metrics.text.contains(line), "{line} is missing in\n{}", metrics.text);
+    }
+}
+
+#[test]
+fn the_documentation_loads_nothing_from_another_host() {
+    let server = Server::start();
+    let page = server.send("GET", "/docs/", &[], b"");
+    assert_eq!(page.status, 200);
+    let loaded: Vec<&str> = page
+        .text
+        .split(['"', '\''])
+        .filter(|text| text.ends_with(".js") || text.ends_with(".css"))
+        .collect();
+    assert!(loaded.len() >= 3, "{}", page.text);
+    let mut texts = vec![page.text.clone()];
+    for file in loaded {
+        let path = format!("/docs/{}", file.trim_start_matches("./"));
+        let answer = server.send("GET", &path, &[], b"");
+        assert_eq!(answer.status, 200, "{path}");
+        if path.contains("initializer") || path.ends_with(".css") {
+            texts.push(answer.text);
+        }
+    }
+    for text in texts {
+        let absolute = text.split(['"', '\'', '(', ' ']).find(|word| {
+            (word.starts_with("http://") || word.starts_with("https://"))
+                && !word.starts_with("http://www.w3.org/")
+        });
+        assert_eq!(absolute, None);
+    }
+    assert!(server.send("GET", "/docs", &[], b"").status == 200, "followed to /docs/");
+}
+
+#[test]
+fn the_description_that_is_served_is_the_one_that_is_committed() {
+    let server = Server::start();
+    let served = server.send("GET", "/openapi.json", &[], b"").text;
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let committed = std::fs::read_to_string(committed).unwrap();
+    assert!(served == committed, "run: cargo run -p segue -- openapi > docs/openapi.json");
+    let description: serde_json::Value = serde_json::from_str(&served).unwrap();
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+}
+
+#[test]
+fn an_unknown_path_and_a_wrong_method_are_refused_in_our_shape() {
+    let server = Server::start();
+    let details = server.send("GET", "/api/v1/nothing", &[], b"").refused(404, "route_not_found");
+    assert_eq!(details["path"], "/api/v1/nothing");
+    server.send("DELETE", "/healthz", &[], b"").refused(405, "method_not_allowed");
+}
+
+#[test]
+fn a_server_asked_to_stop_ends_well() {
+    let mut server = Server::start();
+    assert!(server.terminate().success());
+}
