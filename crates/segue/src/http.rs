@@ -5,14 +5,22 @@
 //! endpoints. The description ([`docs`]) is generated from the same functions.
 
 pub mod code;
+pub mod customers;
+pub mod deployments;
 mod docs;
 pub mod error;
 pub mod extract;
+pub mod fields;
 mod health;
 mod observe;
-mod page;
+pub mod page;
+pub mod plans;
+pub mod scenarios;
 mod serve;
+pub mod sessions;
+pub mod turns;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -29,12 +37,19 @@ pub use serve::{asked_to_stop, serve};
 use code::Code;
 use error::Refusal;
 
+use crate::clock::Clock;
+use crate::stores::Opened;
+
 /// Where the API lives.
 pub const BASE: &str = "/api/v1";
 
 /// What every endpoint can reach. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
+    /// What requests are about.
+    pub opened: Arc<Opened>,
+    /// Tells the time and makes ids.
+    pub clock: Arc<dyn Clock>,
     /// Renders the metrics.
     pub prometheus: PrometheusHandle,
     /// The largest request body.
@@ -44,7 +59,24 @@ pub struct App {
 }
 
 fn endpoints() -> OpenApiRouter<App> {
-    let api = OpenApiRouter::new();
+    let api = OpenApiRouter::new()
+        .routes(routes!(scenarios::register_scenario, scenarios::list_scenarios))
+        .routes(routes!(scenarios::get_scenario))
+        .routes(routes!(scenarios::list_versions))
+        .routes(routes!(scenarios::get_version))
+        .routes(routes!(plans::list_migration_plans))
+        .routes(routes!(plans::approve_migration_plan))
+        .routes(routes!(plans::reject_migration_plan))
+        .routes(routes!(deployments::deploy_migration_plan))
+        .routes(routes!(deployments::get_deployment_status))
+        .routes(routes!(deployments::list_applications))
+        .routes(routes!(fields::put_field))
+        .routes(routes!(fields::list_fields))
+        .routes(routes!(sessions::start_session, sessions::list_sessions))
+        .routes(routes!(sessions::get_session))
+        .routes(routes!(sessions::list_session_events))
+        .routes(routes!(turns::take_turn))
+        .routes(routes!(customers::get_profile, customers::patch_profile));
     OpenApiRouter::with_openapi(docs::whole())
         .nest(BASE, api)
         .routes(routes!(health::healthz))

@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod scenarios;
+pub mod stores;
 pub mod telemetry;
 pub mod tenants;
 

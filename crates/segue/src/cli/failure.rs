@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::config;
+use crate::{config, stores};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +18,6 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// A document has problems.
-    #[error("{}", .0.join("\n"))]
-    Document(Vec<String>),
     /// Nobody answers.
     #[error(
         "{url} cannot be reached: {reason}\nstart a server with `segue serve`, or name one with --url or SEGUE_URL"
@@ -55,8 +52,8 @@ pub enum Failure {
         reason: String,
     },
     /// A store or the control plane cannot be opened.
-    #[error("{0}")]
-    Open(String),
+    #[error(transparent)]
+    Open(#[from] Box<stores::Error>),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -68,7 +65,6 @@ impl Failure {
         match self {
             Self::File { .. } | Self::Other(_) => 1,
             Self::Unreachable { .. } => 3,
-            Self::Document(_) => 5,
             Self::Refused { status: 404, .. } => 4,
             Self::Refused { status: 409, .. } => 6,
             Self::Refused { status, .. } if *status < 500 => 5,

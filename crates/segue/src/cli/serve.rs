@@ -3,15 +3,22 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
 
 use super::failure::Failure;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::http::{self, App};
+use crate::scenarios::Removed;
+use crate::stores::Opened;
 use crate::telemetry;
+
+/// How often what is past its retention is removed.
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// `segue serve`
 #[derive(Debug, Args)]
@@ -45,20 +52,40 @@ pub fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, Failure> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let listener = bind(config.server.listen).await?;
-    let app = open(&config).await?;
+    let app = open(&config)?;
+    let tidying = tokio::spawn(tidy(app.clone()));
     let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
     announce(address);
     let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
-    http::serve(listener, http::router(app), http::asked_to_stop(), patience)
-        .await
-        .map_err(|error| Failure::Other(format!("the server stopped: {error}")))
+    let served = http::serve(listener, http::router(app), http::asked_to_stop(), patience).await;
+    tidying.abort();
+    served.map_err(|error| Failure::Other(format!("the server stopped: {error}")))
+}
+
+/// Removes what is past its retention, from time to time.
+async fn tidy(app: App) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        match app.opened.scenarios.deployer.tidy().await {
+            Ok(removed) if removed != Removed::default() => {
+                tracing::info!(plans = removed.plans, versions = removed.versions, "tidied");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "could not tidy; trying again later"),
+        }
+        app.prometheus.run_upkeep();
+    }
 }
 
 /// Opens the stores and the control plane.
-pub async fn open(config: &Config) -> Result<App, Failure> {
+pub fn open(config: &Config) -> Result<App, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let opened = Opened::open(config, clock.clone()).map_err(Box::new)?;
     let prometheus =
         telemetry::init_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     Ok(App {
+        opened: Arc::new(opened),
+        clock,
         prometheus,
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: Duration::from_secs_f64(config.server.request_timeout_seconds),

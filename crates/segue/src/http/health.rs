@@ -31,7 +31,8 @@ pub async fn healthz() -> axum::Json<Health> {
 /// Says whether every store can be read and written
 #[utoipa::path(get, path = "/readyz", tag = "server",
     responses((status = 200, body = Health), (status = 503, body = ErrorBody)))]
-pub async fn readyz(State(_app): State<App>) -> Result<axum::Json<Health>, Refusal> {
+pub async fn readyz(State(app): State<App>) -> Result<axum::Json<Health>, Refusal> {
+    app.opened.ready().await?;
     Ok(axum::Json(OK))
 }
 
