@@ -2,12 +2,14 @@
 
 use axum::extract::State;
 use segue_core::ids::PlanId;
+use segue_core::plan::document::MigrationPlan;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{OptionalJson, Path, Query, Tenant};
+use super::plans::shown;
 use super::scenarios::Paging;
 use crate::error::Error;
 use crate::scenarios::{Application, DeploymentResult, DeploymentStatus};
@@ -46,6 +48,32 @@ pub async fn deploy_migration_plan(
     OptionalJson(body): OptionalJson<DeployBody>,
 ) -> Result<axum::Json<DeploymentResult>, Refusal> {
     Ok(axum::Json(app.opened.scenarios.deployer.deploy(tenant, id, body.deployed_by).await?))
+}
+
+/// Who takes back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WithdrawBody {
+    /// An operator.
+    pub withdrawn_by: Option<String>,
+}
+
+/// Takes a deployed plan back
+///
+/// It stops applying to sessions that have not migrated yet, and the version before it is current again.
+#[utoipa::path(post, path = "/migration-plans/{plan_id}/withdraw", tag = "migration plans",
+    params(("X-Tenant-ID" = uuid::Uuid, Header), ("plan_id" = uuid::Uuid, Path)),
+    request_body = Option<WithdrawBody>,
+    responses((status = 200, body = MigrationPlan), (status = 404, body = ErrorBody),
+        (status = 409, description = "`invalid_state_transition`, `plan_changed`", body = ErrorBody)))]
+pub async fn withdraw_migration_plan(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(id): Path<PlanId>,
+    OptionalJson(body): OptionalJson<WithdrawBody>,
+) -> Result<axum::Json<MigrationPlan>, Refusal> {
+    app.opened.scenarios.deployer.withdraw(tenant, id, body.withdrawn_by).await?;
+    Ok(shown(&app.opened.scenarios.planner.plan(tenant, id).await?))
 }
 
 /// Shows what came of a plan so far
