@@ -8,6 +8,7 @@
 //! | 0.97 | the message is nothing but the value, and the agent had just asked for the field |
 //! | 0.96 | the customer names the field beside the value: "my age is 17", "age: 17" |
 //! | 0.92 | the value is in a sentence that answers the agent's question |
+//! | 0.92 | the message is nothing but the value, and Segue had asked for the field ([`extract_answer`]) |
 //! | 0.90 | the form or a turn of phrase gives it away: an address, "I'm 17" for an age |
 //! | 0.50 | a number in a sentence about something else; somebody else's age; "under 18" |
 //!
@@ -47,6 +48,16 @@ const RIVALLED: f64 = 0.60;
 /// Candidates closer than this are rivals.
 const RIVAL_GAP: f64 = 0.10;
 
+/// Whether a message answers a question for the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    No,
+    /// We asked for it; the agent's words are not among the messages.
+    Unseen,
+    /// The agent's message before asks for it.
+    Seen,
+}
+
 /// A candidate with its weight.
 struct Weighed {
     value: Value,
@@ -78,6 +89,29 @@ pub fn extract<'a>(
     messages: impl DoubleEndedIterator<Item = &'a Message>,
     refused: Option<&Value>,
 ) -> Option<Extracted> {
+    look(definition, messages, refused, Asked::No)
+}
+
+/// As [`extract`], where Segue had asked for this field, and for no other that one could take it for,
+/// before the newest message.
+///
+/// Callers need not report what their agent said. Then a bare value is taken for the answer, and is
+/// confirmed.
+#[must_use]
+pub fn extract_answer<'a>(
+    definition: &Definition,
+    messages: impl DoubleEndedIterator<Item = &'a Message>,
+    refused: Option<&Value>,
+) -> Option<Extracted> {
+    look(definition, messages, refused, Asked::Unseen)
+}
+
+fn look<'a>(
+    definition: &Definition,
+    messages: impl DoubleEndedIterator<Item = &'a Message>,
+    refused: Option<&Value>,
+    newest: Asked,
+) -> Option<Extracted> {
     if !definition.is_extractable() {
         return None;
     }
@@ -85,13 +119,17 @@ pub fn extract<'a>(
     let mut weighed = Vec::new();
     let mut newest_first = messages.rev().enumerate().peekable();
     while let Some((age, message)) = newest_first.next() {
-        if message.role == Role::User {
-            let before = newest_first.peek().map(|(_, message)| *message);
-            let is_asked = before.is_some_and(|before| {
-                before.role == Role::Assistant && field.is_asked_in(start_of(&before.text))
-            });
-            weigh_message(&field, start_of(&message.text), is_asked, age, &mut weighed);
+        if message.role == Role::Assistant {
+            continue;
         }
+        let question =
+            newest_first.peek().map(|(_, before)| *before).filter(|m| m.role == Role::Assistant);
+        let asked = match question {
+            Some(question) if field.is_asked_in(start_of(&question.text)) => Asked::Seen,
+            None if age == 0 => newest,
+            Some(_) | None => Asked::No,
+        };
+        weigh_message(&field, start_of(&message.text), asked, age, &mut weighed);
     }
     weighed.retain(|candidate| Some(&candidate.value) != refused);
     choose(weighed)
@@ -104,15 +142,15 @@ fn start_of(text: &str) -> &str {
 fn weigh_message(
     field: &Field<'_>,
     text: &str,
-    is_asked: bool,
+    asked: Asked,
     age: usize,
     weighed: &mut Vec<Weighed>,
 ) {
-    let candidates = candidates::find(field, text, is_asked);
+    let candidates = candidates::find(field, text, asked != Asked::No);
     for candidate in &candidates {
         let around = Surroundings::of(text, candidate.span.clone(), &candidates);
         let Some(value) = field.accept(&candidate.value) else { continue };
-        if let Some(confidence) = weigh(field, candidate, &around, is_asked) {
+        if let Some(confidence) = weigh(field, candidate, &around, asked) {
             let quote = around.sentence.chars().take(MAX_QUOTE_CHARS).collect();
             weighed.push(Weighed { value, confidence, quote, age });
         }
@@ -124,15 +162,17 @@ fn weigh(
     field: &Field<'_>,
     candidate: &Candidate,
     around: &Surroundings<'_>,
-    is_asked: bool,
+    asked: Asked,
 ) -> Option<f64> {
     if around.is_negated() {
         return None;
     }
-    let mut confidence = candidate.by_itself;
-    if is_asked {
-        confidence = confidence.max(if around.is_alone() { ANSWER } else { ANSWER_IN_SENTENCE });
-    }
+    let answering = match (asked, around.is_alone()) {
+        (Asked::Seen, true) => ANSWER,
+        (Asked::Seen, false) | (Asked::Unseen, true) => ANSWER_IN_SENTENCE,
+        (Asked::Unseen, false) | (Asked::No, _) => 0.0,
+    };
+    let mut confidence = candidate.by_itself.max(answering);
     let is_named =
         field.definition.value_type != ValueType::Boolean && field.is_named_in(around.clause);
     if is_named {

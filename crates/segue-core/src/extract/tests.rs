@@ -307,6 +307,23 @@ fn a_pattern_narrows_every_type() {
 }
 
 #[test]
+fn a_bare_answer_to_a_question_that_nobody_reported_is_confirmed() {
+    let answer = |definition: &Definition, text: &str| {
+        let messages = [user("I want 3 pizzas"), user(text)];
+        extract_answer(definition, messages.iter(), None).map_or(0.0, |found| found.confidence)
+    };
+    let age = define("age", ValueType::Integer);
+    assert_eq!(answer(&age, "17"), 0.92);
+    assert_eq!(answer(&age, "it's 17."), 0.92);
+    assert_eq!(answer(&age, "my age is 17"), 0.96);
+    assert!(answer(&age, "I want 4 of them") < 0.85);
+    assert_eq!(answer(&define("is_member", ValueType::Boolean), "yes"), 0.92);
+    let elsewhere = [agent("Anything else?"), user("yes")];
+    let member = define("is_member", ValueType::Boolean);
+    assert!(extract_answer(&member, elsewhere.iter(), None).is_none());
+}
+
+#[test]
 fn a_later_message_corrects_an_earlier_one_and_is_confirmed() {
     let age = define("age", ValueType::Integer);
     assert_eq!(after(&age, &[user("my age is 17"), user("sorry, my age is 18")]), "confirm 18");

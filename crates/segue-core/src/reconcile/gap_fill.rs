@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::extract;
-use crate::fields::{Known, Source};
+use crate::fields::{Known, Source, ValueType};
 use crate::ids::FieldName;
 use crate::reconcile::evidence::Evidence;
 use crate::reconcile::{Confirm, Extractor, Need, Situation};
@@ -154,7 +154,7 @@ impl<'a> GapFill<'a> {
         let found: Vec<(FieldName, Option<Extracted>)> = match self.situation.extractor {
             Extractor::Embedded => fields
                 .iter()
-                .map(|field| ((*field).clone(), self.extract_embedded(field)))
+                .map(|field| ((*field).clone(), self.extract_embedded(field, fields)))
                 .collect(),
             Extractor::External(answers) => {
                 let unasked: Vec<FieldName> = fields
@@ -175,10 +175,29 @@ impl<'a> GapFill<'a> {
             .collect())
     }
 
-    fn extract_embedded(&self, field: &FieldName) -> Option<Extracted> {
+    fn extract_embedded(&self, field: &FieldName, open: &[&FieldName]) -> Option<Extracted> {
         let Situation { session, definitions, .. } = self.situation;
         let definition = definitions.get(field)?;
-        extract::extract(definition, session.messages.iter(), session.refused.get(field))
+        let messages = session.messages.iter();
+        let refused = session.refused.get(field);
+        if self.is_asked_alone(field, open) {
+            extract::extract_answer(definition, messages, refused)
+        } else {
+            extract::extract(definition, messages, refused)
+        }
+    }
+
+    /// Whether the customer was asked for this field, and for no other of the fields still open that a
+    /// bare answer could be meant for as well.
+    fn is_asked_alone(&self, field: &FieldName, open: &[&FieldName]) -> bool {
+        let Situation { session, definitions, .. } = self.situation;
+        let form = |name: &FieldName| match definitions.get(name).map(|found| found.value_type) {
+            Some(ValueType::Number) => Some(ValueType::Integer),
+            other => other,
+        };
+        let is_asked = |name: &FieldName| session.fields_asked.contains(name);
+        let could_be = |other: &&&FieldName| is_asked(other) && form(other) == form(field);
+        is_asked(field) && open.iter().filter(could_be).count() == 1
     }
 
     fn is_usable(&self, field: &FieldName, found: &Extracted) -> bool {
