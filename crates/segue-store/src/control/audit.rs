@@ -1,8 +1,5 @@
 //! Who changed what, and when: append-only, written in the transaction of the change itself.
 
-use std::fmt;
-use std::str::FromStr;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 use segue_core::ids::TenantId;
@@ -42,6 +39,7 @@ impl By {
     }
 }
 
+/// An enum of words: each is stored and shown as its text.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
@@ -61,13 +59,13 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
 
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = super::UnknownWord;
             fn from_str(text: &str) -> super::Result<Self, super::UnknownWord> {
                 match text {

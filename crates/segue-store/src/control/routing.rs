@@ -5,9 +5,6 @@ use jiff::Timestamp;
 use segue_core::ids::{Epoch, StoreId, TenantId};
 use serde::{Deserialize, Serialize};
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::audit::words;
 use super::{By, Listing, Page, Result};
 

@@ -10,7 +10,7 @@ use refinery::Migration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::super::{Error, Result, Unavailable};
-use crate::sqlite::{self, Kind, OpenError};
+use crate::sqlite::{self, Fault, Kind, OpenError, fault};
 
 /// How many connections answer what every turn asks.
 const QUICK: usize = 4;
@@ -101,9 +101,23 @@ impl Connections {
         .await
     }
 
-    /// Runs one statement of a few microseconds on the caller's own thread. It never waits for another
-    /// process: where it would have to, it answers busy, and the caller reads again off its thread.
-    pub(super) fn read_here<T>(
+    /// Runs one statement of a few microseconds on the caller's own thread.
+    ///
+    /// It never waits there for another process: where it would have to, which is while that one
+    /// recovers the file after a crash, the statement runs off the thread.
+    pub(super) async fn read_quickly<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match self.read_here(&read) {
+            Err(error) if fault(&error) == Fault::Busy => {
+                self.read(move |snapshot| Ok(read(snapshot)?)).await
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    fn read_here<T>(
         &self,
         read: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {

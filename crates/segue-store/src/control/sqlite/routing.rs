@@ -35,8 +35,8 @@ fn find(connection: &Connection, tenant: TenantId) -> rusqlite::Result<Option<Te
 #[async_trait]
 impl Routing for Control {
     async fn route(&self, tenant: TenantId) -> Result<Option<Route>> {
-        let found = self.connections.read(move |snapshot| Ok(find(snapshot, tenant)?)).await?;
-        Ok(found.map(|tenant| tenant.route))
+        let find = move |connection: &Connection| find(connection, tenant);
+        Ok(self.connections.read_quickly(find).await?.map(|tenant| tenant.route))
     }
 
     async fn place(&self, tenant: TenantId, store: &StoreId, by: &By) -> Result<Placement> {

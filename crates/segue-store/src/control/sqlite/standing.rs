@@ -9,7 +9,6 @@ use super::super::standing::{ScenarioStanding, Standing, Standings};
 use super::super::{Generation, Result};
 use super::Control;
 use super::column::{Id, Number, Word};
-use crate::sqlite::{Fault, fault};
 
 /// One row always; three look-ups by primary key.
 const STATEMENT: &str = "\
@@ -48,13 +47,6 @@ fn read(
 #[async_trait]
 impl Standings for Control {
     async fn standing(&self, tenant: TenantId, scenario: ScenarioId) -> Result<Standing> {
-        let here = self.connections.read_here(|connection| read(connection, tenant, scenario));
-        match here {
-            // Rare: another process recovers the file or gives it back. Wait for it off this thread.
-            Err(error) if fault(&error) == Fault::Busy => {
-                self.connections.read(move |snapshot| Ok(read(snapshot, tenant, scenario)?)).await
-            }
-            answer => Ok(answer?),
-        }
+        self.connections.read_quickly(move |connection| read(connection, tenant, scenario)).await
     }
 }
