@@ -63,6 +63,7 @@ macro_rules! control_plane_suite {
             deployments: counts_are_filled_in_after_the_deploy,
             deployments: a_withdrawal_restores_the_version_before,
             deployments: a_withdrawal_under_a_later_plan_leaves_that_one_current,
+            deployments: picking_up_sessions_left_behind_leaves_the_highest_version_current,
             deployments: only_a_deployed_plan_is_withdrawn,
             deployments: a_cleanup_keeps_open_plans_and_the_records_of_the_deployed,
             deployments: whatever_a_turn_must_know_changes_the_generation,

@@ -43,18 +43,21 @@ pub struct History {
     pub deployed: Vec<Deployed>,
 }
 
-/// Which version is current once the deployments stand as they do: the target of the last one that is
-/// not withdrawn, or else what was current before the first.
+/// Which version is current once the deployments stand as they do: the highest target of those that are
+/// not withdrawn, or else the version that the scenario began with.
+///
+/// The highest and not the latest: a plan that picks up sessions left behind on an old version may lead
+/// them to one that is itself no longer the newest.
 #[must_use]
-pub fn current_version(before_first: Version, deployed: &[Deployed]) -> Version {
-    let applies = |record: &&Deployed| record.withdrawn_at.is_none();
-    deployed.iter().rev().find(applies).map_or(before_first, |record| record.to_version)
+pub fn current_version(first: Version, deployed: &[Deployed]) -> Version {
+    let applying = deployed.iter().filter(|record| record.withdrawn_at.is_none());
+    applying.map(|record| record.to_version).max().unwrap_or(first)
 }
 
 /// Deploys plans, takes them back, and keeps the record.
 #[async_trait]
 pub trait Deployments: Send + Sync {
-    /// Deploys a plan.
+    /// Deploys a plan. Its version becomes current, unless a higher one is ([`current_version`]).
     ///
     /// # Errors
     /// - [`super::Error::Conflict`] if the plan, or one of those to supersede, is not at the expected
@@ -63,11 +66,12 @@ pub trait Deployments: Send + Sync {
     /// - [`super::Error::NotFound`] if the plan or its new version is not there.
     async fn deploy(&self, tenant: TenantId, deployment: &Deployment, by: &By) -> Result<Plan>;
 
-    /// Takes a deployed plan back. The version that was current before is current again, unless a later
-    /// plan has been deployed.
+    /// Takes a deployed plan back. The version that was current before is current again, unless a higher
+    /// one still applies ([`current_version`]).
     ///
     /// # Errors
-    /// [`super::Error::Conflict`], [`super::Error::NotFound`].
+    /// [`super::Error::Conflict`], also if the plan is not deployed; [`super::Error::NotFound`] if the
+    /// plan, or the version to go back to, is no longer kept.
     async fn withdraw(&self, tenant: TenantId, withdrawal: &Withdrawal, by: &By) -> Result<Plan>;
 
     /// Reads all that is deployed of a scenario, from one snapshot.

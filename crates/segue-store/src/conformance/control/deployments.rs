@@ -178,7 +178,7 @@ pub async fn a_withdrawal_restores_the_version_before(database: &dyn Database) {
     assert_eq!(world.current().await, 4);
 }
 
-/// What is current is the target of the last plan that still applies.
+/// What is current is the highest version that still applies.
 pub async fn a_withdrawal_under_a_later_plan_leaves_that_one_current(database: &dyn Database) {
     let world = World::with_scenario(database).await;
     let first = world.deployed(1, 2, 1).await;
@@ -189,6 +189,20 @@ pub async fn a_withdrawal_under_a_later_plan_leaves_that_one_current(database: &
     assert_ne!(world.generation().await, generation, "turns must see that it no longer applies");
     world.withdraw(&second, 21).await.unwrap();
     assert_eq!(world.current().await, 1, "version 2 came by a plan that is withdrawn as well");
+}
+
+/// A plan from an old version may lead to one that is not the newest; new sessions do not go back.
+pub async fn picking_up_sessions_left_behind_leaves_the_highest_version_current(
+    database: &dyn Database,
+) {
+    let world = World::with_scenario(database).await;
+    let third = world.deployed(1, 3, 1).await;
+    let generation = world.generation().await;
+    world.deployed(1, 2, 10).await;
+    assert_eq!(world.current().await, 3);
+    assert_ne!(world.generation().await, generation, "turns must see the new plan");
+    world.withdraw(&third, 20).await.unwrap();
+    assert_eq!(world.current().await, 2);
 }
 
 /// A plan that never applied cannot cease to.

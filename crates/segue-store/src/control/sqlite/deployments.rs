@@ -12,7 +12,7 @@ use segue_core::plan::lifecycle::Kind;
 use super::super::audit::{Action, Subject};
 use super::super::deployments::{Deployment, Deployments, History, Withdrawal, current_version};
 use super::super::plans::Plan;
-use super::super::{By, Conflict, Error, Result};
+use super::super::{By, Conflict, Error, Noun, Result};
 use super::column::{Hex, Id, Json, Micros, Number};
 use super::{Control, audit, plans, scenarios};
 
@@ -81,9 +81,11 @@ fn deploy(
     if !forgotten.is_empty() {
         return Err(Error::Conflict(Conflict::OpenPlans(forgotten)));
     }
+    if !scenarios::is_archived(transaction, tenant, plan.scenario_id, plan.to_version)? {
+        return Err(Error::NotFound(Noun::Version));
+    }
     keep(transaction, tenant, record)?;
-    let scenario = scenarios::find(transaction, tenant, plan.scenario_id)?;
-    scenarios::make_current(transaction, tenant, &scenario, plan.to_version, by)?;
+    renew_current(transaction, tenant, plan.scenario_id, by)?;
     let by = by
         .with("scenario_id", plan.scenario_id.to_string())
         .with("from_version", plan.from_version.0)
@@ -161,15 +163,25 @@ fn withdraw(
             "UPDATE deployments SET withdrawn_at = ?3 WHERE tenant_id = ?1 AND plan_id = ?2",
         )?
         .execute(params![Id(tenant.0), Id(plan.plan_id.0), Micros(withdrawal.withdrawn_at)])?;
-    let scenario = scenarios::find(transaction, tenant, plan.scenario_id)?;
-    let first = scenarios::first_version(transaction, tenant, plan.scenario_id)?;
-    let deployed = records(transaction, tenant, plan.scenario_id)?;
-    let current = current_version(first, &deployed);
-    scenarios::make_current(transaction, tenant, &scenario, current, by)?;
+    let current = renew_current(transaction, tenant, plan.scenario_id, by)?;
     let by = by.with("current_version", current.0);
     let subject = (Subject::Plan, plan.plan_id.to_string());
     audit::write(transaction, tenant, &by, Action::PlanWithdrawn, subject)?;
     Ok(plan)
+}
+
+/// Makes current what is, now that the records have changed.
+fn renew_current(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    scenario: ScenarioId,
+    by: &By,
+) -> Result<Version> {
+    let before = scenarios::find(transaction, tenant, scenario)?;
+    let first = scenarios::first_version(transaction, tenant, scenario)?;
+    let current = current_version(first, &records(transaction, tenant, scenario)?);
+    scenarios::make_current(transaction, tenant, &before, current, by)?;
+    Ok(current)
 }
 
 fn cleanup(
