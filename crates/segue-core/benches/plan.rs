@@ -81,7 +81,8 @@ fn versions(count: usize, shape: Shape) -> (Scenario, Scenario) {
                 let added = v2.steps.len();
                 let mut new = step(added, format!("New {added}"));
                 new.collects_profile_fields.push(format!("field_{}", nth % 40).try_into().unwrap());
-                new.transitions = std::mem::replace(&mut v2.steps[nth].transitions, vec![to(added, None)]);
+                new.transitions =
+                    std::mem::replace(&mut v2.steps[nth].transitions, vec![to(added, None)]);
                 v2.steps.push(new);
             }
             2 => {

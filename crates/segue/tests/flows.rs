@@ -16,7 +16,7 @@ use segue_core::reconcile::Action;
 use segue_core::scenario::Scenario;
 use segue_core::session::turn::Input;
 use segue_store::control::sqlite::Control;
-use segue_store::events::memory::MemoryEventStore;
+use segue_store::events::MemoryEventStore;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -103,10 +103,8 @@ impl World {
 /// 3 for the country, 4 for nothing but has another confirmation.
 fn orders(version: u64) -> Scenario {
     let step = |id: &str, name: &str, collects: &[&str], to: &[(&str, &str)]| {
-        let transitions: Vec<_> = to
-            .iter()
-            .map(|(to, when)| json!({"to_step_id": to, "condition_text": when}))
-            .collect();
+        let transitions: Vec<_> =
+            to.iter().map(|(to, when)| json!({"to_step_id": to, "condition_text": when})).collect();
         json!({"id": id, "name": name, "collects_profile_fields": collects,
                "transitions": transitions})
     };
@@ -171,10 +169,7 @@ async fn a_deploy_marks_every_session_and_each_migrates_at_its_next_turn() {
 
     let answer = world.turn(minor, json!({"fields": {"age": 17}})).await;
     assert_eq!(answer.session.session.step_id.as_str(), "rejection");
-    assert_eq!(
-        answer.answer.reconciliation.migration_scenario,
-        Some(MigrationScenario::ReRoute)
-    );
+    assert_eq!(answer.answer.reconciliation.migration_scenario, Some(MigrationScenario::ReRoute));
 
     let answer = world.turn(asked, json!({"message": {"text": "And my order?"}})).await;
     assert_eq!(answer.answer.reconciliation.action, Action::Collect);
