@@ -9,7 +9,7 @@
 //! | 0.96 | the customer names the field beside the value: "my age is 17", "age: 17" |
 //! | 0.92 | the value is in a sentence that answers the agent's question |
 //! | 0.92 | the message is nothing but the value, and Segue had asked for the field ([`extract_answer`]) |
-//! | 0.90 | the form or a turn of phrase gives it away: an address, "I'm 17" for an age |
+//! | 0.90 | the form or a turn of phrase gives it away: an address, "I'm 17" for an age, "the pro plan" |
 //! | 0.50 | a number in a sentence about something else; somebody else's age; "under 18" |
 //!
 //! Two different values that are about as likely lower the confidence: to 0.90 when a later message
@@ -173,16 +173,14 @@ fn weigh(
         (Asked::Unseen, false) | (Asked::No, _) => 0.0,
     };
     let mut confidence = candidate.by_itself.max(answering);
-    let is_named =
-        field.definition.value_type != ValueType::Boolean && field.is_named_in(around.clause);
-    if is_named {
-        confidence = confidence.max(NAMED);
+    if field.definition.value_type != ValueType::Boolean && field.is_named_in(around.clause) {
+        let is_own = around.is_own() || field.leads(around.clause);
+        confidence = confidence.max(if is_own { NAMED } else { candidates::TELLING });
     }
     if field.is_told_in(around) {
         confidence = confidence.max(candidates::TELLING);
     }
-    let doubt = if is_named { around.doubt_when_named() } else { around.doubt() };
-    Some(confidence.min(candidate.at_most).min(doubt))
+    Some(confidence.min(candidate.at_most).min(around.doubt()))
 }
 
 /// The newest candidate among the likeliest, less sure where another one is about as likely.

@@ -112,9 +112,11 @@ impl<'a> Run<'a> {
                 let object = self.eval(operand)?;
                 select(&object, key)
             }
-            Expr::Has(operand, key) => match self.eval(operand)? {
-                Val::Object(map) => Ok(Val::Bool(map.get(key).is_some_and(|v| !v.is_null()))),
-                other => wrong(format!("`.{key}` needs an object, not {}", other.kind())),
+            Expr::Has(operand, key) => match self.eval(operand) {
+                Ok(Val::Object(map)) => Ok(Val::Bool(map.get(key).is_some_and(|v| !v.is_null()))),
+                Ok(other) => wrong(format!("`.{key}` needs an object, not {}", other.kind())),
+                Err(Stop::Missing(_)) => Ok(Val::Bool(false)),
+                Err(stop) => Err(stop),
             },
             Expr::Index(pair) => self.index(pair),
             Expr::Not(operand) => Ok(Val::Bool(!self.test(operand)?)),

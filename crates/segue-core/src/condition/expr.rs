@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cel::common::ast::{
-    CallExpr, ComprehensionExpr, Expr as Cel, IdedExpr, LiteralValue, operators,
+    CallExpr, ComprehensionExpr, Expr as Cel, IdedExpr, LiteralValue, SelectExpr, operators,
 };
 use cel::parser::PrattParser;
 
@@ -198,6 +198,8 @@ struct Builder {
     fields: Vec<FieldName>,
     /// By field, whether its value is needed.
     is_needed: Vec<bool>,
+    /// Whether this is inside `has(…)`, where values are asked about and not needed.
+    is_asking: bool,
     /// The variables of the loops around.
     locals: Vec<String>,
     depth: usize,
@@ -245,17 +247,22 @@ impl Builder {
             Cel::Select(select) if is_all_fields(&select.operand, &self.locals) => self
                 .field(&select.field, !select.test)
                 .map(|field| if select.test { Expr::Known(field) } else { Expr::Field(field) }),
-            Cel::Select(select) => {
-                let operand = Box::new(self.expr(&select.operand)?);
-                let key = select.field.clone();
-                Ok(if select.test { Expr::Has(operand, key) } else { Expr::Select(operand, key) })
-            }
+            Cel::Select(select) => self.select(select),
             Cel::Map(_) => Err("objects cannot be written in a condition".to_owned()),
             Cel::Struct(_) => Err("structures cannot be written in a condition".to_owned()),
             Cel::Unspecified => Err("a part is missing".to_owned()),
         };
         self.depth -= 1;
         expr
+    }
+
+    fn select(&mut self, select: &SelectExpr) -> Result<Expr, String> {
+        let was_asking = self.is_asking;
+        self.is_asking |= select.test;
+        let operand = self.expr(&select.operand);
+        self.is_asking = was_asking;
+        let (operand, key) = (Box::new(operand?), select.field.clone());
+        Ok(if select.test { Expr::Has(operand, key) } else { Expr::Select(operand, key) })
     }
 
     fn name(&mut self, name: &str) -> Result<Expr, String> {
@@ -277,7 +284,7 @@ impl Builder {
             self.numbers.insert(name.to_owned(), self.fields.len() - 1);
             self.fields.len() - 1
         };
-        self.is_needed[number] |= needed;
+        self.is_needed[number] |= needed && !self.is_asking;
         Ok(number)
     }
 

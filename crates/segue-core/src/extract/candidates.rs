@@ -160,8 +160,12 @@ fn number(written: &str) -> Option<(Value, f64)> {
 /// The values of an enum that stand in the text as words of their own, the longest at each place.
 fn values(definition: &Definition, text: &str) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
+    let lowered = text.to_lowercase();
     for value in &definition.values {
         let wanted = value.trim();
+        if !lowered.contains(&wanted.to_lowercase()) {
+            continue;
+        }
         // A code such as `IT` is a word in lower case.
         let is_code = wanted.len() <= 3 && wanted.chars().all(char::is_uppercase);
         let is_whole =

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::extract::candidates::Candidate;
 use crate::extract::phrases::{
-    BOUND, CLAUSE_END, FILLING, HYPOTHESIS, I_AM, NEGATED, SENTENCE_END, SOMEBODY_ELSE, YEARS_OLD,
-    YEARS_OR_NOTHING,
+    BOUND, CLAUSE_END, FILLING, HYPOTHESIS, I_AM, NEGATED, OWN, PLEASE, SENTENCE_END,
+    SOMEBODY_ELSE, YEARS_OLD, YEARS_OR_NOTHING,
 };
 
 /// Somebody else is meant, or nobody in particular.
@@ -77,19 +77,17 @@ impl<'t> Surroundings<'t> {
             || (self.before.trim().is_empty() && YEARS_OLD.is_match(self.after))
     }
 
-    /// The most that can be thought of the candidate.
-    pub(super) fn doubt(&self) -> f64 {
-        if SOMEBODY_ELSE.is_match(self.clause) {
-            return ELSEWHERE;
-        }
-        self.doubt_when_named()
+    /// Whether the customer speaks of themselves.
+    pub(super) fn is_own(&self) -> bool {
+        OWN.is_match(self.clause)
     }
 
-    /// As [`Self::doubt`], where the field is named.
-    pub(super) fn doubt_when_named(&self) -> f64 {
-        if SOMEBODY_ELSE.is_match(self.clause) || BOUND.is_match(self.before) {
+    /// The most that can be thought of the candidate.
+    pub(super) fn doubt(&self) -> f64 {
+        let clause = PLEASE.replace_all(self.clause, "");
+        if SOMEBODY_ELSE.is_match(&clause) || BOUND.is_match(self.before) {
             ELSEWHERE
-        } else if HYPOTHESIS.is_match(self.sentence) || self.clause.trim_end().ends_with('?') {
+        } else if HYPOTHESIS.is_match(self.clause) || self.clause.trim_end().ends_with('?') {
             HEDGED
         } else {
             1.0

@@ -50,16 +50,20 @@ patterns! {
 
     /// Before a value: it is the one that it is not.
     NEGATED =
-        r"(?i)\b(not|n['’]t|never|no longer|isn|ain|pas|jamais|rather than|instead of|plutôt que)",
-        r"(\b|['’])[^,;]*$";
+        r"(?i)(n['’]t|\b(not|never|no longer|pas|jamais|rather than|instead of|plutôt que))",
+        r"\b[^,;]*$";
+    /// The customer speaks of themselves.
+    OWN = r"(?i)\b(i|my|mine|me|our|je|mon|ma|mes|moi|notre)\b|\bj['’]";
     SOMEBODY_ELSE =
-        r"(?i)\b(he|she|they|his|her|their|il|elle",
+        r"(?i)\b(legal|minimum|min|maximum|max|average|limit|required|everyone|people|he|she|they|his|her|their|il|elle",
         r"|(my|our|your|mon|ma|ton|ta|notre|votre) (\w+ )?",
         r"(wife|husband|son|daughter|mother|mom|mum|father|dad|brother|sister|friend|boss|colleague",
         r"|child|kid|baby|partner|neighbou?r|dog|cat|company|team|agent",
         r"|femme|mari|fils|fille|mère|père|frère|sœur|ami|amie|enfant|collègue))\b";
+    /// Holds a pronoun that is nobody.
+    PLEASE = r"(?i)\bs['’]il (vous|te) pla[iî]t\b";
     HYPOTHESIS =
-        r"(?i)\b(if|suppose|imagine|pretend|would|were|wish|when i was|used to|for example|e\.g",
+        r"(?i)\b(if|suppose|imagine|pretend|would be|would have|were|wish|when i was|used to|for example|e\.g",
         r"|in \w+ years|will be|si|imagine[rz]?|serais|quand j['’]étais)\b";
     /// Before a value: it is only a bound of the real one, or near it.
     BOUND =

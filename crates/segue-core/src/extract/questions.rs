@@ -85,6 +85,12 @@ impl<'a> Field<'a> {
         })
     }
 
+    /// Whether a text begins with the name of the field, as a form would: "age: 17".
+    pub(super) fn leads(&self, text: &str) -> bool {
+        let words = format!("{} ", split(text).join(" "));
+        self.names.iter().any(|name| words.starts_with(&format!("{name} ")))
+    }
+
     /// Whether a turn of phrase tells that the candidate is about this field: "I'm 17", "17 years old",
     /// "born on 12 March".
     pub(super) fn is_told_in(&self, around: &Surroundings<'_>) -> bool {

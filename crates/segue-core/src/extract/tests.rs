@@ -78,6 +78,11 @@ fn an_age_that_is_told() {
             ("my son is 12 years old", "asked"),
             ("my daughter's age is 12", "asked"),
             ("I'm not 17", "asked"),
+            ("I don't think that my age is 17", "asked"),
+            ("the legal age is 18", "asked"),
+            ("is the age 18", "confirm 18"),
+            ("mon âge est 17 s'il vous plaît", "used 17"),
+            ("let me know if you need more, my age is 17", "used 17"),
             ("I'm 17 minutes late", "asked"),
             ("under 18 years old", "asked"),
             ("If I were 17 years old", "asked"),
@@ -142,7 +147,7 @@ fn numbers_with_thousands_and_decimals() {
     );
     check_told(
         &define("amount", ValueType::Number),
-        &[("the total is 250 euros", "used 250"), ("amount=1000", "used 1000")],
+        &[("the total is 250 euros", "confirm 250"), ("amount=1000", "used 1000")],
     );
 }
 
@@ -252,7 +257,8 @@ fn values_of_an_enum() {
         &plan,
         &[
             ("I'd like the pro plan", "used \"Pro\""),
-            ("the PRO PLUS plan", "used \"Pro Plus\""),
+            ("the PRO PLUS plan", "confirm \"Pro Plus\""),
+            ("I would like the pro plan", "used \"Pro\""),
             ("not the pro plan", "asked"),
             ("are you free tomorrow", "asked"),
             ("professional plan", "asked"),
