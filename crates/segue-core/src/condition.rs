@@ -177,10 +177,16 @@ impl Condition {
     }
 
     /// Why the text is natural language, or nothing if it is an expression. Parses it.
+    ///
+    /// A text of plain words, such as `urgent`, is an expression once one of them is a field: see
+    /// [`Facts::is_defined`].
     #[must_use]
-    pub fn natural_language(&self) -> Option<&str> {
+    pub fn natural_language(&self, is_defined: impl Fn(&str) -> bool) -> Option<&str> {
         match self.meaning() {
             Meaning::Natural(reason) => Some(reason),
+            Meaning::Expression(program) if !program.names_fields(is_defined) => {
+                Some("none of its words is the name of a defined field")
+            }
             Meaning::Otherwise | Meaning::Expression(_) => None,
         }
     }

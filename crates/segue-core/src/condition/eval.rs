@@ -12,7 +12,7 @@ const EVAL_BYTES_PER_LEVEL: usize = 16 * 1024;
 
 /// Says whether a condition holds.
 pub(super) fn evaluate(program: &Program, facts: &dyn Facts) -> Truth {
-    if program.is_phrase && !program.fields.iter().any(|field| facts.is_defined(field.as_str())) {
+    if !program.names_fields(|field| facts.is_defined(field)) {
         return Truth::Unknown(Unknown::Unjudged);
     }
     let stack = (program.depth + 4) * EVAL_BYTES_PER_LEVEL;

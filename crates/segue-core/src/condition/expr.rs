@@ -33,7 +33,7 @@ pub(super) struct Program {
     /// How deep the tree is, which is how deep an evaluation recurses.
     pub depth: usize,
     /// Whether it could as well be a phrase of natural language.
-    pub is_phrase: bool,
+    is_phrase: bool,
 }
 
 /// A node.
@@ -139,6 +139,11 @@ impl Program {
         program.is_phrase = words::is_phrase(&tokens) && !program.fields.iter().any(is_declared);
         Ok(program)
     }
+
+    /// Whether it is about fields, and not a phrase whose words are none.
+    pub(super) fn names_fields(&self, is_defined: impl Fn(&str) -> bool) -> bool {
+        !self.is_phrase || self.fields.iter().any(|field| is_defined(field.as_str()))
+    }
 }
 
 fn parse(cel: &str) -> Result<IdedExpr, String> {
@@ -152,8 +157,12 @@ fn parse(cel: &str) -> Result<IdedExpr, String> {
     // serves other tenants.
     match catch_unwind(AssertUnwindSafe(|| parser.parse(cel))) {
         Ok(Ok(tree)) => Ok(tree),
+        // The errors without a place say that the parser stopped at the first of the others.
         Ok(Err(errors)) => {
-            Err(errors.errors.first().map_or("not CEL".to_owned(), |error| error.msg.clone()))
+            let first = errors.errors.iter().find(|error| error.pos.0 > 0);
+            let what = first.map_or("no expression", |error| &error.msg);
+            let what = what.trim_start_matches("Syntax error: ");
+            Err(format!("no CEL: {}", what.replace("expecting <EOF>", "where it should end")))
         }
         Err(_) => Err("the parser failed on it".to_owned()),
     }

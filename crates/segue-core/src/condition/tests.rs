@@ -180,10 +180,21 @@ fn natural_language_is_not_mistaken_for_an_expression() {
     ] {
         assert_eq!(ask(text, json!({})), "unjudged", "{text}");
     }
-    assert_eq!(
-        condition("agrees(really)").natural_language(),
-        Some("there is no function `agrees`")
-    );
+}
+
+#[test]
+fn what_makes_a_text_natural_language_is_told() {
+    for (text, reason) in [
+        ("customer is angry", "no CEL: mismatched input 'is' where it should end"),
+        ("le client est fâché", "no CEL: unexpected character at byte 15"),
+        ("agrees(really)", "there is no function `agrees`"),
+        ("refund/exchange", "a part of it is neither true nor false"),
+        ("angry or upset", "none of its words is the name of a defined field"),
+        ("name.matches(pattern)", "`matches` needs a pattern in quotes"),
+        ("name.contains('a', 'b')", "`contains` takes 2 values, not 3"),
+    ] {
+        assert_eq!(condition(text).natural_language(|_| false), Some(reason), "{text}");
+    }
 }
 
 #[test]
@@ -192,6 +203,8 @@ fn plain_words_are_fields_once_somebody_defined_them() {
     assert_eq!(ask("not urgent", json!({"urgent": true})), "false");
     assert_eq!(say(condition("urgent").evaluate(&Known(json!({}), &["urgent"]))), "missing urgent");
     assert_eq!(ask("is_member", json!({})), "missing is_member");
+    assert!(condition("urgent").natural_language(|_| false).is_some());
+    assert_eq!(condition("urgent").natural_language(|name| name == "urgent"), None);
     let declared = [FieldName::new("urgent").unwrap()];
     let condition = Condition::with_fields("urgent", &declared).unwrap();
     assert_eq!(say(condition.evaluate(&())), "missing urgent");
@@ -202,7 +215,7 @@ fn otherwise_needs_nothing_and_says_so() {
     for text in ["otherwise", "Else", " default "] {
         let condition = condition(text);
         assert!(condition.is_otherwise() && condition.fields().is_empty());
-        assert_eq!(condition.natural_language(), None);
+        assert_eq!(condition.natural_language(|_| false), None);
     }
     assert!(!condition("otherwise!").is_otherwise());
 }

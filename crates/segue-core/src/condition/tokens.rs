@@ -182,7 +182,7 @@ impl<'t> Iterator for Tokens<'t> {
                 TokenKind::TokError => {
                     self.failed = true;
                     let what = self.lexer.get_error().map_or("no token of CEL", |e| &e.message);
-                    return Some(Err(format!("{what} at byte {}", found.start)));
+                    return Some(Err(format!("no CEL: {what} at byte {}", found.start)));
                 }
                 kind => {
                     let text = self.text.get(found.start..found.end)?;

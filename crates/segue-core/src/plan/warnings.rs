@@ -180,7 +180,7 @@ fn rewired(basis: Basis<'_>) -> Vec<MigrationWarning> {
 
 /// New conditions in natural language that no judge answers.
 fn unjudged(basis: Basis<'_>) -> Vec<MigrationWarning> {
-    let Basis { diff, judge, .. } = basis;
+    let Basis { diff, definitions, judge, .. } = basis;
     if judge == Judge::Configured {
         return Vec::new();
     }
@@ -193,12 +193,13 @@ fn unjudged(basis: Basis<'_>) -> Vec<MigrationWarning> {
             if seen.len() == MAX_PARSED || !seen.insert(condition.text()) {
                 continue;
             }
-            if condition.natural_language().is_some() {
+            let is_defined = |name: &str| definitions.contains_key(name);
+            if let Some(reason) = condition.natural_language(is_defined) {
                 found.push(general(
                     Severity::Warning,
                     format!(
-                        "Nobody can evaluate the condition '{}' at '{}'; write it as an expression or \
-                         configure a judge",
+                        "Nobody can evaluate the condition '{}' at '{}' ({reason}); write it as an \
+                         expression or configure a judge",
                         condition.text(),
                         v2.step(ix).name
                     ),
