@@ -155,7 +155,7 @@ pub struct Definition {
     /// The allowed values of an enum.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
-    /// A hint for an extractor.
+    /// What customers may call it, separated by commas, or a sentence for an external extractor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extraction_hint: Option<String>,
     /// What to ask the customer.

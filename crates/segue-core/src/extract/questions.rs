@@ -7,6 +7,9 @@ use crate::extract::context::{self, Surroundings};
 use crate::extract::phrases::{EMPTY_WORDS, SYNONYMS};
 use crate::fields::{self, Definition, ValueType};
 
+/// A longer hint is a sentence for a model and no name.
+const MAX_HINT_WORDS: usize = 3;
+
 /// A field with what is needed to look for it.
 pub(super) struct Field<'a> {
     pub(super) definition: &'a Definition,
@@ -28,6 +31,10 @@ impl<'a> Field<'a> {
             names.push(telling.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(" "));
         }
         names.extend(definition.display_name.as_deref().map(|name| split(name).join(" ")));
+        let hints = definition.extraction_hint.as_deref().unwrap_or_default().split([',', ';']);
+        names.extend(
+            hints.map(split).filter(|hint| hint.len() <= MAX_HINT_WORDS).map(|hint| hint.join(" ")),
+        );
         for word in telling {
             for (_, synonyms) in SYNONYMS.iter().filter(|(name, _)| name == word) {
                 names.extend(synonyms.iter().map(ToString::to_string));

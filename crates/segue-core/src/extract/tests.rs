@@ -307,6 +307,23 @@ fn text_is_found_by_its_pattern_only() {
 }
 
 #[test]
+fn the_hint_gives_a_field_more_names() {
+    let reference = Definition {
+        pattern: Some("[A-Z]{2}[0-9]{4}".into()),
+        extraction_hint: Some("booking number, reservation".into()),
+        ..define("order_ref", ValueType::String)
+    };
+    check_told(
+        &reference,
+        &[
+            ("my reservation is AB1234", "used \"AB1234\""),
+            ("the booking number: AB1234", "confirm \"AB1234\""),
+            ("my reservation is AB123", "asked"),
+        ],
+    );
+}
+
+#[test]
 fn a_pattern_narrows_every_type() {
     let code = Definition { pattern: Some("[0-9]{4}".into()), ..define("pin", ValueType::Integer) };
     check_answers(&code, "Your pin?", &[("4512", "used 4512"), ("17", "asked")]);
