@@ -12,6 +12,8 @@
 //! its priority.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -48,6 +50,10 @@ pub fn step(id: &str) -> StepId {
 pub fn at(days: i64) -> Timestamp {
     let start: Timestamp = "2026-11-01T12:00:00Z".parse().unwrap();
     start + SignedDuration::from_hours(24 * days)
+}
+
+pub fn known(value: Value) -> Known {
+    Known { value, source: Source::Operator, confidence: 1.0, updated_at: at(0) }
 }
 
 /// Reads a version.
@@ -155,7 +161,11 @@ pub struct World {
 impl World {
     /// A world in which a customer begins at the entry of version 1.
     pub fn new(text: &str) -> Self {
-        let graph = Arc::new(Graph::new(scenario(1, text)).unwrap());
+        Self::of(scenario(1, text))
+    }
+
+    pub fn of(scenario: Scenario) -> Self {
+        let graph = Arc::new(Graph::new(scenario).unwrap());
         let started = SessionStarted {
             session_id: SessionId(Uuid::from_u128(7)),
             scenario_id: graph.scenario().id,
@@ -194,9 +204,14 @@ impl World {
         self.deploy_with(text, Policies::new())
     }
 
-    pub fn deploy_with(mut self, text: &str, policies: Policies) -> Self {
-        let (from, to) = (self.current, self.current.next());
-        let graph = Arc::new(Graph::new(scenario(to.0, text)).unwrap());
+    pub fn deploy_with(self, text: &str, policies: Policies) -> Self {
+        let next = self.current.next();
+        self.deploy_version(scenario(next.0, text), policies)
+    }
+
+    pub fn deploy_version(mut self, scenario: Scenario, policies: Policies) -> Self {
+        let (from, to) = (self.current, scenario.version);
+        let graph = Arc::new(Graph::new(scenario).unwrap());
         self.versions.0.insert(to, graph);
         self.current = to;
         self.today += 1;
@@ -237,12 +252,7 @@ impl World {
     }
 
     pub fn knowing(mut self, name: &str, value: impl Into<Value>) -> Self {
-        let known = Known {
-            value: value.into(),
-            source: Source::Operator,
-            confidence: 1.0,
-            updated_at: at(self.today),
-        };
+        let known = Known { updated_at: at(self.today), ..known(value.into()) };
         self.profile.fields.insert(field(name), known);
         self
     }
