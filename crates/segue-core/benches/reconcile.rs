@@ -67,11 +67,13 @@ fn version(number: u64, count: usize, is_changed: bool) -> Arc<Graph> {
         let (check, question, sorry) = (count, count + 1, count + 2);
         steps[2]["transitions"][0]["to_step_id"] = json!(id(check));
         steps[count / 2]["transitions"][0]["to_step_id"] = json!(id(question));
-        steps.push(json!({"id": id(check), "name": "Age check", "collects_profile_fields": ["age"],
+        steps.push(
+            json!({"id": id(check), "name": "Age check", "collects_profile_fields": ["age"],
             "transitions": [
                 {"to_step_id": id(sorry), "condition_text": "age < 18"},
                 {"to_step_id": id(3), "condition_text": "age >= 18"},
-            ]}));
+            ]}),
+        );
         steps.push(json!({"id": id(question), "name": "Size", "collects_profile_fields": ["size"],
             "transitions": [{"to_step_id": id(count / 2 + 1)}]}));
         steps.push(json!({"id": id(sorry), "name": "Sorry"}));

@@ -14,6 +14,8 @@
 //! no branch holds, a cycle closes) the diff's static answer for everyone at that step is taken: all that
 //! was inserted before it, and the first new fork that is known to lead elsewhere.
 
+use std::collections::VecDeque;
+
 use fixedbitset::FixedBitSet;
 
 use crate::diff::Diff;
@@ -300,8 +302,9 @@ fn at_everyones(
     // Without the version that was walked nobody can say that the customer's way led over a fork, so
     // only what is known already counts; a customer is not asked for it.
     let may_ask = landing.diff.is_some();
+    let (forks, inserted) = in_walking_order(landing);
     if bound == MigrationScenario::ReRoute {
-        for fork in &landing.forks {
+        for fork in forks {
             match first_that_holds(fork, gap_fill, may_ask)? {
                 Branch::Holds(to) if to == landing.place => break,
                 Branch::Holds(to) if leads_on(session, landing, to) => {}
@@ -313,7 +316,35 @@ fn at_everyones(
             }
         }
     }
-    Ok(Route::Arrives { missed: landing.inserted.clone(), scenario: bound })
+    Ok(Route::Arrives { missed: inserted, scenario: bound })
+}
+
+/// The new forks and the inserted steps as somebody meets them who walks from the entry: whatever the
+/// order in which the steps are written. Stored maps have an order of their own.
+fn in_walking_order(landing: &Landing) -> (Vec<&Fork>, Vec<Ix>) {
+    let mut forks: Vec<&Fork> = landing.forks.iter().collect();
+    let mut inserted = landing.inserted.clone();
+    if landing.diff.is_some() {
+        let ranks = ranks(&landing.target);
+        forks.sort_by_key(|fork| ranks[fork.step.at()]);
+        inserted.sort_by_key(|step| ranks[step.at()]);
+    }
+    (forks, inserted)
+}
+
+/// By step: its place in a search from the entry, nearest first.
+fn ranks(graph: &Graph) -> Vec<usize> {
+    let mut ranks = vec![usize::MAX; graph.len()];
+    let mut waiting = VecDeque::from([graph.entry()]);
+    let mut next = 0;
+    while let Some(ix) = waiting.pop_front() {
+        if ranks[ix.at()] == usize::MAX {
+            ranks[ix.at()] = next;
+            next += 1;
+            waiting.extend(graph.edges(ix).iter().map(|edge| edge.to));
+        }
+    }
+    ranks
 }
 
 /// Whether a branch only leads to where the session is to go on anyway.
