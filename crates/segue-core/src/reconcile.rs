@@ -46,7 +46,7 @@ use crate::plan::policy::{AnchorKey, MigrationScenario};
 use crate::reconcile::chain::Chain;
 pub use crate::reconcile::chain::pending;
 use crate::reconcile::gap_fill::GapFill;
-use crate::reconcile::landing::{Landing, MappedAnchor};
+use crate::reconcile::landing::{Ground, Landing, MappedAnchor};
 use crate::reconcile::replay::Route;
 use crate::scenario::graph::Graph;
 use crate::session::event::Event;
@@ -277,7 +277,9 @@ fn migrate(
     }
     let route = replay::route(session, landing, bound, &mut gap_fill)?;
     let (to, is_own, missed) = match &route {
-        Route::Arrives { missed, .. } => (landing.place, landing.is_own, missed.as_slice()),
+        Route::Arrives { missed, .. } => {
+            (landing.place, landing.ground == Ground::Same, missed.as_slice())
+        }
         Route::ReRoutes { to, missed, .. } => (*to, false, missed.as_slice()),
         Route::Lacks => return Ok(outcome::waits(situation, chain, landing, &gap_fill, &[])),
     };
@@ -289,7 +291,7 @@ fn migrate(
     if let Some(block) = &block
         && config.checkpoints.block_teleport_past_checkpoint
     {
-        return Ok(outcome::blocked(situation, chain, landing, &route, block));
+        return Ok(outcome::blocked(situation, chain, landing, &route, &gap_fill, block));
     }
     gap_fill.fill(&replay::collected(&landing.target, missed))?;
     let due: Vec<StepId> = missed

@@ -12,7 +12,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use segue_core::ids::{FieldName, StepId, Version};
-use segue_core::plan::policy::{AnchorMigrationPolicy, MigrationScenario, Policies, anchor_key};
+use segue_core::plan::policy::{
+    AnchorKey, AnchorMigrationPolicy, MigrationScenario, Policies, anchor_key,
+};
 use segue_core::reconcile::{Action, Reconciliation};
 use segue_core::scenario::Scenario;
 use segue_core::scenario::graph::Graph;
@@ -20,7 +22,7 @@ use segue_core::session::turn::{Input, Outcome, Taken};
 use segue_core::session::{Session, Status};
 use serde_json::{Value, json};
 use world::random::{Change, changed, changes, renamed, version};
-use world::{Versions, World, field};
+use world::{World, field};
 
 /// A customer: where they go, and what is known of them.
 #[derive(Debug, Clone)]
@@ -107,18 +109,25 @@ fn gist(result: &Reconciliation, scenario: &Scenario) -> Value {
 }
 
 /// Whether a move breaks the gate, judged by the documents alone: everybody who has passed a checkpoint
-/// stands on it or behind it, unless they stay at a step that means the same.
-fn breaks_gate(before: &Session, after: &Session, versions: &Versions) -> Option<String> {
+/// stands on it or behind it, unless they stay at a step that means the same. Where an operator said that
+/// a checkpoint goes on as another step, either may count.
+fn breaks_gate(before: &Session, after: &Session, world: &World) -> Option<String> {
     if after.version == before.version || after.step_content_hash == before.step_content_hash {
         return None;
     }
-    let graph = &versions.0[&after.version];
+    let graph = &world.versions.0[&after.version];
     let scenario = graph.scenario();
+    let goes_on = |id: &StepId| {
+        let policy = world.plans[0].policies.get(&AnchorKey::for_mapping(id))?;
+        let to = policy.map_to_step_id.as_ref()?;
+        scenario.steps.iter().map(|step| &step.id).find(|id| *id == to)
+    };
     for passed in before.step_history.iter().filter(|visit| visit.is_checkpoint) {
         let mut behind: BTreeSet<&StepId> = graph
             .indices()
             .filter(|ix| graph.hash(*ix) == passed.step_content_hash)
             .map(|ix| &graph.step(ix).id)
+            .chain(goes_on(&passed.step_id))
             .collect();
         loop {
             let more: BTreeSet<&StepId> = scenario
@@ -152,22 +161,54 @@ fn reconciled(world: &World) -> Session {
     after
 }
 
-/// A session with a past, a change, a policy, and perhaps a version that was lost.
-type Situation = (Scenario, Vec<Change>, Vec<Change>, Customer, Option<MigrationScenario>, bool);
-
-fn situation() -> impl Strategy<Value = Situation> {
-    (version(), changes(), changes(), customer(), forced(), proptest::bool::weighted(0.2))
+/// A session with a past, changes, policies, and perhaps a version that was lost.
+#[derive(Debug, Clone)]
+struct Situation {
+    v1: Scenario,
+    one: Vec<Change>,
+    two: Vec<Change>,
+    customer: Customer,
+    forced: Option<MigrationScenario>,
+    /// Suggestions that the operator accepted: a deleted step goes on as another one.
+    accepted: Vec<(Index, Index)>,
+    is_lost: bool,
 }
 
-fn world_of((v1, one, two, customer, forced, lost): &Situation) -> World {
-    let mut world = arrive(v1, customer);
-    let v2 = changed(v1, one);
-    let v3 = changed(&v2, two);
-    world = world.deploy_version(v2, force(v1, *forced));
-    if two.len() > 2 {
-        world = world.deploy_version(v3, Policies::new());
+fn situation() -> impl Strategy<Value = Situation> {
+    let accepted = vec(any::<(Index, Index)>(), 0..3);
+    let is_lost = proptest::bool::weighted(0.2);
+    (version(), changes(), changes(), customer(), forced(), accepted, is_lost).prop_map(
+        |(v1, one, two, customer, forced, accepted, is_lost)| Situation {
+            v1,
+            one,
+            two,
+            customer,
+            forced,
+            accepted,
+            is_lost,
+        },
+    )
+}
+
+impl Situation {
+    fn world(&self) -> World {
+        let mut world = arrive(&self.v1, &self.customer);
+        let v2 = changed(&self.v1, &self.one);
+        let v3 = changed(&v2, &self.two);
+        let mut policies = force(&self.v1, self.forced);
+        policies.extend(self.accepted.iter().map(|(from, to)| {
+            let policy = AnchorMigrationPolicy {
+                map_to_step_id: Some(to.get(&v2.steps).id.clone()),
+                ..Default::default()
+            };
+            (AnchorKey::for_mapping(&from.get(&self.v1.steps).id), policy)
+        }));
+        world = world.deploy_version(v2, policies);
+        if self.two.len() > 2 {
+            world = world.deploy_version(v3, Policies::new());
+        }
+        if self.is_lost { world.lose(1) } else { world }
     }
-    if *lost { world.lose(1) } else { world }
 }
 
 proptest! {
@@ -217,14 +258,14 @@ proptest! {
 
     #[test]
     fn no_strategy_ever_moves_a_session_past_the_checkpoint_gate(situation in situation()) {
-        let world = world_of(&situation);
+        let world = situation.world();
         let after = reconciled(&world);
-        prop_assert_eq!(breaks_gate(&world.session, &after, &world.versions), None);
+        prop_assert_eq!(breaks_gate(&world.session, &after, &world), None);
     }
 
     #[test]
     fn a_decision_is_the_same_again_and_once_applied_is_not_taken_twice(situation in situation()) {
-        let mut world = world_of(&situation);
+        let mut world = situation.world();
         prop_assert_eq!(decide(&world), decide(&world));
         let taken = world.turn(Input::default());
         if world.session.status == Status::Active {
@@ -244,7 +285,7 @@ proptest! {
 
     #[test]
     fn a_customer_who_answers_what_is_asked_is_migrated_or_blocked(situation in situation()) {
-        let mut world = world_of(&situation);
+        let mut world = situation.world();
         for _ in 0..20 {
             if world.session.status != Status::Active {
                 return Ok(());
@@ -271,7 +312,7 @@ proptest! {
 
     #[test]
     fn marks_derived_after_the_deploy_equal_marks_computed_at_it(situation in situation()) {
-        let mut world = world_of(&situation);
+        let mut world = situation.world();
         let at_deploy = world.pending();
         world.today += 400;
         world.profile.fields.insert(field("a"), world::known(json!(9)));
@@ -337,10 +378,10 @@ fn is_simple_path(session: &Session, graph: &Graph) -> bool {
 fn without_the_gate_the_property_of_the_gate_fails() {
     let mut runner = TestRunner::new(Config::with_cases(3_000));
     let found = runner.run(&situation(), |situation| {
-        let mut world = world_of(&situation);
+        let mut world = situation.world();
         world.config.checkpoints.block_teleport_past_checkpoint = false;
         let after = reconciled(&world);
-        prop_assert_eq!(breaks_gate(&world.session, &after, &world.versions), None);
+        prop_assert_eq!(breaks_gate(&world.session, &after, &world), None);
         Ok(())
     });
     assert!(found.is_err(), "no session was moved past a checkpoint though nothing forbade it");

@@ -12,10 +12,20 @@ use serde_json::Value;
 use crate::extract;
 use crate::fields::{Known, Source, ValueType};
 use crate::ids::FieldName;
-use crate::reconcile::evidence::Evidence;
+use crate::reconcile::evidence::{Evidence, Verdict};
 use crate::reconcile::{Confirm, Extractor, Need, Situation};
+use crate::scenario::graph::Edge;
 use crate::session::Extracted;
 use crate::session::event::Filled;
+
+/// Whether data that a condition lacks is looked and asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// It is.
+    On,
+    /// The condition is decided by what is known already, or not at all.
+    Off,
+}
 
 /// The search for missed data, and what came of it so far.
 pub struct GapFill<'a> {
@@ -32,6 +42,8 @@ pub struct GapFill<'a> {
     pub confirm: Vec<Confirm>,
     /// What to ask the customer for.
     pub ask: Vec<FieldName>,
+    /// Conditions that could not be decided, and why.
+    pub undecided: Vec<String>,
 }
 
 impl<'a> GapFill<'a> {
@@ -46,7 +58,34 @@ impl<'a> GapFill<'a> {
             found: BTreeMap::new(),
             confirm: Vec::new(),
             ask: Vec::new(),
+            undecided: Vec::new(),
         }
+    }
+
+    /// Evaluates the condition of a transition. With `Search::On`, data that it lacks is looked for first,
+    /// and asked for if it is not found.
+    ///
+    /// # Errors
+    /// When an answer from outside is needed first.
+    pub fn verdict(&mut self, edge: &Edge, search: Search) -> Result<Verdict, Need> {
+        let mut verdict = self.evidence.holds(edge)?;
+        if let (Verdict::Missing(fields), Search::On) = (&verdict, search) {
+            self.fill(fields)?;
+            verdict = match self.evidence.holds(edge)? {
+                // Somebody said that there is no such value: asking again does not help.
+                Verdict::Missing(_) if !self.must_ask() => Verdict::Undecidable(format!(
+                    "`{}` needs a value where none exists",
+                    edge.condition_text()
+                )),
+                verdict => verdict,
+            };
+        }
+        if let Verdict::Undecidable(reason) = &verdict
+            && !self.undecided.contains(reason)
+        {
+            self.undecided.push(reason.clone());
+        }
+        Ok(verdict)
     }
 
     /// Whether the customer has to be asked before anything is decided.

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use crate::diff::Diff;
 use crate::diff::changes::Changes;
+use crate::diff::{Diff, Origin};
 use crate::ids::StepId;
 use crate::plan::policy::{AnchorKey, MigrationScenario};
 use crate::reconcile::Archive;
@@ -36,14 +36,25 @@ pub struct MappedAnchor {
     pub forks: Vec<StepId>,
 }
 
+/// Why a session is to go on at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// It means the same as the step where the session stands.
+    Same,
+    /// An operator said that it means the same.
+    Mapped,
+    /// Nothing means the same; it is the closest step of which something does.
+    Nearest,
+}
+
 /// Where a session is to go on.
 pub struct Landing {
     /// The version that the plans lead to.
     pub target: Arc<Graph>,
     /// The step of it where the session is to go on.
     pub place: Ix,
-    /// Whether that step means the same as the one where the session stands.
-    pub is_own: bool,
+    /// Why there.
+    pub ground: Ground,
     /// What policies call the anchor.
     pub anchor: AnchorKey,
     /// What the session may meet, at most.
@@ -82,7 +93,11 @@ impl Landing {
             .collect();
         Some(Self {
             place: anchor.v2,
-            is_own: own.is_some(),
+            ground: match own.map(|anchor| anchor.origin) {
+                Some(Origin::Content) => Ground::Same,
+                Some(Origin::Mapping) => Ground::Mapped,
+                None => Ground::Nearest,
+            },
             anchor: anchor.key.clone(),
             bound,
             inserted,
@@ -139,7 +154,7 @@ impl Landing {
             .collect();
         Some(Self {
             place: target.index(&place)?,
-            is_own: true,
+            ground: Ground::Same,
             anchor: first?.key,
             bound,
             inserted,

@@ -2,19 +2,19 @@
 
 use crate::diff::Diff;
 use crate::fields::Definition;
-use crate::ids::{FieldName, PlanId, StepId};
+use crate::ids::{FieldName, PlanId, StepId, Version};
 use crate::plan::policy::{AnchorKey, MigrationScenario};
 use crate::reconcile::chain::Chain;
 use crate::reconcile::checkpoint;
 use crate::reconcile::gap_fill::GapFill;
-use crate::reconcile::landing::Landing;
+use crate::reconcile::landing::{Ground, Landing};
 use crate::reconcile::relocate::{self, Place as Relocation};
 use crate::reconcile::replay::Route;
 use crate::reconcile::{Action, Decision, Reconciliation, Situation};
 use crate::scenario::graph::{Graph, Ix};
 use crate::session::Session;
 use crate::session::event::{
-    CheckpointBlock, Event, FieldsFilled, FieldsFound, Gone, Migration, MigrationApplied,
+    CheckpointBlock, Event, FieldsFilled, FieldsFound, Filled, Gone, Migration, MigrationApplied,
     MigrationSettled, MigrationWaits, Place, Renamed,
 };
 
@@ -47,11 +47,12 @@ pub(super) fn blocked(
     chain: &Chain<'_>,
     landing: &Landing,
     route: &Route,
+    gap_fill: &GapFill<'_>,
     block: &CheckpointBlock,
 ) -> Decision {
     let reason = format!(
         "{} That would undo what is irreversible, so the session stays on version {}.",
-        why(landing, route),
+        why(landing, route, gap_fill),
         situation.session.version,
     );
     let mut draft = Draft::of(situation.session, chain);
@@ -69,7 +70,7 @@ pub(super) fn blocked(
     )
 }
 
-fn settled(draft: Draft, result: Reconciliation) -> Decision {
+fn settled(draft: Draft<'_>, result: Reconciliation) -> Decision {
     let migration = draft.migration(&result);
     Decision { events: vec![MigrationSettled { migration }.into()], result, ..Decision::default() }
 }
@@ -178,7 +179,7 @@ pub(super) fn moved(
     let redirected = matches!(route, Route::ReRoutes { .. });
     let teleport_reason = if redirected {
         "re_route".to_owned()
-    } else if !landing.is_own {
+    } else if landing.ground == Ground::Nearest {
         "deleted_step".to_owned()
     } else if chain.is_composite() {
         format!("composite_v{}_to_v{}", session.version, chain.target())
@@ -194,7 +195,7 @@ pub(super) fn moved(
         checkpoint_warning: warned.map(|block| checkpoint::warning(block, target)),
         migration_scenario: Some(scenario(route)),
         anchor_hash: Some(landing.anchor.clone()),
-        reason: Some(why(landing, route)),
+        reason: Some(why(landing, route, gap_fill)),
         ..Reconciliation::default()
     };
     let (renamed, gone) = match &landing.diff {
@@ -344,20 +345,18 @@ fn name(scenario: MigrationScenario) -> &'static str {
 }
 
 /// Why a session goes where it goes, in words for people.
-fn why(landing: &Landing, route: &Route) -> String {
+fn why(landing: &Landing, route: &Route, gap_fill: &GapFill<'_>) -> String {
     let target = &landing.target;
     let step = |ix: Ix| format!("\"{}\"", target.step(ix).name);
     let place = step(landing.place);
-    match route {
-        Route::ReRoutes { to, fork, .. } => {
-            format!(
-                "At {} a rule of version {} leads to {}.",
-                step(*fork),
-                version(target),
-                step(*to)
-            )
-        }
-        Route::Arrives { .. } | Route::Lacks if !landing.is_own => format!(
+    let mut why = match route {
+        Route::ReRoutes { to, fork, .. } => format!(
+            "At {} a rule of version {} leads to {}.",
+            step(*fork),
+            version(target),
+            step(*to)
+        ),
+        Route::Arrives { .. } | Route::Lacks if landing.ground == Ground::Nearest => format!(
             "The session's step is not in version {}; {place} is the closest one that is.",
             version(target)
         ),
@@ -368,10 +367,14 @@ fn why(landing: &Landing, route: &Route) -> String {
         Route::Arrives { .. } | Route::Lacks => {
             format!("Nothing new before {place} concerns this customer.")
         }
+    };
+    if !gap_fill.undecided.is_empty() {
+        why.push_str(&format!(" Not decided: {}.", gap_fill.undecided.join("; ")));
     }
+    why
 }
 
-fn version(graph: &Graph) -> crate::ids::Version {
+fn version(graph: &Graph) -> Version {
     graph.scenario().version
 }
 
@@ -402,26 +405,20 @@ fn past(session: &Session, diff: &Diff) -> (Vec<Renamed>, Vec<Gone>) {
 }
 
 /// A migration's record under way.
-struct Draft {
+struct Draft<'a> {
+    session: &'a Session,
     plan_ids: Vec<PlanId>,
-    session: SessionPart,
-    to_version: crate::ids::Version,
+    to_version: Version,
     anchor: Option<AnchorKey>,
-    fields_filled: Vec<crate::session::event::Filled>,
+    fields_filled: Vec<Filled>,
     checkpoint_block: Option<CheckpointBlock>,
 }
 
-struct SessionPart {
-    version: crate::ids::Version,
-    step_id: StepId,
-    fields_asked: std::collections::BTreeSet<FieldName>,
-}
-
-impl Draft {
-    fn of(session: &Session, chain: &Chain<'_>) -> Self {
+impl<'a> Draft<'a> {
+    fn of(session: &'a Session, chain: &Chain<'_>) -> Self {
         Self {
+            session,
             plan_ids: chain.plan_ids(),
-            session: SessionPart::of(session),
             to_version: chain.target(),
             anchor: Some(chain.anchor().clone()),
             fields_filled: Vec::new(),
@@ -429,10 +426,10 @@ impl Draft {
         }
     }
 
-    fn relocation(session: &Session, plan_ids: &[PlanId], current: &Graph) -> Self {
+    fn relocation(session: &'a Session, plan_ids: &[PlanId], current: &Graph) -> Self {
         Self {
+            session,
             plan_ids: plan_ids.to_vec(),
-            session: SessionPart::of(session),
             to_version: current.scenario().version,
             anchor: None,
             fields_filled: Vec::new(),
@@ -441,33 +438,22 @@ impl Draft {
     }
 
     fn migration(self, result: &Reconciliation) -> Migration {
-        let step_after =
-            result.target_step_id.clone().unwrap_or_else(|| self.session.step_id.clone());
+        let here = &self.session.step_id;
         Migration {
             plan_ids: self.plan_ids,
             from_version: self.session.version,
             to_version: self.to_version,
             migration_scenario: result.migration_scenario,
             anchor: self.anchor,
-            step_before: self.session.step_id,
-            step_after,
+            step_before: here.clone(),
+            step_after: result.target_step_id.as_ref().unwrap_or(here).clone(),
             action: result.action,
             teleport_reason: result.teleport_reason.clone(),
             fields_filled: self.fields_filled,
-            fields_asked: self.session.fields_asked,
+            fields_asked: self.session.fields_asked.clone(),
             checkpoint_block: self.checkpoint_block,
             reason: result.reason.clone().unwrap_or_default(),
             duration_ms: None,
-        }
-    }
-}
-
-impl SessionPart {
-    fn of(session: &Session) -> Self {
-        Self {
-            version: session.version,
-            step_id: session.step_id.clone(),
-            fields_asked: session.fields_asked.clone(),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::diff::Diff;
 use crate::ids::{FieldName, StepId};
 use crate::plan::policy::MigrationScenario;
 use crate::reconcile::evidence::Verdict;
-use crate::reconcile::gap_fill::GapFill;
+use crate::reconcile::gap_fill::{GapFill, Search};
 use crate::reconcile::landing::{Fork, Landing};
 use crate::reconcile::{Need, checkpoint};
 use crate::scenario::graph::{Edge, Graph, Ix};
@@ -210,13 +210,15 @@ impl<'a> Walk<'a> {
         if edges.iter().all(|edge| edge.to == first.to) {
             return Ok(self.towards(at, first.to));
         }
-        let may_ask = self.bound == MigrationScenario::ReRoute;
+        // Who may not be redirected is not asked about forks either.
+        let search =
+            if self.bound == MigrationScenario::ReRoute { Search::On } else { Search::Off };
         for edge in edges.iter().filter(|edge| !edge.is_otherwise()) {
-            match verdict(gap_fill, edge, may_ask)? {
+            match gap_fill.verdict(edge, search)? {
                 Verdict::Yes if self.walked.contains(edge.to.at()) => {}
                 Verdict::Yes => return Ok(self.towards(at, edge.to)),
                 Verdict::No => {}
-                Verdict::Missing(_) if may_ask => return Ok(Step::Lacking),
+                Verdict::Missing(_) if search == Search::On => return Ok(Step::Lacking),
                 Verdict::Missing(_) | Verdict::Undecidable(_) => return Ok(Step::Lost),
             }
         }
@@ -280,17 +282,6 @@ fn otherwise(edges: &[Edge]) -> Option<Ix> {
     ways.all(|other| other == to).then_some(to)
 }
 
-/// Evaluates a condition; what data it lacks is looked for first.
-fn verdict(gap_fill: &mut GapFill<'_>, edge: &Edge, may_ask: bool) -> Result<Verdict, Need> {
-    match gap_fill.evidence.holds(edge)? {
-        Verdict::Missing(fields) if may_ask => {
-            gap_fill.fill(&fields)?;
-            gap_fill.evidence.holds(edge)
-        }
-        verdict => Ok(verdict),
-    }
-}
-
 /// What everyone at the step may meet: the first new fork that is known to lead elsewhere, or else all
 /// that was inserted before the step.
 fn at_everyones(
@@ -301,11 +292,11 @@ fn at_everyones(
 ) -> Result<Route, Need> {
     // Without the version that was walked nobody can say that the customer's way led over a fork, so
     // only what is known already counts; a customer is not asked for it.
-    let may_ask = landing.diff.is_some();
+    let search = if landing.diff.is_some() { Search::On } else { Search::Off };
     let (forks, inserted) = in_walking_order(landing);
     if bound == MigrationScenario::ReRoute {
         for fork in forks {
-            match first_that_holds(fork, gap_fill, may_ask)? {
+            match first_that_holds(fork, gap_fill, search)? {
                 Branch::Holds(to) if to == landing.place => break,
                 Branch::Holds(to) if leads_on(session, landing, to) => {}
                 Branch::Holds(to) => {
@@ -366,14 +357,14 @@ enum Branch {
 fn first_that_holds(
     fork: &Fork,
     gap_fill: &mut GapFill<'_>,
-    may_ask: bool,
+    search: Search,
 ) -> Result<Branch, Need> {
     let mut is_open = false;
     for edge in fork.edges.iter().filter(|edge| !edge.is_otherwise()) {
-        match verdict(gap_fill, edge, may_ask)? {
+        match gap_fill.verdict(edge, search)? {
             Verdict::Yes => return Ok(Branch::Holds(edge.to)),
             Verdict::No => {}
-            Verdict::Missing(_) if may_ask => return Ok(Branch::Lacks),
+            Verdict::Missing(_) if search == Search::On => return Ok(Branch::Lacks),
             Verdict::Missing(_) | Verdict::Undecidable(_) => is_open = true,
         }
     }

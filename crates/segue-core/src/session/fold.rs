@@ -13,7 +13,7 @@ use crate::ids::{FieldName, StepId, StreamVersion};
 use crate::reconcile::Action;
 use crate::scenario::hash::ContentHash;
 use crate::session::event::{
-    Event, Gone, MigrationApplied, MigrationSettled, Place, Renamed, SessionStarted, TurnTaken,
+    Event, MigrationApplied, MigrationSettled, Place, Renamed, SessionStarted, TurnTaken,
 };
 use crate::session::{Session, Status, Visit};
 
@@ -142,31 +142,9 @@ impl Session {
         self.scenario_checksum = applied.scenario_checksum;
         // No plan leads from the new version to itself, so what was settled for the old one is history.
         self.settled.clear();
-        self.rename(&applied.renamed);
+        self.retell(applied, &place.step_id);
         let reason = applied.migration.teleport_reason.as_deref().unwrap_or("moved");
         self.enter(place, &format!("migration:{reason}"), recorded_at);
-        for gone in &applied.gone {
-            self.forget(gone);
-        }
-    }
-
-    /// Takes a step that no longer exists out of the past: whoever left for it left for where it was
-    /// left for. A checkpoint stays on record, beside the path.
-    fn forget(&mut self, gone: &Gone) {
-        let Some(at) =
-            self.step_history.iter().position(|visit| is(visit, &gone.step_id, gone.content_hash))
-        else {
-            return;
-        };
-        let left_to = self.step_history[at].left_to.take();
-        if !self.step_history[at].is_checkpoint {
-            self.step_history.remove(at);
-        }
-        for visit in &mut self.step_history {
-            if visit.left_to.as_ref() == Some(&gone.step_id) {
-                visit.left_to.clone_from(&left_to);
-            }
-        }
     }
 
     fn settle(&mut self, settled: &MigrationSettled) {
@@ -207,21 +185,38 @@ impl Session {
         self.step_content_hash = place.step_content_hash;
     }
 
-    /// Says the past in the ids of the new version, all steps at once, so that swapped ids stay apart.
-    fn rename(&mut self, renamed: &[Renamed]) {
-        if renamed.is_empty() {
+    /// Tells the past in the ids of the new version, all steps at once, so that swapped ids stay apart.
+    ///
+    /// A step that no longer exists is taken out of the path: whoever left for it left for where it was
+    /// left for, in the end for `place`. If it was a checkpoint it stays on record, beside the path.
+    fn retell(&mut self, applied: &MigrationApplied, place: &StepId) {
+        if applied.renamed.is_empty() && applied.gone.is_empty() {
             return;
         }
-        let by_id: BTreeMap<&StepId, &Renamed> =
-            renamed.iter().map(|step| (&step.from, step)).collect();
-        let old_history = std::mem::take(&mut self.step_history);
-        for mut visit in old_history {
-            if let Some(left_to) = &mut visit.left_to
-                && let Some(step) = by_id.get(left_to)
-            {
-                *left_to = step.to.clone();
+        let renamed: BTreeMap<&StepId, &Renamed> =
+            applied.renamed.iter().map(|step| (&step.from, step)).collect();
+        let is_gone = |visit: &Visit| {
+            applied.gone.iter().any(|gone| is(visit, &gone.step_id, gone.content_hash))
+        };
+        let old = std::mem::take(&mut self.step_history);
+        let past_gone: BTreeMap<StepId, Option<StepId>> = old
+            .iter()
+            .filter(|visit| is_gone(visit))
+            .map(|visit| (visit.step_id.clone(), visit.left_to.clone()))
+            .collect();
+        for mut visit in old {
+            if is_gone(&visit) {
+                if visit.is_checkpoint {
+                    visit.left_to = None;
+                    self.step_history.push(visit);
+                }
+                continue;
             }
-            if let Some(step) = by_id.get(&visit.step_id)
+            visit.left_to = visit.left_to.map(|exit| match past(&past_gone, exit) {
+                Some(exit) => renamed.get(&exit).map_or(exit, |step| step.to.clone()),
+                None => place.clone(),
+            });
+            if let Some(step) = renamed.get(&visit.step_id)
                 && step.from_hash == visit.step_content_hash
             {
                 visit.step_id = step.to.clone();
@@ -231,16 +226,29 @@ impl Session {
             self.step_history.retain(|seen| !is(seen, &visit.step_id, visit.step_content_hash));
             self.step_history.push(visit);
         }
-        if let Some(step) = by_id.get(&self.step_id) {
+        if let Some(step) = renamed.get(&self.step_id) {
             self.step_id = step.to.clone();
             self.step_content_hash = step.to_hash;
         }
         for action in &mut self.actions_done {
-            if let Some(step) = by_id.get(action) {
+            if let Some(step) = renamed.get(action) {
                 *action = step.to.clone();
             }
         }
     }
+}
+
+/// The first step on the way that still exists; nothing if the way ends where the session stood.
+fn past(gone: &BTreeMap<StepId, Option<StepId>>, exit: StepId) -> Option<StepId> {
+    let mut exit = exit;
+    for _ in 0..=gone.len() {
+        match gone.get(&exit) {
+            Some(next) => exit = next.clone()?,
+            None => return Some(exit),
+        }
+    }
+    // A loop of steps that are all gone leads nowhere; nobody's path goes over it.
+    None
 }
 
 fn is(visit: &Visit, step_id: &StepId, hash: ContentHash) -> bool {
