@@ -132,9 +132,13 @@ pub(super) fn list(conn: &Connection, query: &SnapshotQuery) -> Result<SnapshotP
         None => count_all(conn, &matches)?,
     };
     if let Some(after) = &query.after {
+        let started_at = Value::Integer(after.started_at);
         let stream = Value::Text(after.stream.as_str().to_owned());
-        let place = [Value::Integer(after.started_at), stream];
-        matches.and("(ifnull(started_at, 0), stream_id) < (?, ?)", place);
+        // The first comparison alone is one that SQLite begins to walk the index at.
+        matches.and(
+            "ifnull(started_at, 0) <= ? AND (ifnull(started_at, 0), stream_id) < (?, ?)",
+            [started_at.clone(), started_at, stream],
+        );
     }
     let index = if total > SORTED_AT_MOST { "INDEXED BY streams_by_age" } else { "" };
     let limit = query.limit.clamp(1, limits::SNAPSHOTS_PER_PAGE);

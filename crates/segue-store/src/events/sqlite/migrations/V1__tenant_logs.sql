@@ -63,9 +63,9 @@ CREATE INDEX streams_by_step ON streams (
     started_at, settled
 ) WHERE scenario_id IS NOT NULL;
 
--- Listing newest first, and from a cursor on.
+-- Listing newest first, and from a cursor on; counting all that a list would show.
 CREATE INDEX streams_by_age ON streams (
-    tenant_id, stream_type, ifnull(started_at, 0), stream_id
+    tenant_id, stream_type, ifnull(started_at, 0), stream_id, live
 ) WHERE live IS NOT NULL;
 
 CREATE INDEX streams_by_customer ON streams (tenant_id, stream_type, customer_id)
