@@ -2,6 +2,9 @@
 //! `plan explain` talks to a running server over HTTP, like any other client.
 
 mod client;
+mod compare;
+mod demo;
+mod explain;
 mod failure;
 mod field;
 mod input;
@@ -33,6 +36,7 @@ Exit codes:
   10 serve: the configuration is wrong
   11 serve: the address cannot be listened on
   12 serve: a store or the control plane cannot be opened
+  (demo ends like serve, or like the command of its story that failed)
 
 Environment: SEGUE_URL, SEGUE_TENANT for every command that talks to a server; SEGUE_LOG for the log
 of the server (such as info, or segue=debug,info); SEGUE__SECTION__KEY for any setting; NO_COLOR.";
@@ -49,6 +53,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
+    /// Run a server with a tenant whose customers return to a new version, and tell what happens
+    Demo(demo::Demo),
     /// Register scenarios and look at their versions
     #[command(subcommand)]
     Scenario(scenario::Scenario),
@@ -132,6 +138,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Scenario(scenario) => scenario.run(),
         Command::Plan(plan) => plan.run(),
         Command::Session(session) => session.run(),

@@ -97,7 +97,6 @@ pub fn openapi() -> OpenApi {
 }
 
 /// Everything that is served.
-#[must_use]
 pub fn router(app: App) -> Router {
     let (router, api) = endpoints().split_for_parts();
     router

@@ -59,3 +59,65 @@ fn a_setting_in_the_environment_is_obeyed() {
     let server = Server::spawn(command, dir);
     assert_eq!(server.send("GET", "/healthz", &[], b"").status, 200);
 }
+
+fn with_a_file_instead_of(name: &str, bytes: &[u8]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("segue-data")).unwrap();
+    let file = dir.path().join("segue-data").join(name);
+    std::fs::write(&file, bytes).unwrap();
+    let message = refused(dir.path(), &["--listen", "127.0.0.1:0"], 12);
+    assert!(message.contains(name), "{message}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "a file that is refused is left as it was");
+    message
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    for name in ["shared.db", "control.db"] {
+        with_a_file_instead_of(name, "Dear diary, ".repeat(1_000).as_bytes());
+    }
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("foreign.db");
+    let foreign = rusqlite::Connection::open(&file).unwrap();
+    foreign.execute_batch("CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 3;").unwrap();
+    drop(foreign);
+    let bytes = std::fs::read(&file).unwrap();
+    for name in ["shared.db", "control.db"] {
+        with_a_file_instead_of(name, &bytes);
+    }
+}
+
+#[test]
+fn a_damaged_database_is_refused() {
+    let server = Server::start();
+    let tenant = server.tenant();
+    tenant.registered(&support::order_flow());
+    let dir = server.kill();
+    let file = dir.path().join("segue-data/control.db");
+    let database = rusqlite::Connection::open(&file).unwrap();
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(database);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[512..].fill(0xAB);
+    std::fs::write(&file, bytes).unwrap();
+    let message = refused(dir.path(), &["--listen", "127.0.0.1:0"], 12);
+    assert!(message.contains("control.db"), "{message}");
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill_and_a_restart() {
+    let server = Server::start();
+    let tenant = server.tenant();
+    let id = tenant.id;
+    let scenario = tenant.registered(&support::order_flow());
+    let session = tenant.started(&scenario, "web");
+    tenant.turn(&session, &serde_json::json!({}));
+    let again = Server::start_in(server.kill(), &[]);
+    let tenant = support::Tenant { server: &again, id };
+    let found = tenant.get(&format!("/sessions/{session}")).is(200);
+    assert_eq!(found["step_id"], "checkout");
+}

@@ -8,7 +8,6 @@
 //! Nothing is kept in memory between transactions, so several processes may open the same file: SQLite's
 //! locks order their writes. They then wait for each other, and give up as busy after some seconds.
 
-mod checkpoint;
 mod find;
 mod read;
 mod readers;

@@ -53,6 +53,16 @@ impl Client {
         self.send(Method::PUT, path, body, None)
     }
 
+    /// Changes a part.
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(Method::PATCH, path, body, None)
+    }
+
+    /// On whose behalf.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     /// Takes a turn, which a repetition with the same key does not take twice.
     pub fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Value, Failure> {
         self.send(Method::POST, path, body, Some(key))
@@ -66,8 +76,11 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<Value, Failure> {
         let address = self.address(path);
-        let request =
-            if method == Method::PUT { self.agent.put(address) } else { self.agent.post(address) };
+        let request = match method {
+            Method::PUT => self.agent.put(address),
+            Method::PATCH => self.agent.patch(address),
+            _ => self.agent.post(address),
+        };
         let mut request = request.header("X-Tenant-ID", &self.tenant);
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);

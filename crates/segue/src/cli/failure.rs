@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::http::error::{ErrorBody, Refusal};
 use crate::{config, stores};
 
 /// Why a command failed.
@@ -18,6 +19,9 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// A case to explain makes no sense.
+    #[error("{0}")]
+    Case(String),
     /// Nobody answers.
     #[error(
         "{url} cannot be reached: {reason}\nstart a server with `segue serve`, or name one with --url or SEGUE_URL"
@@ -65,6 +69,7 @@ impl Failure {
         match self {
             Self::File { .. } | Self::Other(_) => 1,
             Self::Unreachable { .. } => 3,
+            Self::Case(_) => 5,
             Self::Refused { status: 404, .. } => 4,
             Self::Refused { status: 409, .. } => 6,
             Self::Refused { status, .. } if *status < 500 => 5,
@@ -83,5 +88,13 @@ impl Failure {
             let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
             eprintln!("  {} {}: {}", text("path"), text("code"), text("message"));
         }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let ErrorBody { code, message, details } = refusal.body;
+        let status = code.status().as_u16();
+        Self::Refused { status, code: code.as_str().to_owned(), message, details }
     }
 }

@@ -6,6 +6,8 @@ use clap::{Subcommand, ValueEnum};
 use segue_core::ids::{PlanId, ScenarioId};
 use serde_json::{Value, json};
 
+use super::compare::Compare;
+use super::explain::Explain;
 use super::failure::Failure;
 use super::input::{self, File, part};
 use super::screen::{Screen, items, plain, when};
@@ -16,6 +18,10 @@ use super::{Paging, Remote};
 pub enum Plan {
     /// Compare a new version with the current one, and say what will happen to whom
     Generate(Generate),
+    /// Compare two versions, without a server
+    Diff(Compare),
+    /// Say what would happen to one session, and why, without a server
+    Explain(Explain),
     /// List plans
     List(List),
     /// Show a plan with its summary, or one of its anchors
@@ -143,6 +149,8 @@ impl Plan {
     pub fn run(self) -> Result<(), Failure> {
         match self {
             Self::Generate(generate) => generate.run(),
+            Self::Diff(compare) => compare.run(),
+            Self::Explain(explain) => explain.run(),
             Self::List(list) => list.run(),
             Self::Show(show) => show.run(),
             Self::Policies { plan, file, remote } => policies(plan, &file, &remote),
@@ -224,8 +232,8 @@ impl Show {
     }
 }
 
-/// A plan and its summary.
-fn overview(screen: &Screen, plan: &Value) {
+/// Prints a plan and its summary.
+pub fn overview(screen: &Screen, plan: &Value) {
     let summary = &plan["summary"];
     screen.facts(&[
         ("plan", screen.bold(&plain(&plan["id"]))),

@@ -55,9 +55,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let app = open(&config)?;
     let tidying = tokio::spawn(tidy(app.clone()));
     let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
+    // Whoever reads the line may ask to stop at once.
+    let stop = http::asked_to_stop();
     announce(address);
     let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
-    let served = http::serve(listener, http::router(app), http::asked_to_stop(), patience).await;
+    let served = http::serve(listener, http::router(app), stop, patience).await;
     tidying.abort();
     served.map_err(|error| Failure::Other(format!("the server stopped: {error}")))
 }

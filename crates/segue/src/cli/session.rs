@@ -246,7 +246,7 @@ impl Turn {
 }
 
 /// What a turn answered, for people.
-fn told(screen: &Screen, answer: &Value) {
+pub fn told(screen: &Screen, answer: &Value) {
     let reconciliation = &answer["reconciliation"];
     let confirm = items(reconciliation, "confirm").iter().map(|confirm| {
         format!(

@@ -29,7 +29,8 @@ pub struct ErrorBody {
 /// An answer that is not a success.
 #[derive(Debug)]
 pub struct Refusal {
-    pub(super) body: ErrorBody,
+    /// What is answered.
+    pub body: ErrorBody,
 }
 
 impl Refusal {

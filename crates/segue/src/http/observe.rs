@@ -75,9 +75,9 @@ fn status_label(status: StatusCode) -> &'static str {
         422 => "422",
         500 => "500",
         503 => "503",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
+        code if code < 300 => "2xx",
+        code if code < 400 => "3xx",
+        code if code < 500 => "4xx",
         _ => "5xx",
     }
 }

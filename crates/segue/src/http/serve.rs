@@ -47,16 +47,18 @@ pub async fn serve(
     }
 }
 
-/// Completes when the process is asked to stop, by SIGTERM or Ctrl-C.
+/// Listens for SIGTERM and Ctrl-C from now on; the future completes at the first.
 ///
 /// # Panics
-/// When the process cannot listen for signals.
-pub async fn asked_to_stop() {
+/// Outside of a runtime, or when the process cannot listen for signals.
+pub fn asked_to_stop() -> impl Future<Output = ()> + Send + 'static {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened for");
     let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened for");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use segue_core::ids::{TenantId, Version};
+use segue_core::ids::Version;
 
 use super::rows::{self, STATE, fail, parsed};
 use crate::events::query::order_key;
@@ -23,12 +23,11 @@ struct Condition {
 }
 
 impl Condition {
-    /// What every query asks for first.
-    fn of_type(tenant: TenantId, stream_type: &str, filter: &Filter) -> Self {
-        let mut all = Self { sql: "tenant_id = ?".to_owned(), values: Vec::with_capacity(8) };
-        all.values.push(Value::Blob(tenant.0.as_bytes().to_vec()));
+    fn of_type(tenant: segue_core::ids::TenantId, stream_type: &str) -> Self {
+        let mut all =
+            Self { sql: "snapshot_version IS NOT NULL".to_owned(), values: Vec::with_capacity(8) };
+        all.and("tenant_id = ?", [Value::Blob(tenant.0.as_bytes().to_vec())]);
         all.and("stream_type = ?", [Value::Text(stream_type.to_owned())]);
-        all.and_filter(filter);
         all
     }
 
@@ -44,7 +43,7 @@ impl Condition {
         }
         match filter.live {
             Some(live) => self.and("live = ?", [Value::Integer(live.into())]),
-            // Every snapshot. Spelled out, so that an index is used past this column.
+            // Spelled out, so that the index is used past this column.
             None => self.and("live IN (0, 1)", []),
         }
         let version = |version: &Version| serde_json::Value::from(version.0);
@@ -117,7 +116,8 @@ impl Condition {
 
 impl SnapshotQuery {
     fn condition(&self) -> Condition {
-        let mut all = Condition::of_type(self.tenant, &self.stream_type, &self.filter);
+        let mut all = Condition::of_type(self.tenant, &self.stream_type);
+        all.and_filter(&self.filter);
         all.and_any(&self.any_of, "TRUE");
         all.and_any(&self.none_of, "NOT TRUE");
         all
@@ -132,13 +132,9 @@ pub(super) fn list(conn: &Connection, query: &SnapshotQuery) -> Result<SnapshotP
         None => count_all(conn, &matches)?,
     };
     if let Some(after) = &query.after {
-        let started_at = Value::Integer(after.started_at);
         let stream = Value::Text(after.stream.as_str().to_owned());
-        // The first comparison alone is one that SQLite begins to walk the index at.
-        matches.and(
-            "ifnull(started_at, 0) <= ? AND (ifnull(started_at, 0), stream_id) < (?, ?)",
-            [started_at.clone(), started_at, stream],
-        );
+        let place = [Value::Integer(after.started_at), stream];
+        matches.and("(ifnull(started_at, 0), stream_id) < (?, ?)", place);
     }
     let index = if total > SORTED_AT_MOST { "INDEXED BY streams_by_age" } else { "" };
     let limit = query.limit.clamp(1, limits::SNAPSHOTS_PER_PAGE);
@@ -175,15 +171,16 @@ fn count_all(conn: &Connection, matches: &Condition) -> Result<u64> {
 
 /// The groups that a count asks for.
 pub(super) fn count(conn: &Connection, query: &CountQuery) -> Result<Vec<Count>> {
-    let matches = Condition::of_type(query.tenant, &query.stream_type, &query.filter);
-    let (columns, keys) = match query.by {
-        CountBy::Version => ("scenario_version, NULL, NULL, NULL", "1"),
-        CountBy::Step => ("scenario_version, step_id, NULL, NULL", "1, 2"),
-        CountBy::Channel => ("scenario_version, step_id, channel, NULL", "1, 2, 3"),
-        CountBy::Checkpoints => ("scenario_version, step_id, channel, checkpoints", "1, 2, 3, 4"),
+    let mut matches = Condition::of_type(query.tenant, &query.stream_type);
+    matches.and_filter(&query.filter);
+    let columns = match query.by {
+        CountBy::Version => "scenario_version, NULL, NULL, NULL",
+        CountBy::Step => "scenario_version, step_id, NULL, NULL",
+        CountBy::Channel => "scenario_version, step_id, channel, NULL",
+        CountBy::Checkpoints => "scenario_version, step_id, channel, checkpoints",
     };
     let sql = format!(
-        "SELECT {columns}, count(*) FROM streams WHERE {} GROUP BY {keys} ORDER BY {keys}",
+        "SELECT {columns}, count(*) FROM streams WHERE {} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         matches.sql
     );
     let groups = || {

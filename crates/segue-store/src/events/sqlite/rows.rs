@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use segue_core::digest::{Digest, Mark};
-use segue_core::ids::{
-    Epoch, EventId, PlanId, Position, ScenarioId, StreamId, StreamVersion, TenantId, Version,
-};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Version};
 use segue_core::scenario::hash::ContentHash;
 use uuid::Uuid;
 
@@ -19,12 +17,9 @@ use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamStat
 pub(super) const EVENT: &str = "position, append_first_position, stream_id, stream_type, version, \
     event_id, event_type, payload, payload_hash, metadata, recorded_at";
 
-/// The columns of a snapshot's facets, in the order that [`facets`] reads them.
-pub(super) const FACETS: &str = "scenario_id, scenario_version, step_id, channel, customer_id, live, started_at, settled, checkpoints";
-
-/// The columns of a stream's state, in the order that [`state`] reads them; [`FACETS`] come first.
-pub(super) const STATE: &str = "scenario_id, scenario_version, step_id, channel, customer_id, live, \
-    started_at, settled, checkpoints, snapshot_version, snapshot, stream_id, stream_type, version";
+/// The columns of a stream's state, in the order that [`state`] reads them.
+pub(super) const STATE: &str = "stream_id, stream_type, version, snapshot_version, scenario_id, \
+    scenario_version, step_id, channel, customer_id, live, started_at, settled, checkpoints, snapshot";
 
 pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
@@ -42,34 +37,29 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// The facets of the snapshot in a row, if one was taken.
-pub(super) fn facets(row: &Row<'_>) -> rusqlite::Result<Option<Facets>> {
-    let Some(live) = row.get(5)? else { return Ok(None) };
-    Ok(Some(Facets {
-        scenario_id: maybe_uuid(row, 0)?.map(ScenarioId),
-        scenario_version: maybe_number(row, 1)?.map(Version),
-        step_id: parsed(row, 2)?,
-        channel: parsed(row, 3)?,
-        customer_id: parsed(row, 4)?,
-        live,
-        started_at: row.get::<_, Option<Micros>>(6)?.map(|time| time.0),
-        settled: maybe_uuid(row, 7)?.map(PlanId),
-        checkpoints: checkpoints(row, 8)?,
-    }))
-}
-
 pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<StreamState> {
-    let snapshot = match facets(row)? {
+    let snapshot = match maybe_number(row, 3)? {
         None => None,
-        Some(facets) => {
-            let version = StreamVersion(number(row, 9)?);
-            Some(Taken { version, facets, state: row.get(10)? })
-        }
+        Some(version) => Some(Taken {
+            version: StreamVersion(version),
+            facets: Facets {
+                scenario_id: maybe_uuid(row, 4)?.map(segue_core::ids::ScenarioId),
+                scenario_version: maybe_number(row, 5)?.map(Version),
+                step_id: parsed(row, 6)?,
+                channel: parsed(row, 7)?,
+                customer_id: parsed(row, 8)?,
+                live: row.get(9)?,
+                started_at: row.get::<_, Option<Micros>>(10)?.map(|time| time.0),
+                settled: maybe_uuid(row, 11)?.map(segue_core::ids::PlanId),
+                checkpoints: checkpoints(row, 12)?,
+            },
+            state: row.get(13)?,
+        }),
     };
     Ok(StreamState {
-        stream_id: row.get::<_, Parsed<StreamId>>(11)?.0,
-        stream_type: Cow::Owned(row.get(12)?),
-        version: StreamVersion(number(row, 13)?),
+        stream_id: row.get::<_, Parsed<StreamId>>(0)?.0,
+        stream_type: Cow::Owned(row.get(1)?),
+        version: StreamVersion(number(row, 2)?),
         snapshot,
     })
 }

@@ -18,6 +18,9 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: i32 = 16 * 1024;
 
+/// The write-ahead log is copied into the database each time it has grown by so many pages of 4 KiB.
+const WAL_PAGES: i32 = 4_000;
+
 /// A page of the database, in bytes.
 const PAGE_BYTES: u64 = 4_096;
 
@@ -134,8 +137,7 @@ pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Connection, Op
     conn.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     conn.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(sqlite)?;
-    // A thread of its own does this; see checkpoint.rs.
-    conn.pragma_update(None, "wal_autocheckpoint", 0).map_err(sqlite)?;
+    conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(sqlite)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     migrate(&mut conn, path)?;
     if let Some(max_bytes) = max_bytes {

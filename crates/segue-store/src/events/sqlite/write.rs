@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 use segue_core::ids::{EventId, Position, StreamVersion, TenantId};
 
-use super::rows::{self, EVENT, FACETS, fail, integer};
+use super::rows::{self, EVENT, fail, integer};
 use super::writer::HeadChange;
 use crate::events::accept::{Accepted, Checked, Placed};
-use crate::events::{Append, Appended, Error, Event, Facets, Head, Result, Snapshot, StreamAppend};
+use crate::events::{Append, Appended, Error, Event, Head, Result, Snapshot, StreamAppend};
 
 /// The heads of this transaction as they will be; written once at its end, however many appends a
 /// tenant has in it.
@@ -127,24 +127,18 @@ struct StreamRow {
     id: i64,
     kind: String,
     version: StreamVersion,
-    facets: Option<Facets>,
 }
 
 impl StreamRow {
     fn find(conn: &Connection, tenant: TenantId, stream: &StreamAppend) -> Result<Option<Self>> {
-        let sql = format!(
-            "SELECT {FACETS}, stream_type, version, id FROM streams
-             WHERE tenant_id = ?1 AND stream_id = ?2"
-        );
         let find = || {
-            let mut find = conn.prepare_cached(&sql)?;
-            find.query_row(params![tenant.0.as_bytes(), stream.stream_id.as_str()], |row| {
-                Ok(Self {
-                    facets: rows::facets(row)?,
-                    kind: row.get(9)?,
-                    version: StreamVersion(rows::number(row, 10)?),
-                    id: row.get(11)?,
-                })
+            conn.prepare_cached(
+                "SELECT id, stream_type, version FROM streams
+                 WHERE tenant_id = ?1 AND stream_id = ?2",
+            )?
+            .query_row(params![tenant.0.as_bytes(), stream.stream_id.as_str()], |row| {
+                let version = StreamVersion(rows::number(row, 2)?);
+                Ok(Self { id: row.get(0)?, kind: row.get(1)?, version })
             })
             .optional()
         };
@@ -163,13 +157,16 @@ fn write(
     }
     for ((stream, row), version) in append.streams.iter().zip(rows).zip(&accepted.appended.versions)
     {
-        let (id, facets) = match row {
-            Some(row) => (row.id, row.facets.as_ref()),
-            None => (create_stream(conn, append.tenant, stream)?, None),
+        let id = match row {
+            Some(row) => row.id,
+            None => create_stream(conn, append.tenant, stream)?,
         };
         match &stream.snapshot {
-            Some(snapshot) => write_snapshot(conn, id, *version, snapshot, facets)?,
-            None => write_version(conn, id, *version)?,
+            Some(snapshot) => write_snapshot(conn, id, *version, snapshot)?,
+            None => {
+                conn.prepare_cached("UPDATE streams SET version = ?2 WHERE id = ?1")?
+                    .execute(params![id, integer(version.0)])?;
+            }
         }
     }
     if let Some(mark) = accepted.keep {
@@ -225,50 +222,13 @@ fn create_stream(
     .insert(params![tenant.0.as_bytes(), stream.stream_id.as_str(), stream.stream_type])
 }
 
-fn write_version(conn: &Connection, stream: i64, version: StreamVersion) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE streams SET version = ?2 WHERE id = ?1")?
-        .execute(params![stream, integer(version.0)])
-        .map(drop)
-}
-
-/// Writes a snapshot over one with the facets `before`. SQLite rewrites the entries of every index that
-/// has a column which a statement sets, so the two common cases set only what has changed: nothing that
-/// is indexed, or where a session stands.
 fn write_snapshot(
     conn: &Connection,
     stream: i64,
     version: StreamVersion,
     snapshot: &Snapshot,
-    before: Option<&Facets>,
 ) -> rusqlite::Result<()> {
     let facets = &snapshot.facets;
-    let version = integer(version.0);
-    let scenario_version = facets.scenario_version.map(|version| integer(version.0));
-    let step = facets.step_id.as_ref().map(|id| id.as_str());
-    let checkpoints = rows::checkpoints_text(&facets.checkpoints);
-    let settled = facets.settled.as_ref().map(|id| id.0.as_bytes());
-    if before == Some(facets) {
-        let sql =
-            "UPDATE streams SET version = ?2, snapshot_version = ?2, snapshot = ?3 WHERE id = ?1";
-        conn.prepare_cached(sql)?.execute(params![stream, version, snapshot.state])?;
-        return Ok(());
-    }
-    if before.is_some_and(|before| stands_elsewhere_only(before, facets)) {
-        conn.prepare_cached(
-            "UPDATE streams SET version = ?2, snapshot_version = ?2, snapshot = ?3,
-                scenario_version = ?4, step_id = ?5, settled = ?6
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            stream,
-            version,
-            snapshot.state,
-            scenario_version,
-            step,
-            settled
-        ])?;
-        return Ok(());
-    }
     conn.prepare_cached(
         "UPDATE streams SET version = :version, snapshot_version = :version,
             scenario_id = :scenario, scenario_version = :scenario_version, step_id = :step,
@@ -278,28 +238,17 @@ fn write_snapshot(
     )?
     .execute(named_params! {
         ":id": stream,
-        ":version": version,
+        ":version": integer(version.0),
         ":scenario": facets.scenario_id.as_ref().map(|id| id.0.as_bytes()),
-        ":scenario_version": scenario_version,
-        ":step": step,
+        ":scenario_version": facets.scenario_version.map(|version| integer(version.0)),
+        ":step": facets.step_id.as_ref().map(|id| id.as_str()),
         ":channel": facets.channel.as_ref().map(|channel| channel.as_str()),
         ":customer": facets.customer_id.as_ref().map(|id| id.as_str()),
         ":live": facets.live,
         ":started_at": facets.started_at.map(Timestamp::as_microsecond),
-        ":settled": settled,
-        ":checkpoints": checkpoints,
+        ":settled": facets.settled.as_ref().map(|id| id.0.as_bytes()),
+        ":checkpoints": rows::checkpoints_text(&facets.checkpoints),
         ":snapshot": snapshot.state,
     })
     .map(drop)
-}
-
-fn stands_elsewhere_only(before: &Facets, after: &Facets) -> bool {
-    let moved = Facets {
-        scenario_version: after.scenario_version,
-        step_id: after.step_id.clone(),
-        settled: after.settled,
-        checkpoints: after.checkpoints.clone(),
-        ..before.clone()
-    };
-    moved == *after
 }

@@ -9,17 +9,17 @@
 //! be one write's own (no room for it, a damaged page), each is then tried alone.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use segue_core::ids::{Epoch, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::Checkpointer;
 use super::rows;
-use super::schema::OpenError;
+use super::schema::{self, OpenError};
 use super::write;
 use crate::events::accept::Checked;
 use crate::events::{Appended, Error, Head, HeadSwap, Reason, Result};
@@ -33,12 +33,14 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// The most writes of one transaction.
 const BATCH: usize = 256;
 
-/// About the most pages of 4 KiB that one transaction writes; one write may be larger.
-const BATCH_PAGES: usize = 16_384;
+/// The most events of one transaction; one write may be larger.
+const BATCH_EVENTS: usize = 4_096;
 
-/// About the pages that an event touches besides its bytes: its row, the two indexes over events, the
-/// stream's row and the index over its facets.
-const PAGES_PER_EVENT: usize = 5;
+/// Past this many bytes, the write-ahead log is emptied even if the writer has to wait for readers.
+const WAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long the writer waits for readers to leave the write-ahead log, once in each such time ten-fold.
+const WAL_WAIT: Duration = Duration::from_millis(100);
 
 /// A write and whoever waits for it.
 #[derive(Debug)]
@@ -61,19 +63,10 @@ enum Outcome {
 }
 
 impl Write {
-    /// About how many pages it will write.
-    fn pages(&self) -> usize {
+    fn events(&self) -> usize {
         match self {
-            Self::Append(checked, _) => {
-                let append = checked.append();
-                let events =
-                    append.events().map(|event| event.payload.len() + event.metadata.len());
-                let snapshots = append.streams.iter().filter_map(|stream| stream.snapshot.as_ref());
-                let bytes =
-                    events.sum::<usize>() + snapshots.map(|it| it.state.len()).sum::<usize>();
-                PAGES_PER_EVENT * append.events().count() + bytes / 4_096
-            }
-            Self::Head(..) => 1,
+            Self::Append(checked, _) => checked.append().events().count(),
+            Self::Head(..) => 0,
         }
     }
 
@@ -102,7 +95,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(conn: Connection, path: &Path) -> Result<Self, OpenError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let serving = Serving { conn, checkpointer: Checkpointer::start(path)? };
+        let serving = Serving { conn, wal: schema::wal_path(path), wal_retry_at: Instant::now() };
         let thread = thread::Builder::new()
             .name("segue-writer".into())
             .spawn(move || serving.serve(waiting))
@@ -138,26 +131,27 @@ impl Drop for Writer {
 
 struct Serving {
     conn: Connection,
-    checkpointer: Checkpointer,
+    wal: PathBuf,
+    wal_retry_at: Instant,
 }
 
 impl Serving {
     fn serve(mut self, mut waiting: mpsc::Receiver<Write>) {
         while let Some(first) = waiting.blocking_recv() {
-            let mut pages = first.pages();
+            let mut events = first.events();
             let mut writes = vec![first];
             while writes.len() < BATCH
-                && pages < BATCH_PAGES
+                && events < BATCH_EVENTS
                 && let Ok(write) = waiting.try_recv()
             {
-                pages += write.pages();
+                events += write.events();
                 writes.push(write);
             }
             let outcomes = self.commit_or_retry(&writes);
             for (write, outcome) in writes.into_iter().zip(outcomes) {
                 write.answer(outcome);
             }
-            self.checkpointer.grown(&self.conn, pages);
+            self.bound_wal();
         }
     }
 
@@ -188,6 +182,32 @@ impl Serving {
             }
         }
         outcomes
+    }
+
+    /// Readers that overlap without end can keep SQLite from starting its write-ahead log over; then
+    /// the writer holds new ones back for a moment.
+    fn bound_wal(&mut self) {
+        let size = fs::metadata(&self.wal).map_or(0, |file| file.len());
+        let now = Instant::now();
+        if size <= WAL_BYTES || now < self.wal_retry_at {
+            return;
+        }
+        self.wal_retry_at = now + 10 * WAL_WAIT;
+        let emptied = self
+            .conn
+            .busy_timeout(WAL_WAIT)
+            .and_then(|()| {
+                self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            })
+            .map(|busy: i64| busy == 0);
+        let restored = self.conn.busy_timeout(schema::BUSY_TIMEOUT);
+        match emptied.and_then(|emptied| restored.map(|()| emptied)) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::debug!(size, "long reads keep the write-ahead log from being emptied")
+            }
+            Err(error) => tracing::warn!(%error, size, "the write-ahead log could not be emptied"),
+        }
     }
 }
 

@@ -40,14 +40,14 @@ CREATE TABLE streams (
     stream_id        TEXT    NOT NULL,
     stream_type      TEXT    NOT NULL,
     version          INTEGER NOT NULL,
-    -- The version that facets and snapshot are of. They are NULL until one was taken, live never after.
+    -- The facets and the snapshot are of this version; NULL while none was taken.
     snapshot_version INTEGER,
     scenario_id      BLOB,
     scenario_version INTEGER,
     step_id          TEXT,
     channel          TEXT,
     customer_id      TEXT,
-    live             INTEGER CHECK (live IN (0, 1)),
+    live             INTEGER NOT NULL DEFAULT 0 CHECK (live IN (0, 1)),
     started_at       INTEGER,
     settled          BLOB,
     -- Content hashes with a space between; NULL for none.
@@ -59,14 +59,14 @@ CREATE UNIQUE INDEX streams_by_id ON streams (tenant_id, stream_id);
 
 -- Counting the sessions of a version by step and channel reads this index and nothing else.
 CREATE INDEX streams_by_step ON streams (
-    tenant_id, stream_type, scenario_id, live, scenario_version, step_id, channel, checkpoints,
-    started_at, settled
+    tenant_id, stream_type, scenario_id, live, scenario_version, step_id, channel, started_at, settled,
+    checkpoints
 ) WHERE scenario_id IS NOT NULL;
 
--- Listing newest first, and from a cursor on; counting all that a list would show.
+-- Listing newest first, and from a cursor on.
 CREATE INDEX streams_by_age ON streams (
-    tenant_id, stream_type, ifnull(started_at, 0), stream_id, live
-) WHERE live IS NOT NULL;
+    tenant_id, stream_type, ifnull(started_at, 0), stream_id
+) WHERE snapshot_version IS NOT NULL;
 
 CREATE INDEX streams_by_customer ON streams (tenant_id, stream_type, customer_id)
     WHERE customer_id IS NOT NULL;
