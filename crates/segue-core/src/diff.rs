@@ -25,7 +25,7 @@ mod pair;
 mod suggest;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,8 @@ pub struct Diff {
     ambiguous: Vec<ContentHash>,
     deleted: Vec<Deleted>,
     new: Vec<Ix>,
+    /// By anchor: its migration scenario, once somebody has asked. Every session at the anchor asks.
+    scenarios: Vec<OnceLock<MigrationScenario>>,
 }
 
 impl Diff {
@@ -165,6 +167,7 @@ impl Diff {
             .map(|ix| Deleted { v1: ix, nearest: nearest[ix.at()] })
             .collect();
         let new = v2.indices().filter(|ix| at_v2[ix.at()].is_none()).collect();
+        let scenarios = vec![OnceLock::new(); anchors.len()];
         Self {
             v1,
             v2,
@@ -178,6 +181,7 @@ impl Diff {
             ambiguous: pairs.ambiguous,
             deleted,
             new,
+            scenarios,
         }
     }
 
@@ -272,7 +276,11 @@ impl Diff {
     /// What a customer who stands at the anchor may meet, at most; a session's own past may make it milder.
     #[must_use]
     pub fn migration_scenario(&self, anchor: &Anchor) -> MigrationScenario {
-        self.upstream(anchor).migration_scenario(&self.v2)
+        let compute = || self.upstream(anchor).migration_scenario(&self.v2);
+        match self.at_v1[anchor.v1.at()].and_then(|nth| self.scenarios.get(nth)) {
+            Some(known) => *known.get_or_init(compute),
+            None => compute(),
+        }
     }
 
     /// What changed before an anchor.

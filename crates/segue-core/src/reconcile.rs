@@ -27,6 +27,7 @@ pub mod evidence;
 pub mod gap_fill;
 pub mod landing;
 mod outcome;
+pub mod past;
 pub mod relocate;
 pub mod replay;
 
@@ -47,6 +48,7 @@ use crate::reconcile::chain::Chain;
 pub use crate::reconcile::chain::pending;
 use crate::reconcile::gap_fill::GapFill;
 use crate::reconcile::landing::{Ground, Landing, MappedAnchor};
+use crate::reconcile::past::Past;
 use crate::reconcile::replay::Route;
 use crate::scenario::graph::Graph;
 use crate::session::event::Event;
@@ -275,7 +277,9 @@ fn migrate(
     if !config.re_routing.enabled {
         bound = bound.min(MigrationScenario::GapFill);
     }
-    let route = replay::route(session, landing, bound, &mut gap_fill)?;
+    let past = landing.diff().map(|diff| Past::of(session, diff.v1()));
+    let past = past.as_ref();
+    let route = replay::route(past, landing, bound, &mut gap_fill)?;
     let (to, is_own, missed) = match &route {
         Route::Arrives { missed, .. } => {
             (landing.place, landing.ground == Ground::Same, missed.as_slice())
@@ -286,7 +290,7 @@ fn migrate(
     let block = if is_own {
         None
     } else {
-        checkpoint::forbids(session, landing.diff.as_ref(), &landing.target, to)
+        checkpoint::forbids(session, landing.diff(), &landing.target, to)
     };
     if let Some(block) = &block
         && config.checkpoints.block_teleport_past_checkpoint
@@ -303,5 +307,5 @@ fn migrate(
     if gap_fill.must_ask() || !due.is_empty() {
         return Ok(outcome::waits(situation, chain, landing, &gap_fill, &due));
     }
-    Ok(outcome::moved(situation, chain, landing, &route, &gap_fill, block.as_ref()))
+    Ok(outcome::moved(situation, chain, landing, &route, &gap_fill, past, block.as_ref()))
 }

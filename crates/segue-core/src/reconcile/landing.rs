@@ -5,9 +5,9 @@
 //! version is no longer archived, the maps that the plans stored are composed hop by hop; they know
 //! the anchors and what was inserted before them, but not the way that the session went.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::diff::changes::Changes;
 use crate::diff::{Diff, Origin};
 use crate::ids::StepId;
 use crate::plan::policy::{AnchorKey, MigrationScenario};
@@ -59,15 +59,28 @@ pub struct Landing {
     pub anchor: AnchorKey,
     /// What the session may meet, at most.
     pub bound: MigrationScenario,
-    /// Steps that were inserted before it.
+    source: Source,
+}
+
+/// What is known of the way to a landing.
+enum Source {
+    /// The session's own version and the target, compared.
+    Diff(Arc<Diff>),
+    /// What the stored maps say; the session's version is gone.
+    Maps(Upstream),
+}
+
+/// What is new before a landing, for everyone at the session's step.
+#[derive(Clone)]
+pub struct Upstream {
+    /// Steps that were inserted.
     pub inserted: Vec<Ix>,
-    /// The new ways to decide before it, in the order in which they are tried.
+    /// The new forks, in the order in which they are met.
     pub forks: Vec<Fork>,
-    /// The session's own version and the target, compared; nothing if its version is gone.
-    pub diff: Option<Arc<Diff>>,
 }
 
 /// A new fork, and the branches in the order in which they are tried.
+#[derive(Clone)]
 pub struct Fork {
     /// The step.
     pub step: Ix,
@@ -84,13 +97,6 @@ impl Landing {
         let here = diff.v1().index(&session.step_id)?;
         let own = diff.anchor_at_v1(here);
         let anchor = own.or_else(|| diff.nearest_anchor(here))?;
-        let Changes { inserted, forks, .. } = diff.upstream(anchor);
-        let bound = diff.migration_scenario(anchor);
-        let target = diff.v2().clone();
-        let forks = forks
-            .into_iter()
-            .map(|step| Fork { step, edges: target.edges(step).to_vec() })
-            .collect();
         Some(Self {
             place: anchor.v2,
             ground: match own.map(|anchor| anchor.origin) {
@@ -99,12 +105,40 @@ impl Landing {
                 None => Ground::Nearest,
             },
             anchor: anchor.key.clone(),
-            bound,
-            inserted,
-            forks,
-            target,
-            diff: Some(diff.clone()),
+            bound: diff.migration_scenario(anchor),
+            target: diff.v2().clone(),
+            source: Source::Diff(diff),
         })
+    }
+
+    /// The session's own version and the target, compared; nothing if its version is gone.
+    #[must_use]
+    pub fn diff(&self) -> Option<&Arc<Diff>> {
+        match &self.source {
+            Source::Diff(diff) => Some(diff),
+            Source::Maps(_) => None,
+        }
+    }
+
+    /// What is new before the landing: by a diff, as somebody meets it who walks from the entry, whatever
+    /// the order in which the steps are written; by stored maps, in their order.
+    #[must_use]
+    pub fn upstream(&self) -> Upstream {
+        match &self.source {
+            Source::Maps(upstream) => upstream.clone(),
+            Source::Diff(diff) => {
+                let anchor = diff.anchor(&self.anchor);
+                let mut changes = anchor.map(|anchor| diff.upstream(anchor)).unwrap_or_default();
+                let ranks = ranks(&self.target);
+                changes.inserted.sort_by_key(|step| ranks[step.at()]);
+                changes.forks.sort_by_key(|step| ranks[step.at()]);
+                let fork = |step| Fork { step, edges: self.target.edges(step).to_vec() };
+                Upstream {
+                    inserted: changes.inserted,
+                    forks: changes.forks.into_iter().map(fork).collect(),
+                }
+            }
+        }
     }
 
     /// Lands a session whose own version is gone, by the maps of all plans on the way.
@@ -157,10 +191,23 @@ impl Landing {
             ground: Ground::Same,
             anchor: first?.key,
             bound,
-            inserted,
-            forks,
             target,
-            diff: None,
+            source: Source::Maps(Upstream { inserted, forks }),
         })
     }
+}
+
+/// By step: its place in a search from the entry, nearest first.
+fn ranks(graph: &Graph) -> Vec<usize> {
+    let mut ranks = vec![usize::MAX; graph.len()];
+    let mut waiting = VecDeque::from([graph.entry()]);
+    let mut next = 0;
+    while let Some(ix) = waiting.pop_front() {
+        if ranks[ix.at()] == usize::MAX {
+            ranks[ix.at()] = next;
+            next += 1;
+            waiting.extend(graph.edges(ix).iter().map(|edge| edge.to));
+        }
+    }
+    ranks
 }

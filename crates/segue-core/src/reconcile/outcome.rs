@@ -1,6 +1,5 @@
 //! Writes decisions down: what the caller is told, and the events that are the audit record.
 
-use crate::diff::Diff;
 use crate::fields::Definition;
 use crate::ids::{FieldName, PlanId, StepId, Version};
 use crate::plan::policy::{AnchorKey, MigrationScenario};
@@ -8,14 +7,15 @@ use crate::reconcile::chain::Chain;
 use crate::reconcile::checkpoint;
 use crate::reconcile::gap_fill::GapFill;
 use crate::reconcile::landing::{Ground, Landing};
+use crate::reconcile::past::Past;
 use crate::reconcile::relocate::{self, Place as Relocation};
 use crate::reconcile::replay::Route;
 use crate::reconcile::{Action, Decision, Reconciliation, Situation};
 use crate::scenario::graph::{Graph, Ix};
 use crate::session::Session;
 use crate::session::event::{
-    CheckpointBlock, Event, FieldsFilled, FieldsFound, Filled, Gone, Migration, MigrationApplied,
-    MigrationSettled, MigrationWaits, Place, Renamed,
+    CheckpointBlock, Event, FieldsFilled, FieldsFound, Filled, Migration, MigrationApplied,
+    MigrationSettled, MigrationWaits, Place,
 };
 
 const GOODBYE: &str = "This conversation cannot go on where it was left, because what it was about has \
@@ -168,6 +168,7 @@ pub(super) fn moved(
     landing: &Landing,
     route: &Route,
     gap_fill: &GapFill<'_>,
+    past: Option<&Past<'_>>,
     warned: Option<&CheckpointBlock>,
 ) -> Decision {
     let session = situation.session;
@@ -198,9 +199,9 @@ pub(super) fn moved(
         reason: Some(why(landing, route, gap_fill)),
         ..Reconciliation::default()
     };
-    let (renamed, gone) = match &landing.diff {
-        Some(diff) => past(session, diff),
-        None => relocate::past(session, target),
+    let (renamed, gone) = match (past, landing.diff()) {
+        (Some(past), Some(diff)) => past.retold(diff),
+        (None, _) | (_, None) => relocate::past(session, target),
     };
     let mut draft = Draft::of(session, chain);
     draft.fields_filled.clone_from(&gap_fill.filled);
@@ -376,32 +377,6 @@ fn why(landing: &Landing, route: &Route, gap_fill: &GapFill<'_>) -> String {
 
 fn version(graph: &Graph) -> Version {
     graph.scenario().version
-}
-
-/// What becomes of the visits to the session's own version.
-fn past(session: &Session, diff: &Diff) -> (Vec<Renamed>, Vec<Gone>) {
-    let (v1, v2) = (diff.v1(), diff.v2());
-    let (mut renamed, mut gone) = (Vec::new(), Vec::new());
-    for visit in &session.step_history {
-        let Some(ix) = v1.index(&visit.step_id) else { continue };
-        if v1.hash(ix) != visit.step_content_hash {
-            continue;
-        }
-        match diff.counterpart(ix) {
-            Some(to) if v2.step(to).id == visit.step_id && v2.hash(to) == v1.hash(ix) => {}
-            Some(to) => renamed.push(Renamed {
-                from: visit.step_id.clone(),
-                from_hash: v1.hash(ix),
-                to: v2.step(to).id.clone(),
-                to_hash: v2.hash(to),
-            }),
-            None => gone.push(Gone {
-                step_id: visit.step_id.clone(),
-                content_hash: visit.step_content_hash,
-            }),
-        }
-    }
-    (renamed, gone)
 }
 
 /// A migration's record under way.

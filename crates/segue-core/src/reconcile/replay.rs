@@ -14,19 +14,18 @@
 //! no branch holds, a cycle closes) the diff's static answer for everyone at that step is taken: all that
 //! was inserted before it, and the first new fork that is known to lead elsewhere.
 
-use std::collections::VecDeque;
-
 use fixedbitset::FixedBitSet;
 
 use crate::diff::Diff;
-use crate::ids::{FieldName, StepId};
+use crate::ids::FieldName;
 use crate::plan::policy::MigrationScenario;
 use crate::reconcile::evidence::Verdict;
 use crate::reconcile::gap_fill::{GapFill, Search};
 use crate::reconcile::landing::{Fork, Landing};
+use crate::reconcile::past::Past;
 use crate::reconcile::{Need, checkpoint};
 use crate::scenario::graph::{Edge, Graph, Ix};
-use crate::session::Session;
+use crate::session::Visit;
 
 /// Where the customer's own past leads in the target version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub enum Route {
 /// # Errors
 /// When an answer from outside is needed first.
 pub fn route(
-    session: &Session,
+    past: Option<&Past<'_>>,
     landing: &Landing,
     bound: MigrationScenario,
     gap_fill: &mut GapFill<'_>,
@@ -64,8 +63,15 @@ pub fn route(
     if bound == MigrationScenario::CleanGraft {
         return Ok(Route::Arrives { missed: Vec::new(), scenario: bound });
     }
-    if let Some(diff) = &landing.diff {
-        let mut walk = Walk::new(session, landing, diff, bound);
+    if let (Some(diff), Some(past)) = (landing.diff(), past) {
+        let mut walk = Walk {
+            landing,
+            diff,
+            bound,
+            past,
+            walked: FixedBitSet::with_capacity(diff.v2().len()),
+            missed: Vec::new(),
+        };
         match walk.go(gap_fill)? {
             Step::Arrived => {
                 let scenario = walk.scenario();
@@ -78,7 +84,7 @@ pub fn route(
             Step::Lost | Step::To(_) => {}
         }
     }
-    at_everyones(session, landing, bound, gap_fill)
+    at_everyones(landing, bound, gap_fill)
 }
 
 /// What the walk does next.
@@ -95,38 +101,12 @@ struct Walk<'a> {
     landing: &'a Landing,
     diff: &'a Diff,
     bound: MigrationScenario,
-    /// By step of the session's version: whether the customer visited it, and what they left it for.
-    past: Vec<Past<'a>>,
+    past: &'a Past<'a>,
     walked: FixedBitSet,
     missed: Vec<Ix>,
 }
 
-/// What is known of a customer and a step.
-#[derive(Clone, Copy)]
-enum Past<'a> {
-    Unvisited,
-    Visited { left_to: Option<&'a StepId> },
-}
-
 impl<'a> Walk<'a> {
-    fn new(
-        session: &'a Session,
-        landing: &'a Landing,
-        diff: &'a Diff,
-        bound: MigrationScenario,
-    ) -> Self {
-        let mut past = vec![Past::Unvisited; diff.v1().len()];
-        for visit in &session.step_history {
-            if let Some(ix) = diff.v1().index(&visit.step_id)
-                && diff.v1().hash(ix) == visit.step_content_hash
-            {
-                past[ix.at()] = Past::Visited { left_to: visit.left_to.as_ref() };
-            }
-        }
-        let walked = FixedBitSet::with_capacity(diff.v2().len());
-        Self { landing, diff, bound, past, walked, missed: Vec::new() }
-    }
-
     fn target(&self) -> &'a Graph {
         &self.landing.target
     }
@@ -149,21 +129,18 @@ impl<'a> Walk<'a> {
             if self.walked.put(at.at()) {
                 return Ok(Step::Lost);
             }
-            let past = match self.diff.counterpart_back(at) {
-                Some(v1) => self.past[v1.at()],
-                None => Past::Unvisited,
-            };
-            let next = match past {
-                Past::Visited { left_to } => {
-                    match left_to.and_then(|exit| self.as_before(at, exit)) {
-                        Some(to) => self.towards(at, to),
-                        None => self.decide(at, gap_fill)?,
-                    }
-                }
-                Past::Unvisited => {
-                    self.missed.push(at);
-                    self.decide(at, gap_fill)?
-                }
+            let visit = self.diff.counterpart_back(at).and_then(|v1| self.past.visit(v1));
+            if visit.is_none() {
+                self.missed.push(at);
+            }
+            let edges = self.target().edges(at);
+            let next = match edges.first() {
+                None => Step::Lost,
+                Some(only) if edges.iter().all(|edge| edge.to == only.to) => self.on(only.to),
+                Some(_) => match visit.and_then(|visit| self.as_before(at, visit)) {
+                    Some(next) => next,
+                    None => self.decide(at, gap_fill)?,
+                },
             };
             match next {
                 Step::To(to) => at = to,
@@ -176,12 +153,12 @@ impl<'a> Walk<'a> {
     }
 
     /// The branch that history took, if the step asks what it asked then.
-    fn as_before(&self, at: Ix, exit: &StepId) -> Option<Ix> {
+    fn as_before(&self, at: Ix, visit: &Visit) -> Option<Step> {
         let (v1, v2) = (self.diff.v1(), self.target());
         let before = self.diff.counterpart_back(at)?;
-        let exit = taken(v1, before, v1.index(exit)?)?;
+        let exit = taken(v1, before, v1.index(visit.left_to.as_ref()?)?)?;
         if !self.diff.rules_changed(at) {
-            return self.diff.counterpart(exit);
+            return self.diff.counterpart(exit).map(|to| self.on(to));
         }
         let (old, new) = (v1.edges(before), v2.edges(at));
         let same = |one: &Edge, other: &Edge| {
@@ -200,46 +177,41 @@ impl<'a> Walk<'a> {
             .filter(|edge| old.iter().any(|taken| taken.to == exit && same(taken, edge)))
             .map(|edge| edge.to);
         let to = leads.next()?;
-        leads.all(|other| other == to).then_some(to)
+        leads.all(|other| other == to).then(|| self.branch(at, to))
     }
 
-    /// Takes the way out of a step that history says nothing of.
+    /// Decides a fork that history says nothing of.
     fn decide(&mut self, at: Ix, gap_fill: &mut GapFill<'_>) -> Result<Step, Need> {
-        let edges = self.target().edges(at);
-        let Some(first) = edges.first() else { return Ok(Step::Lost) };
-        if edges.iter().all(|edge| edge.to == first.to) {
-            return Ok(self.towards(at, first.to));
-        }
         // Who may not be redirected is not asked about forks either.
         let search =
             if self.bound == MigrationScenario::ReRoute { Search::On } else { Search::Off };
+        let edges = self.target().edges(at);
         for edge in edges.iter().filter(|edge| !edge.is_otherwise()) {
             match gap_fill.verdict(edge, search)? {
                 Verdict::Yes if self.walked.contains(edge.to.at()) => {}
-                Verdict::Yes => return Ok(self.towards(at, edge.to)),
+                Verdict::Yes => return Ok(self.branch(at, edge.to)),
                 Verdict::No => {}
                 Verdict::Missing(_) if search == Search::On => return Ok(Step::Lacking),
                 Verdict::Missing(_) | Verdict::Undecidable(_) => return Ok(Step::Lost),
             }
         }
-        Ok(otherwise(edges).map_or(Step::Lost, |to| self.towards(at, to)))
+        Ok(otherwise(edges).map_or(Step::Lost, |to| self.branch(at, to)))
     }
 
-    /// Goes on to a step, if the place can still be reached from there. If not, a fork has led the
-    /// customer elsewhere, unless the migration may not redirect them.
-    fn towards(&self, from: Ix, to: Ix) -> Step {
-        if self.walked.contains(to.at()) {
-            return Step::Lost;
-        }
-        let edges = self.target().edges(from);
-        let is_fork = edges.iter().any(|edge| edge.to != to);
-        if !is_fork || self.leads_on(to) {
-            Step::To(to)
-        } else if self.bound == MigrationScenario::ReRoute {
-            Step::Elsewhere { to, fork: from }
+    /// Takes a branch of a new or changed fork. If the place cannot be reached from there, the fork has
+    /// led the customer elsewhere, unless the migration may not redirect them.
+    fn branch(&self, fork: Ix, to: Ix) -> Step {
+        if self.leads_on(to) {
+            self.on(to)
+        } else if self.bound == MigrationScenario::ReRoute && !self.walked.contains(to.at()) {
+            Step::Elsewhere { to, fork }
         } else {
             Step::Lost
         }
+    }
+
+    fn on(&self, to: Ix) -> Step {
+        if self.walked.contains(to.at()) { Step::Lost } else { Step::To(to) }
     }
 
     /// Whether a path leads from here to the place without going back over the walk.
@@ -285,20 +257,19 @@ fn otherwise(edges: &[Edge]) -> Option<Ix> {
 /// What everyone at the step may meet: the first new fork that is known to lead elsewhere, or else all
 /// that was inserted before the step.
 fn at_everyones(
-    session: &Session,
     landing: &Landing,
     bound: MigrationScenario,
     gap_fill: &mut GapFill<'_>,
 ) -> Result<Route, Need> {
     // Without the version that was walked nobody can say that the customer's way led over a fork, so
     // only what is known already counts; a customer is not asked for it.
-    let search = if landing.diff.is_some() { Search::On } else { Search::Off };
-    let (forks, inserted) = in_walking_order(landing);
+    let search = if landing.diff().is_some() { Search::On } else { Search::Off };
+    let upstream = landing.upstream();
     if bound == MigrationScenario::ReRoute {
-        for fork in forks {
+        for fork in &upstream.forks {
             match first_that_holds(fork, gap_fill, search)? {
                 Branch::Holds(to) if to == landing.place => break,
-                Branch::Holds(to) if leads_on(session, landing, to) => {}
+                Branch::Holds(to) if leads_on(gap_fill, landing, to) => {}
                 Branch::Holds(to) => {
                     return Ok(Route::ReRoutes { to, fork: fork.step, missed: Vec::new() });
                 }
@@ -307,45 +278,18 @@ fn at_everyones(
             }
         }
     }
-    Ok(Route::Arrives { missed: inserted, scenario: bound })
-}
-
-/// The new forks and the inserted steps as somebody meets them who walks from the entry: whatever the
-/// order in which the steps are written. Stored maps have an order of their own.
-fn in_walking_order(landing: &Landing) -> (Vec<&Fork>, Vec<Ix>) {
-    let mut forks: Vec<&Fork> = landing.forks.iter().collect();
-    let mut inserted = landing.inserted.clone();
-    if landing.diff.is_some() {
-        let ranks = ranks(&landing.target);
-        forks.sort_by_key(|fork| ranks[fork.step.at()]);
-        inserted.sort_by_key(|step| ranks[step.at()]);
-    }
-    (forks, inserted)
-}
-
-/// By step: its place in a search from the entry, nearest first.
-fn ranks(graph: &Graph) -> Vec<usize> {
-    let mut ranks = vec![usize::MAX; graph.len()];
-    let mut waiting = VecDeque::from([graph.entry()]);
-    let mut next = 0;
-    while let Some(ix) = waiting.pop_front() {
-        if ranks[ix.at()] == usize::MAX {
-            ranks[ix.at()] = next;
-            next += 1;
-            waiting.extend(graph.edges(ix).iter().map(|edge| edge.to));
-        }
-    }
-    ranks
+    Ok(Route::Arrives { missed: upstream.inserted, scenario: bound })
 }
 
 /// Whether a branch only leads to where the session is to go on anyway.
 ///
 /// If the version that was walked is gone, the customer may have come another way, and goes back to the
 /// branch, unless that would undo a checkpoint.
-fn leads_on(session: &Session, landing: &Landing, to: Ix) -> bool {
+fn leads_on(gap_fill: &GapFill<'_>, landing: &Landing, to: Ix) -> bool {
+    let session = gap_fill.evidence.session();
     let target = &landing.target;
     target.reaches(to, landing.place)
-        && (landing.diff.is_some() || checkpoint::forbids(session, None, target, to).is_some())
+        && (landing.diff().is_some() || checkpoint::forbids(session, None, target, to).is_some())
 }
 
 enum Branch {
