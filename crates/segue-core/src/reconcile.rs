@@ -272,20 +272,20 @@ fn migrate(
     landing: &Landing,
 ) -> Result<Decision, Need> {
     let Situation { session, config, .. } = *situation;
+    let past = landing.diff().map(|diff| Past::of(session, diff.v1()));
+    let case = outcome::Case { situation, chain, landing, past };
     let mut gap_fill = GapFill::new(situation);
     let mut bound = chain.forced().unwrap_or(landing.bound);
     if !config.re_routing.enabled {
         bound = bound.min(MigrationScenario::GapFill);
     }
-    let past = landing.diff().map(|diff| Past::of(session, diff.v1()));
-    let past = past.as_ref();
-    let route = replay::route(past, landing, bound, &mut gap_fill)?;
+    let route = replay::route(case.past.as_ref(), landing, bound, &mut gap_fill)?;
     let (to, is_own, missed) = match &route {
         Route::Arrives { missed, .. } => {
             (landing.place, landing.ground == Ground::Same, missed.as_slice())
         }
         Route::ReRoutes { to, missed, .. } => (*to, false, missed.as_slice()),
-        Route::Lacks => return Ok(outcome::waits(situation, chain, landing, &gap_fill, &[])),
+        Route::Lacks => return Ok(outcome::waits(&case, &gap_fill, &[])),
     };
     let block = if is_own {
         None
@@ -295,7 +295,7 @@ fn migrate(
     if let Some(block) = &block
         && config.checkpoints.block_teleport_past_checkpoint
     {
-        return Ok(outcome::blocked(situation, chain, landing, &route, &gap_fill, block));
+        return Ok(outcome::blocked(&case, &route, &gap_fill, block));
     }
     gap_fill.fill(&replay::collected(&landing.target, missed))?;
     let due: Vec<StepId> = missed
@@ -305,7 +305,7 @@ fn migrate(
         .map(|step| step.id.clone())
         .collect();
     if gap_fill.must_ask() || !due.is_empty() {
-        return Ok(outcome::waits(situation, chain, landing, &gap_fill, &due));
+        return Ok(outcome::waits(&case, &gap_fill, &due));
     }
-    Ok(outcome::moved(situation, chain, landing, &route, &gap_fill, past, block.as_ref()))
+    Ok(outcome::moved(&case, &route, &gap_fill, block.as_ref()))
 }

@@ -64,6 +64,18 @@ fn a_session_does_not_walk_past_an_action_that_is_not_reported_done() {
 }
 
 #[test]
+fn an_action_is_done_anew_on_every_round() {
+    let mut world =
+        World::new("ship [action] -> ask\nask [asks ok] -> ship if not ok; done if ok\ndone [end]");
+    let done = || Input { actions_done: vec![step("ship")], ..Input::default() };
+    world.turn(done());
+    world.gives("ok", false);
+    assert_eq!(world.stands_at().0, "ship", "it waits for the second parcel");
+    let taken = world.turn(done());
+    assert_eq!(taken.answer.step.entered_steps[0], step("ask"));
+}
+
+#[test]
 fn a_cycle_of_empty_conditions_goes_round_at_most_once_in_a_turn() {
     let mut world = World::new("a -> b\nb -> c\nc -> a");
     let taken = world.returns();

@@ -18,6 +18,14 @@ use crate::session::event::{
     MigrationSettled, MigrationWaits, Place,
 };
 
+/// A migration whose landing is known.
+pub(super) struct Case<'a> {
+    pub situation: &'a Situation<'a>,
+    pub chain: &'a Chain<'a>,
+    pub landing: &'a Landing,
+    pub past: Option<Past<'a>>,
+}
+
 const GOODBYE: &str = "This conversation cannot go on where it was left, because what it was about has \
                        changed in the meantime. Please start again, we are happy to help.";
 
@@ -43,13 +51,12 @@ pub(super) fn kept(situation: &Situation<'_>, chain: &Chain<'_>, own: &Graph) ->
 
 /// A passed checkpoint forbids the move.
 pub(super) fn blocked(
-    situation: &Situation<'_>,
-    chain: &Chain<'_>,
-    landing: &Landing,
+    case: &Case<'_>,
     route: &Route,
     gap_fill: &GapFill<'_>,
     block: &CheckpointBlock,
 ) -> Decision {
+    let Case { situation, chain, landing, .. } = case;
     let reason = format!(
         "{} That would undo what is irreversible, so the session stays on version {}.",
         why(landing, route, gap_fill),
@@ -76,13 +83,8 @@ fn settled(draft: Draft<'_>, result: Reconciliation) -> Decision {
 }
 
 /// The customer or the caller has to do something first.
-pub(super) fn waits(
-    situation: &Situation<'_>,
-    chain: &Chain<'_>,
-    landing: &Landing,
-    gap_fill: &GapFill<'_>,
-    due: &[StepId],
-) -> Decision {
+pub(super) fn waits(case: &Case<'_>, gap_fill: &GapFill<'_>, due: &[StepId]) -> Decision {
+    let Case { situation, chain, landing, .. } = case;
     let asks = gap_fill.must_ask();
     let execute = if asks { Vec::new() } else { due.to_vec() };
     let mut events = learned(gap_fill);
@@ -163,14 +165,12 @@ fn question(situation: &Situation<'_>, chain: &Chain<'_>, gap_fill: &GapFill<'_>
 
 /// The session moves.
 pub(super) fn moved(
-    situation: &Situation<'_>,
-    chain: &Chain<'_>,
-    landing: &Landing,
+    case: &Case<'_>,
     route: &Route,
     gap_fill: &GapFill<'_>,
-    past: Option<&Past<'_>>,
     warned: Option<&CheckpointBlock>,
 ) -> Decision {
+    let Case { situation, chain, landing, past } = case;
     let session = situation.session;
     let target = &landing.target;
     let to = match route {

@@ -169,7 +169,13 @@ impl Session {
                 visit.left_to = Some(place.step_id.clone());
             }
         }
+        let visits = self.step_history.len();
         self.step_history.retain(|visit| !is(visit, here.0, here.1));
+        let is_again = self.step_history.len() < visits && here.0 != &self.step_id;
+        if is_again {
+            // What was done on an earlier round is not done on this one.
+            self.actions_done.retain(|done| done != here.0);
+        }
         self.step_history.push(Visit {
             step_id: place.step_id.clone(),
             step_name: place.step_name.clone(),
