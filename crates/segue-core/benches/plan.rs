@@ -1,7 +1,7 @@
 //! Plan generation at 100, 1,000 and 10,000 steps: `cargo bench -p segue-core --bench plan`.
 //!
 //! The targets: 0.5 ms, 5 ms and 100 ms, and a stored plan of at most 2 MB at 1,000 steps. Each version is
-//! a chain with branches and, in the cyclic kind, ways back; the second version edits, inserts, deletes
+//! a chain with branches and, in the cyclic kinds, ways back; the second version edits, inserts, deletes
 //! and forks one step in ten.
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -21,7 +21,10 @@ use segue_core::scenario::{Scenario, Step, Transition};
 #[derive(Clone, Copy, PartialEq)]
 enum Shape {
     Acyclic,
+    /// Ways back over a few steps.
     Cyclic,
+    /// New ways from anywhere to anywhere: nearly all steps end up on one cycle.
+    Tangled,
 }
 
 struct Dice(u64);
@@ -59,7 +62,9 @@ fn versions(count: usize, shape: Shape) -> (Scenario, Scenario) {
         if dice.below(3) == 0 {
             let target = match shape {
                 Shape::Cyclic if dice.below(4) == 0 => nth.saturating_sub(dice.below(30)),
-                Shape::Cyclic | Shape::Acyclic => (nth + 2 + dice.below(20)).min(count - 1),
+                Shape::Cyclic | Shape::Acyclic | Shape::Tangled => {
+                    (nth + 2 + dice.below(20)).min(count - 1)
+                }
             };
             steps[nth].transitions.push(to(target, Some(format!("field_{} > {nth}", nth % 40))));
         }
@@ -86,7 +91,11 @@ fn versions(count: usize, shape: Shape) -> (Scenario, Scenario) {
                 v2.steps.push(new);
             }
             2 => {
-                let target = dice.below(count);
+                let target = match shape {
+                    Shape::Acyclic => (nth + 2 + dice.below(20)).min(count - 1),
+                    Shape::Cyclic => (nth + 10).saturating_sub(dice.below(30)).min(count - 1),
+                    Shape::Tangled => dice.below(count),
+                };
                 v2.steps[nth].transitions.push(to(target, Some(format!("field_{} < 0", nth % 40))));
             }
             _ => v2.steps[nth].description = Some("Replaced".to_owned()),
@@ -111,10 +120,13 @@ fn plan(v1: &Arc<Graph>, v2: &Arc<Graph>) -> Plan {
 }
 
 fn benches(criterion: &mut Criterion) {
-    for (name, shape) in [("acyclic", Shape::Acyclic), ("cyclic", Shape::Cyclic)] {
+    for (name, shape) in
+        [("acyclic", Shape::Acyclic), ("cyclic", Shape::Cyclic), ("tangled", Shape::Tangled)]
+    {
         let mut group = criterion.benchmark_group(format!("plan/{name}"));
         for count in [100, 1_000, 10_000] {
-            let (v1, v2) = versions(count, shape);
+            // The second version has a few steps more; it must not pass the limit of 10,000.
+            let (v1, v2) = versions(count * 97 / 100, shape);
             // A plan is made from the current version, which is at hand, and the new one, which is not.
             let current = Arc::new(Graph::new(v1).unwrap());
             let compiled = Arc::new(Graph::new(v2.clone()).unwrap());

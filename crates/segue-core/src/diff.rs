@@ -22,6 +22,7 @@ pub mod map;
 mod nearest;
 mod order;
 mod pair;
+pub mod picture;
 mod suggest;
 
 use std::collections::HashMap;

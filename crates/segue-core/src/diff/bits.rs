@@ -75,6 +75,17 @@ pub(super) fn ones(row: &[u64]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
+/// The first bit from `at` on that differs from those of `filler`, which is all zeros or all ones.
+fn next(row: &[u64], at: usize, filler: u64) -> Option<usize> {
+    let first = at / BITS;
+    let masked = (row.get(first)? ^ filler) & (u64::MAX << (at % BITS));
+    if masked != 0 {
+        return Some(first * BITS + masked.trailing_zeros() as usize);
+    }
+    let word = first + 1 + row[first + 1..].iter().position(|word| *word != filler)?;
+    Some(word * BITS + (row[word] ^ filler).trailing_zeros() as usize)
+}
+
 /// A set of small numbers. Neighbours in a graph get neighbouring numbers, so a few ranges usually say it
 /// all; a set that is scattered is kept as bits. Written as text: `0-4,7`, or `x` and hex words from low
 /// to high.
@@ -112,7 +123,14 @@ impl IndexSet {
         if ranges > used {
             return Self { form: Form::Bits(row.into()) };
         }
-        ones(row).map(narrow).collect()
+        let mut found = Vec::with_capacity(ranges);
+        let mut at = 0;
+        while let Some(first) = next(row, at, 0) {
+            let stop = next(row, first, u64::MAX).unwrap_or(used * BITS);
+            found.push((narrow(first), narrow(stop - 1)));
+            at = stop;
+        }
+        Self { form: Form::Ranges(found.into()) }
     }
 
     /// The numbers, from low to high.
@@ -122,6 +140,20 @@ impl IndexSet {
                 Box::new(ranges.iter().flat_map(|(first, last)| *first..=*last))
             }
             Form::Bits(row) => Box::new(ones(row).map(narrow)),
+        }
+    }
+
+    /// The places of those of these ascending numbers that are in the set.
+    pub fn among<'a>(&'a self, numbers: &'a [u32]) -> Box<dyn Iterator<Item = usize> + 'a> {
+        match &self.form {
+            Form::Ranges(ranges) => Box::new(ranges.iter().flat_map(move |(first, last)| {
+                let from = numbers.partition_point(|number| number < first);
+                (from..numbers.len()).take_while(move |nth| numbers[*nth] <= *last)
+            })),
+            Form::Bits(row) => Box::new((0..numbers.len()).filter(move |nth| {
+                let number = numbers[*nth] as usize;
+                row.get(number / BITS).is_some() && has(row, number)
+            })),
         }
     }
 

@@ -6,13 +6,16 @@
 //! V2 columns [ same in V1 and V2 │ …                      │ …                   ]
 //! ```
 //!
+//! Inside each part, steps of the kinds that change sets list come first, each kind in the order of
+//! [`Order::listing`]: so what lies before an anchor is a few ranges of columns, and a plan stays small.
+//!
 //! With it "steps here that nothing on the same side there means" is word by word `here & !there` for
 //! the singles, one test for each meaning that stands several times, and simply `here` for the rest.
 
 use std::ops::Range;
 
 use crate::diff::order::Order;
-use crate::diff::{Diff, bits};
+use crate::diff::{Diff, bits, changes};
 use crate::scenario::graph::Ix;
 
 /// The columns of both versions.
@@ -42,17 +45,17 @@ impl Columns {
     /// Numbers the steps, close ones next to each other.
     pub fn of(diff: &Diff, order_v1: &Order, order_v2: &Order) -> Self {
         let mut standing = vec![Standing::default(); diff.meanings];
-        for ix in &order_v1.dominance {
+        for ix in &order_v1.listing {
             standing[diff.meaning_v1[ix.at()] as usize].v1.push(*ix);
         }
-        for ix in &order_v2.dominance {
+        for ix in &order_v2.listing {
             standing[diff.meaning_v2[ix.at()] as usize].v2.push(*ix);
         }
         let meaning = |ix: &Ix, of: &[u32]| of[ix.at()] as usize;
-        let mut steps_v1 = Vec::with_capacity(order_v1.dominance.len());
-        let mut steps_v2 = Vec::with_capacity(order_v2.dominance.len());
+        let mut steps_v1 = Vec::with_capacity(order_v1.listing.len());
+        let mut steps_v2 = Vec::with_capacity(order_v2.listing.len());
         let mut duplicated = Vec::new();
-        for ix in &order_v2.dominance {
+        for ix in &order_v2.listing {
             let nth = meaning(ix, &diff.meaning_v2);
             match standing[nth] {
                 Standing { ref v1, ref v2 } if v1.len() == 1 && v2.len() == 1 => {
@@ -66,6 +69,15 @@ impl Columns {
             }
         }
         let singles = steps_v2.len();
+        let mut pairs: Vec<(Ix, Ix)> = steps_v1.into_iter().zip(steps_v2).collect();
+        // Gained a branch, other changed transitions, neither.
+        pairs.sort_by_cached_key(|(_, v2)| {
+            std::cmp::Reverse((
+                changes::gained_branch(diff, *v2),
+                changes::rules_changed(diff, *v2),
+            ))
+        });
+        let (mut steps_v1, mut steps_v2): (Vec<Ix>, Vec<Ix>) = pairs.into_iter().unzip();
         let mut duplicates = Vec::with_capacity(duplicated.len());
         for nth in duplicated {
             let from = (steps_v1.len(), steps_v2.len());
@@ -75,8 +87,10 @@ impl Columns {
         }
         let only_v1 = |ix: &&Ix| standing[meaning(ix, &diff.meaning_v1)].v2.is_empty();
         let only_v2 = |ix: &&Ix| standing[meaning(ix, &diff.meaning_v2)].v1.is_empty();
-        steps_v1.extend(order_v1.dominance.iter().filter(only_v1));
-        steps_v2.extend(order_v2.dominance.iter().filter(only_v2));
+        steps_v1.extend(order_v1.listing.iter().filter(only_v1));
+        let mut new: Vec<Ix> = order_v2.listing.iter().filter(only_v2).copied().collect();
+        new.sort_by_cached_key(|ix| std::cmp::Reverse(changes::branches(&diff.v2, *ix) > 1));
+        steps_v2.extend(new);
         Self {
             v1: columns(&steps_v1),
             v2: columns(&steps_v2),

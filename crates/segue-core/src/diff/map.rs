@@ -181,12 +181,12 @@ impl Map {
         self.v2.contains(id)
     }
 
-    /// The steps of V2 that are inserted upstream of an anchor.
-    pub fn inserted_upstream<'a>(
-        &'a self,
-        anchor: &'a MappedAnchor,
-    ) -> impl Iterator<Item = &'a InsertedNode> {
-        numbered(&self.inserted, &anchor.upstream.inserted)
+    /// The steps of V2 that are inserted somewhere and for which `is_wanted` holds, ready to be looked for
+    /// upstream of anchors.
+    pub fn inserted_where(&self, is_wanted: impl Fn(&InsertedNode) -> bool) -> Inserted<'_> {
+        let wanted = self.inserted.iter().filter(|(_, node)| is_wanted(node));
+        let (numbers, nodes) = wanted.map(|(number, node)| (*number, node)).unzip();
+        Inserted { numbers, nodes }
     }
 
     /// The anchor that a policy names, with everything around it.
@@ -248,6 +248,28 @@ impl Map {
                 counts,
             },
         }
+    }
+}
+
+/// Some of the inserted steps of a map.
+#[derive(Debug, Clone)]
+pub struct Inserted<'a> {
+    /// Ascending.
+    numbers: Vec<u32>,
+    /// By place in `numbers`.
+    nodes: Vec<&'a InsertedNode>,
+}
+
+impl<'a> Inserted<'a> {
+    /// All of them.
+    #[must_use]
+    pub fn nodes(&self) -> &[&'a InsertedNode] {
+        &self.nodes
+    }
+
+    /// The places in [`Self::nodes`] of those that are inserted upstream of an anchor.
+    pub fn upstream<'b>(&'b self, anchor: &'b MappedAnchor) -> impl Iterator<Item = usize> + 'b {
+        anchor.upstream.inserted.among(&self.numbers)
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) struct Order {
     pub components: Vec<Vec<Ix>>,
     /// By step: its place in `components`.
     pub component: Vec<usize>,
+    /// All steps, such that what lies before any of them is a few ranges: sets on cycles after each other,
+    /// each before those that it leads to, and inside a set in the order of dominance.
+    pub listing: Vec<Ix>,
     /// The steps that the entry reaches, each followed by those that it dominates, then the others.
     pub dominance: Vec<Ix>,
     /// By step: its place in `dominance`, and how many places it and those that it dominates take; none
@@ -47,7 +50,9 @@ impl Order {
             }
         }
         let (dominance, dominated) = dominance(graph, &edges, &component);
-        Self { components, component, dominance, dominated }
+        let mut listing = dominance.clone();
+        listing.sort_by_key(|ix| std::cmp::Reverse(component[ix.at()]));
+        Self { components, component, listing, dominance, dominated }
     }
 }
 

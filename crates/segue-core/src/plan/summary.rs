@@ -1,7 +1,7 @@
 //! What an operator reads before they decide: how many are affected, what they will be asked, what to
 //! look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -180,14 +180,25 @@ pub(super) struct Needed {
 /// The fields of steps inserted upstream of any anchor, in alphabetical order.
 fn fields_to_collect(basis: Basis<'_>) -> Vec<Needed> {
     let Basis { map, sessions, definitions, .. } = basis;
-    let mut needed: BTreeMap<&FieldName, (Vec<usize>, u64)> = BTreeMap::new();
+    let collecting = map.inserted_where(|node| !node.collects_fields.is_empty());
+    let names: BTreeSet<&FieldName> =
+        collecting.nodes().iter().flat_map(|node| &node.collects_fields).collect();
+    // Every anchor below an inserted step is looked at, so names are looked up once for each step.
+    let mut needed: Vec<(&FieldName, Vec<usize>, u64)> =
+        names.into_iter().map(|name| (name, Vec::new(), 0)).collect();
+    let place = |name: &FieldName| needed.binary_search_by(|(known, ..)| (*known).cmp(name)).ok();
+    let by_node: Vec<Vec<usize>> = collecting
+        .nodes()
+        .iter()
+        .map(|node| node.collects_fields.iter().filter_map(place).collect())
+        .collect();
     for (nth, anchor) in map.anchors().iter().enumerate() {
         if anchor.migration_scenario == MigrationScenario::CleanGraft {
             continue;
         }
         let here = sessions.at(&anchor.v1);
-        for field in map.inserted_upstream(anchor).flat_map(|node| &node.collects_fields) {
-            let (anchors, affected) = needed.entry(field).or_default();
+        for field in collecting.upstream(anchor).flat_map(|node| &by_node[node]) {
+            let (_, anchors, affected) = &mut needed[*field];
             if anchors.last() != Some(&nth) {
                 anchors.push(nth);
                 *affected += here;
@@ -196,7 +207,8 @@ fn fields_to_collect(basis: Basis<'_>) -> Vec<Needed> {
     }
     needed
         .into_iter()
-        .map(|(name, (anchors, affected))| {
+        .filter(|(_, anchors, _)| !anchors.is_empty())
+        .map(|(name, anchors, affected)| {
             let definition = definitions.get(name);
             Needed {
                 sessions: affected,

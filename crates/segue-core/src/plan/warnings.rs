@@ -13,27 +13,44 @@ const MAX_OF_A_KIND: usize = 100;
 /// Distinct conditions that are parsed for the summary; parsing is slow.
 const MAX_PARSED: usize = 200;
 
+/// The warnings of one kind: those that are listed, and what is left out.
+struct Kind {
+    what: &'static str,
+    shown: Vec<MigrationWarning>,
+    /// How many there are, listed or not.
+    total: usize,
+    /// Sessions concerned by those that are not listed.
+    hidden_sessions: u64,
+}
+
+impl Kind {
+    fn of(what: &'static str, mut all: Vec<MigrationWarning>) -> Self {
+        let total = all.len();
+        let hidden = all.iter().skip(MAX_OF_A_KIND).map(|w| w.affected_sessions_estimate).sum();
+        all.truncate(MAX_OF_A_KIND);
+        Self { what, shown: all, total, hidden_sessions: hidden }
+    }
+}
+
 /// Everything worth a look, the gravest first.
 pub(super) fn warnings(basis: Basis<'_>, fields: &[Needed]) -> Vec<MigrationWarning> {
-    let mut all = Vec::new();
     let kinds = [
-        ("deleted steps with sessions", deleted_steps(basis)),
-        ("checkpoints that may block a redirection", checkpoints(basis)),
-        ("duplicates", duplicates(basis)),
-        ("steps that lead elsewhere", rewired(basis)),
-        ("conditions that nobody can evaluate", unjudged(basis)),
-        ("notes on the new version", new_version(basis)),
-        ("fields", may_be_asked(fields)),
+        Kind::of("deleted steps with sessions", deleted_steps(basis)),
+        checkpoints(basis),
+        Kind::of("duplicates", duplicates(basis)),
+        Kind::of("steps that lead elsewhere", rewired(basis)),
+        Kind::of("conditions that nobody can evaluate", unjudged(basis)),
+        Kind::of("notes on the new version", new_version(basis)),
+        Kind::of("fields", may_be_asked(fields)),
     ];
-    for (what, mut kind) in kinds {
-        let rest = kind.len().saturating_sub(MAX_OF_A_KIND);
-        if rest > 0 {
-            let severity = kind[MAX_OF_A_KIND].severity;
-            let affected = kind[MAX_OF_A_KIND..].iter().map(|w| w.affected_sessions_estimate).sum();
-            kind.truncate(MAX_OF_A_KIND);
-            kind.push(general(severity, format!("… and {rest} more {what}"), affected));
+    let mut all = Vec::new();
+    for Kind { what, shown, total, hidden_sessions } in kinds {
+        let rest = total - shown.len();
+        let severity = shown.last().map(|warning| warning.severity);
+        all.extend(shown);
+        if let Some(severity) = severity.filter(|_| rest > 0) {
+            all.push(general(severity, format!("… and {rest} more {what}"), hidden_sessions));
         }
-        all.append(&mut kind);
     }
     all.sort_by_key(|warning| std::cmp::Reverse(warning.severity));
     all
@@ -69,29 +86,48 @@ fn may_be_asked(fields: &[Needed]) -> Vec<MigrationWarning> {
 
 /// For each anchor whose customers may be redirected: the checkpoints on the way there. Whoever passed one
 /// cannot be taken to where it would be undone.
-fn checkpoints(basis: Basis<'_>) -> Vec<MigrationWarning> {
+fn checkpoints(basis: Basis<'_>) -> Kind {
     let Basis { diff, map, sessions, .. } = basis;
     let standing: Vec<Ix> =
         diff.v1().indices().filter(|ix| diff.v1().step(*ix).is_checkpoint).collect();
     let reached: Vec<_> = standing.iter().map(|ix| diff.v1().reachable_from(*ix)).collect();
-    let mut found = Vec::new();
+    let inserted = map.inserted_where(|node| node.is_checkpoint);
+    // There can be a pair of every anchor and every checkpoint, so only those that are shown are written
+    // out: the ones that have been passed, most first, then as many others as there is room for.
+    let (mut passed, mut others, mut total) = (Vec::new(), Vec::new(), 0);
     for (anchor, ixs) in map.anchors().iter().zip(diff.anchors()) {
         if anchor.migration_scenario != MigrationScenario::ReRoute {
             continue;
         }
-        for node in map.inserted_upstream(anchor).filter(|node| node.is_checkpoint) {
-            found.push(blocks(anchor, &node.node_name, 0));
+        for node in inserted.upstream(anchor) {
+            total += 1;
+            if others.len() < MAX_OF_A_KIND {
+                others.push((anchor, inserted.nodes()[node].node_name.as_str()));
+            }
         }
         for (checkpoint, reached) in standing.iter().zip(&reached) {
-            if reached.contains(ixs.v1.at()) {
-                let step = diff.v1().step(*checkpoint);
-                let passed = sessions.passed_at(&step.id, &anchor.v1);
-                found.push(blocks(anchor, &step.name, passed));
+            if !reached.contains(ixs.v1.at()) {
+                continue;
+            }
+            total += 1;
+            let step = diff.v1().step(*checkpoint);
+            match sessions.passed_at(&step.id, &anchor.v1) {
+                0 if others.len() < MAX_OF_A_KIND => others.push((anchor, step.name.as_str())),
+                0 => {}
+                count => passed.push((count, anchor, step.name.as_str())),
             }
         }
     }
-    found.sort_by_key(|warning| std::cmp::Reverse(warning.affected_sessions_estimate));
-    found
+    passed.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    let hidden = passed.iter().skip(MAX_OF_A_KIND).map(|(count, ..)| count).sum();
+    let others = others.into_iter().map(|(anchor, name)| (0, anchor, name));
+    let shown = passed.into_iter().chain(others).take(MAX_OF_A_KIND);
+    Kind {
+        what: "checkpoints that may block a redirection",
+        shown: shown.map(|(count, anchor, name)| blocks(anchor, name, count)).collect(),
+        total,
+        hidden_sessions: hidden,
+    }
 }
 
 fn blocks(anchor: &MappedAnchor, checkpoint: &str, passed: u64) -> MigrationWarning {

@@ -156,6 +156,12 @@ impl Json {
 
     fn text(&mut self, text: &str) {
         self.raw("\"");
+        // Most texts need no escape at all.
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+            self.raw(text);
+            self.raw("\"");
+            return;
+        }
         for character in text.chars() {
             match character {
                 '"' => self.raw("\\\""),

@@ -1,0 +1,93 @@
+//! The picture of a diff, as a golden file to look at.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use segue_core::diff::{Diff, picture};
+use segue_core::ids::StepId;
+use segue_core::plan::summary::SessionCounts;
+use segue_core::scenario::graph::Graph;
+use serde_json::{Value, json};
+
+fn graph(version: u64, steps: &Value) -> Arc<Graph> {
+    let scenario = json!({
+        "id": "00000000-0000-4000-8000-00000000000a", "name": "Order flow", "version": version,
+        "entry_step_id": "welcome", "steps": steps,
+    });
+    Arc::new(Graph::new(serde_json::from_value(scenario).unwrap()).unwrap())
+}
+
+fn order_flow() -> (Diff, SessionCounts) {
+    let v1 = graph(
+        1,
+        &json!([
+            {"id": "welcome", "name": "Welcome", "transitions": [{"to_step_id": "catalogue"}]},
+            {"id": "catalogue", "name": "Catalogue", "transitions": [
+                {"to_step_id": "checkout", "condition_text": "items > 0", "priority": 1},
+                {"to_step_id": "survey"}]},
+            {"id": "survey", "name": "Short survey", "transitions": [{"to_step_id": "catalogue"}]},
+            {"id": "checkout", "name": "Checkout", "collects_profile_fields": ["address"],
+             "transitions": [{"to_step_id": "payment"}]},
+            {"id": "payment", "name": "Payment", "is_checkpoint": true,
+             "checkpoint_description": "money was taken", "transitions": [{"to_step_id": "gift"}]},
+            {"id": "gift", "name": "Gift wrap <3", "transitions": [{"to_step_id": "shipping"}]},
+            {"id": "shipping", "name": "Shipping", "is_terminal": true}]),
+    );
+    let v2 = graph(
+        2,
+        &json!([
+            {"id": "welcome", "name": "Welcome", "transitions": [{"to_step_id": "catalogue"}]},
+            {"id": "catalogue", "name": "Catalogue", "transitions": [
+                {"to_step_id": "age", "condition_text": "items > 0", "priority": 2},
+                {"to_step_id": "human", "condition_text": "wants_human", "priority": 1},
+                {"to_step_id": "age"}]},
+            {"id": "human", "name": "Hand over to a person & wait", "is_terminal": true},
+            {"id": "age", "name": "Age verification", "collects_profile_fields": ["age"], "transitions": [
+                {"to_step_id": "rejected", "condition_text": "age < 18", "priority": 1},
+                {"to_step_id": "gift", "condition_text": "age >= 18"}]},
+            {"id": "rejected", "name": "Rejection", "is_terminal": true},
+            {"id": "gift", "name": "Gift wrap <3", "transitions": [{"to_step_id": "checkout"}]},
+            {"id": "checkout", "name": "Checkout", "collects_profile_fields": ["address"],
+             "transitions": [{"to_step_id": "payment"}]},
+            {"id": "payment", "name": "Payment", "is_checkpoint": true,
+             "checkpoint_description": "money was taken", "transitions": [{"to_step_id": "shipping"}]},
+            {"id": "shipping", "name": "Shipping", "is_terminal": true}]),
+    );
+    let at = |id: &str, count: u64| (StepId::new(id).unwrap(), count);
+    let by_step = BTreeMap::from([
+        at("catalogue", 31),
+        at("checkout", 45),
+        at("survey", 4),
+        at("payment", 1200),
+    ]);
+    (Diff::between(v1, v2, &[]), SessionCounts { by_step, ..SessionCounts::default() })
+}
+
+#[test]
+fn the_picture_shows_what_stays_moves_comes_and_goes() {
+    let (diff, sessions) = order_flow();
+    let svg = picture::svg(&diff, &sessions);
+    assert!(svg.contains("Gift wrap &lt;3 (moved)"));
+    assert!(svg.contains("Age verification (inserted), asks age, new fork"));
+    assert!(svg.contains("Catalogue (kept), new fork") || svg.contains("Catalogue (kept)"));
+    assert!(svg.contains("Short survey (deleted), 4 session(s) here"));
+    insta::assert_snapshot!("order_flow_svg", svg);
+}
+
+#[test]
+fn graphviz_gets_the_same_picture() {
+    let (diff, sessions) = order_flow();
+    insta::assert_snapshot!("order_flow_dot", picture::dot(&diff, &sessions));
+}
+
+#[test]
+fn hostile_names_cannot_leave_their_labels() {
+    let step = json!([{"id": "welcome", "name": "\"><script>alert(1)</script>\u{1}\u{202e}&"}]);
+    let diff = Diff::between(graph(1, &step), graph(2, &step), &[]);
+    let svg = picture::svg(&diff, &SessionCounts::default());
+    assert!(!svg.contains("<script") && !svg.contains('\u{1}') && !svg.contains('\u{202e}'));
+    let dot = picture::dot(&diff, &SessionCounts::default());
+    assert!(dot.contains("\\\"><script>"));
+}
