@@ -148,6 +148,10 @@ impl Case {
             "/llm_calls",
         ];
         for path in compared {
+            // Where the order of the fields is open, the sentence that lists them is left out.
+            if path == "/result/user_message" && self.is_unordered("/result/collect_fields") {
+                continue;
+            }
             expected.push((path.to_owned(), self.0["expected"].pointer(path).cloned().unwrap()));
         }
         let after = &self.0["expected"]["session_after"];
