@@ -66,6 +66,8 @@ fn a_scenario_is_changed_from_the_command_line_from_end_to_end() {
         .unwrap()
         .to_owned();
     text_of(&tenant, &["plan", "show", &plan, "--anchor", &anchor]);
+    let picture = text_of(&tenant, &["plan", "show", &plan, "--svg"]);
+    assert!(picture.starts_with("<svg") && picture.contains("1 session"), "{picture}");
     write(
         &server,
         "policies.json",
@@ -138,6 +140,11 @@ fn two_versions_are_compared_without_a_server() {
     let (_, stdout, _) = offline(dir.path(), &["plan", "diff", "v1.json", "v2.json", "--json"]);
     let map: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(map["new_node_ids"], json!(["age_check"]));
+
+    let (_, picture, _) = offline(dir.path(), &["plan", "diff", "v1.json", "v2.json", "--svg"]);
+    assert!(picture.starts_with("<svg") && picture.contains("inserted"), "{picture}");
+    let (_, graph, _) = offline(dir.path(), &["plan", "diff", "v1.json", "v2.json", "--dot"]);
+    assert!(graph.starts_with("digraph") && graph.contains("Age Verification"), "{graph}");
 
     std::fs::write(dir.path().join("bad.json"), r#"{"name": "x", "steps": []}"#).unwrap();
     let (code, _, stderr) = offline(dir.path(), &["plan", "diff", "v1.json", "bad.json"]);

@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
 use support::Server;
 
 #[test]
@@ -73,4 +78,28 @@ fn an_unknown_path_and_a_wrong_method_are_refused_in_our_shape() {
 fn a_server_asked_to_stop_ends_well() {
     let mut server = Server::start();
     assert!(server.terminate().success());
+}
+
+#[test]
+fn a_server_asked_to_stop_finishes_what_it_has_accepted() {
+    let mut server = Server::start();
+    let body = support::order_flow().to_string();
+    let (begun, rest) = body.split_at(20);
+    let mut connection = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    write!(
+        connection,
+        "POST /api/v1/scenarios HTTP/1.1\r\nHost: segue\r\nX-Tenant-ID: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{begun}",
+        uuid::Uuid::new_v4(),
+        body.len()
+    )
+    .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    Command::new("kill").arg(server.pid().to_string()).status().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    connection.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 Created"), "{answer}");
+    assert!(server.wait().success());
 }

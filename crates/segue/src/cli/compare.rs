@@ -6,7 +6,9 @@ use clap::Args;
 use segue_core::diff::Diff;
 use segue_core::diff::document::{AnchorTransformation, TransformationMap};
 use segue_core::diff::map::Map;
+use segue_core::diff::picture;
 use segue_core::ids::{ScenarioId, Version};
+use segue_core::plan::summary::SessionCounts;
 use segue_core::scenario::graph::Graph;
 
 use super::Output;
@@ -25,7 +27,37 @@ pub struct Compare {
     /// The new version as JSON
     v2: File,
     #[command(flatten)]
+    drawing: Drawing,
+    #[command(flatten)]
     output: Output,
+}
+
+/// How two versions are drawn, if they are.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct Drawing {
+    /// Draw both versions in one picture, as SVG
+    #[arg(long, conflicts_with = "json")]
+    svg: bool,
+    /// Draw both versions in one picture, for Graphviz
+    #[arg(long, conflicts_with = "json")]
+    dot: bool,
+}
+
+impl Drawing {
+    /// The picture, if one was asked for.
+    pub fn of(&self, diff: &Diff, sessions: &SessionCounts) -> Option<String> {
+        match (self.svg, self.dot) {
+            (true, _) => Some(picture::svg(diff, sessions)),
+            (false, true) => Some(picture::dot(diff, sessions)),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether one was asked for.
+    pub fn is_wanted(&self) -> bool {
+        self.svg || self.dot
+    }
 }
 
 impl Compare {
@@ -34,9 +66,13 @@ impl Compare {
         let v1 = graph(input::document(&self.v1)?, Version(1))?;
         let v2 = graph(input::document(&self.v2)?, v1.scenario().version.next())?;
         let diff = Diff::between(v1, v2, &[]);
+        let screen = self.output.screen();
+        if let Some(picture) = self.drawing.of(&diff, &SessionCounts::default()) {
+            screen.line(picture.trim_end());
+            return Ok(());
+        }
         // A file is read by whoever asked for it: nothing is left out.
         let map = Map::of(&diff).document(usize::MAX);
-        let screen = self.output.screen();
         let value = serde_json::to_value(&map).expect("plain data serialises");
         if !screen.prints_json(&value) {
             print(&screen, &map);

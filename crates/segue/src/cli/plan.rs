@@ -2,11 +2,19 @@
 //!
 //! `diff` and `explain` work on files and need no server.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use clap::{Subcommand, ValueEnum};
-use segue_core::ids::{PlanId, ScenarioId};
+use segue_core::diff::Diff;
+use segue_core::ids::{PlanId, ScenarioId, StepId};
+use segue_core::plan::summary::SessionCounts;
+use segue_core::scenario::Scenario;
+use segue_core::scenario::graph::Graph;
 use serde_json::{Value, json};
 
-use super::compare::Compare;
+use super::client::Client;
+use super::compare::{Compare, Drawing};
 use super::explain::Explain;
 use super::failure::Failure;
 use super::input::{self, File, part};
@@ -24,7 +32,7 @@ pub enum Plan {
     Explain(Explain),
     /// List plans
     List(List),
-    /// Show a plan with its summary, or one of its anchors
+    /// Show a plan with its summary, one of its anchors, or a picture of its two versions
     Show(Show),
     /// Set policies for anchors, while the plan is pending
     Policies {
@@ -126,8 +134,10 @@ pub struct Show {
     /// The plan
     plan: PlanId,
     /// Expand this anchor
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["svg", "dot"])]
     anchor: Option<String>,
+    #[command(flatten)]
+    drawing: Drawing,
     #[command(flatten)]
     remote: Remote,
 }
@@ -221,6 +231,9 @@ impl Show {
             None => format!("/migration-plans/{}", self.plan),
         };
         let answer = client.get(&path, &[])?;
+        if self.drawing.is_wanted() {
+            return draw(&client, &screen, &answer, &self.drawing);
+        }
         if screen.prints_json(&answer) {
             return Ok(());
         }
@@ -230,6 +243,33 @@ impl Show {
         }
         Ok(())
     }
+}
+
+/// Draws the two versions of a plan, with the sessions that stand on the old one now.
+fn draw(client: &Client, screen: &Screen, plan: &Value, drawing: &Drawing) -> Result<(), Failure> {
+    let scenario = plain(&plan["scenario_id"]);
+    let version = |number: &Value| -> Result<(Arc<Graph>, BTreeMap<StepId, u64>), Failure> {
+        let path = format!("/scenarios/{scenario}/versions/{}", plain(number));
+        let view = client.get(&path, &[])?;
+        let unreadable = |error: serde_json::Error| Failure::Other(format!("{path}: {error}"));
+        let document: Scenario = serde_json::from_value(json!({
+            "id": view["id"], "name": view["name"], "version": view["version"],
+            "entry_step_id": view["entry_step_id"], "steps": view["steps"],
+        }))
+        .map_err(unreadable)?;
+        let sessions =
+            serde_json::from_value(view["sessions_by_step"].clone()).map_err(unreadable)?;
+        let graph = Graph::new(document).map_err(|_| {
+            Failure::Other(format!("{path}: this version of the command does not understand it"))
+        })?;
+        Ok((Arc::new(graph), sessions))
+    };
+    let (v1, by_step) = version(&plan["from_version"])?;
+    let (v2, _) = version(&plan["to_version"])?;
+    let sessions = SessionCounts { by_step, ..SessionCounts::default() };
+    let picture = drawing.of(&Diff::between(v1, v2, &[]), &sessions).unwrap_or_default();
+    screen.line(picture.trim_end());
+    Ok(())
 }
 
 /// Prints a plan and its summary.

@@ -81,3 +81,57 @@ fn status_label(status: StatusCode) -> &'static str {
         _ => "5xx",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::{Config, Database, Store};
+    use crate::stores::Opened;
+
+    async fn answer(path: &str) -> (StatusCode, Value) {
+        let mut config = Config::default();
+        config.control.url = Database::Memory;
+        config.stores.by_id.values_mut().for_each(|store| *store = Store::Memory);
+        let clock = Arc::new(SystemClock);
+        let app = App {
+            opened: Arc::new(Opened::open(&config, clock.clone()).unwrap()),
+            clock,
+            prometheus: telemetry::init_metrics().unwrap(),
+            max_body_bytes: 1024,
+            request_timeout: Duration::from_millis(20),
+        };
+        let router: Router = Router::new()
+            .route("/panic", get(|| async { panic!("a defect") as () }))
+            .route("/sleep", get(|| std::future::pending::<()>()))
+            .layer(axum::middleware::from_fn_with_state(app, observe));
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_defect_is_answered_in_our_shape() {
+        let (status, body) = answer("/panic").await;
+        assert_eq!((status.as_u16(), &body["code"]), (500, &"internal".into()));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_given_up() {
+        let (status, body) = answer("/sleep").await;
+        assert_eq!((status.as_u16(), &body["code"]), (503, &"timed_out".into()));
+        assert_eq!(body["details"]["timeout_ms"], 20);
+    }
+}

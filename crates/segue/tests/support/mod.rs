@@ -66,6 +66,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Asks it to stop, and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
