@@ -21,10 +21,17 @@ pub(super) struct Closure<'a> {
 }
 
 impl<'a> Closure<'a> {
-    /// Computes all rows.
-    pub fn new(graph: &Graph, order: &'a Order, columns: &'a [usize], side: Side) -> Self {
+    /// Computes all rows, in the memory of `rows`: there can be megabytes of them.
+    pub fn new(
+        graph: &Graph,
+        order: &'a Order,
+        columns: &'a [usize],
+        side: Side,
+        mut rows: Vec<u64>,
+    ) -> Self {
         let width = bits::words(graph.len());
-        let mut rows = vec![0; order.components.len() * width];
+        rows.clear();
+        rows.resize(order.components.len() * width, 0);
         let count = order.components.len();
         for step in 0..count {
             // Components come after what they lead to.
@@ -58,6 +65,11 @@ impl<'a> Closure<'a> {
             runs[nth] = if goes_on { runs[nth + 1] } else { nth + 1 };
         }
         Self { order, side, columns, width, rows, runs }
+    }
+
+    /// Gives the memory back.
+    pub fn into_rows(self) -> Vec<u64> {
+        self.rows
     }
 
     /// Writes what lies on the side of a step into `row`: on a path from the entry that does not pass the

@@ -346,6 +346,8 @@ struct All<'a> {
     ever_inserted: Vec<u64>,
     ever_forks: Vec<u64>,
     scenarios: Vec<MigrationScenario>,
+    /// Memory for closures.
+    rows: [Vec<u64>; 2],
 }
 
 impl<'a> All<'a> {
@@ -363,6 +365,7 @@ impl<'a> All<'a> {
             ever_inserted: vec![0; words],
             ever_forks: vec![0; words],
             scenarios: Vec::with_capacity(diff.anchors.len()),
+            rows: [Vec::new(), Vec::new()],
         };
         for (column, ix) in columns.steps_v2.iter().enumerate() {
             if changes::branches(&diff.v2, *ix) > 1 {
@@ -396,8 +399,9 @@ impl<'a> All<'a> {
 
     /// By anchor: what changed on one side. The upstream side also gives the migration scenarios.
     fn sets(&mut self, order_v1: &Order, order_v2: &Order, side: Side) -> Vec<ChangedSets> {
-        let closure_v1 = Closure::new(&self.diff.v1, order_v1, &self.columns.v1, side);
-        let closure_v2 = Closure::new(&self.diff.v2, order_v2, &self.columns.v2, side);
+        let [rows_v1, rows_v2] = std::mem::take(&mut self.rows);
+        let closure_v1 = Closure::new(&self.diff.v1, order_v1, &self.columns.v1, side, rows_v1);
+        let closure_v2 = Closure::new(&self.diff.v2, order_v2, &self.columns.v2, side, rows_v2);
         let (words_v1, words_v2) =
             (bits::words(self.diff.v1.len()), bits::words(self.diff.v2.len()));
         let mut row_v1 = vec![0; words_v1];
@@ -435,6 +439,7 @@ impl<'a> All<'a> {
                 modified: IndexSet::of(&modified),
             });
         }
+        self.rows = [closure_v1.into_rows(), closure_v2.into_rows()];
         sets
     }
 

@@ -11,6 +11,8 @@ const MARGIN: f64 = 32.0;
 const HEAD: f64 = 104.0;
 /// The legend needs this much.
 const MIN_WIDTH: f64 = 780.0;
+/// How far beside the middle of a node lines upwards begin and end.
+const BACK_OFFSET: f64 = 28.0;
 const MAX_NAME: usize = 24;
 const MAX_DETAIL: usize = 30;
 const MAX_CONDITION: usize = 26;
@@ -216,7 +218,8 @@ fn points(line: &Line, placed: &Layout, nth: usize) -> Vec<(f64, f64)> {
     let ((x1, y1), (x2, y2)) = (placed.nodes[line.from], placed.nodes[line.to]);
     let half = NODE_HEIGHT / 2.0;
     let (start, end) = if placed.is_back[nth] {
-        ((x1, y1 - half), (x2, y2 + half))
+        // Beside the lines downwards, which may connect the same two nodes.
+        ((x1 + BACK_OFFSET, y1 - half), (x2 + BACK_OFFSET, y2 + half))
     } else {
         ((x1, y1 + half), (x2, y2 - half))
     };
