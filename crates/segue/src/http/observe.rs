@@ -113,7 +113,7 @@ mod tests {
         };
         let router: Router = Router::new()
             .route("/panic", get(|| async { panic!("a defect") as () }))
-            .route("/sleep", get(|| std::future::pending::<()>()))
+            .route("/sleep", get(std::future::pending::<()>))
             .layer(axum::middleware::from_fn_with_state(app, observe));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
