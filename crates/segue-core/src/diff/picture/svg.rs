@@ -17,31 +17,53 @@ const MAX_NAME: usize = 24;
 const MAX_DETAIL: usize = 30;
 const MAX_CONDITION: usize = 26;
 
-const STYLE: &str = "\
-svg{--paper:#fff;--ink:#0f172a;--soft:#475569;--card:#f8fafc;--kept:#94a3b8;--moved:#2563eb;\
---changed:#b45309;--inserted:#15803d;--deleted:#b91c1c;--moved-card:#eff6ff;--inserted-card:#f0fdf4;\
---deleted-card:#fef2f2;font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}\
-@media(prefers-color-scheme:dark){svg{--paper:#0b1120;--ink:#e2e8f0;--soft:#94a3b8;--card:#172033;\
---kept:#64748b;--moved:#60a5fa;--changed:#fbbf24;--inserted:#4ade80;--deleted:#f87171;\
---moved-card:#13244a;--inserted-card:#0f2a1d;--deleted-card:#331417}}\
-.paper{fill:var(--paper)}.title{font-size:18px;font-weight:650;fill:var(--ink)}\
-.note{font-size:12px;fill:var(--soft)}.name{font-size:14px;font-weight:600;fill:var(--ink)}\
-.detail{font-size:11px;fill:var(--soft)}.card{fill:var(--card);stroke:var(--kept);stroke-width:1.25}\
-.inner{fill:none;stroke:var(--kept);stroke-width:1}\
-.moved .card{fill:var(--moved-card)}.inserted .card{fill:var(--inserted-card)}\
-.deleted .card{fill:var(--deleted-card);stroke-dasharray:6 4}\
-.moved .card,.moved .inner{stroke:var(--moved)}.inserted .card,.inserted .inner{stroke:var(--inserted)}\
-.deleted .card,.deleted .inner{stroke:var(--deleted)}.deleted .name{text-decoration:line-through}\
+/// Names and colours, light and dark. They are written out, since not every renderer knows variables.
+const COLOURS: [(&str, &str, &str); 12] = [
+    ("$paper", "#ffffff", "#0b1120"),
+    ("$ink", "#0f172a", "#e2e8f0"),
+    ("$soft", "#475569", "#94a3b8"),
+    ("$card", "#f8fafc", "#172033"),
+    ("$moved-card", "#eff6ff", "#13244a"),
+    ("$inserted-card", "#f0fdf4", "#0f2a1d"),
+    ("$deleted-card", "#fef2f2", "#331417"),
+    ("$kept", "#94a3b8", "#64748b"),
+    ("$moved", "#2563eb", "#60a5fa"),
+    ("$changed", "#b45309", "#fbbf24"),
+    ("$inserted", "#15803d", "#4ade80"),
+    ("$deleted", "#b91c1c", "#f87171"),
+];
+
+const SHAPES: &str = "\
+svg{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\
+.title{font-size:18px;font-weight:650}.note{font-size:12px}.name{font-size:14px;font-weight:600}\
+.detail,.condition{font-size:11px}.card{stroke-width:1.25}.inner{fill:none;stroke-width:1}\
+.deleted .card{stroke-dasharray:6 4}.deleted .name{text-decoration:line-through}\
 .moved .card,.inserted .card{stroke-width:1.75}.sign{font-size:13px;font-weight:700;text-anchor:middle}\
-.moved .sign{fill:var(--moved)}.inserted .sign{fill:var(--inserted)}.deleted .sign{fill:var(--deleted)}\
-.fork{fill:var(--changed)}.pill{fill:var(--ink)}.count{font-size:11px;font-weight:600;fill:var(--paper);\
-text-anchor:middle}.line{fill:none;stroke:var(--kept);stroke-width:1.5}.head{fill:var(--kept)}\
-.line.changed{stroke:var(--changed);stroke-width:2}.line.inserted{stroke:var(--inserted);stroke-width:2}\
-.line.deleted{stroke:var(--deleted);stroke-dasharray:6 4}.head.changed{fill:var(--changed)}\
-.head.inserted{fill:var(--inserted)}.head.deleted{fill:var(--deleted)}\
-.condition{font-size:11px;fill:var(--soft);text-anchor:middle;paint-order:stroke;stroke:var(--paper);\
-stroke-width:4px;stroke-linejoin:round}.condition.changed{fill:var(--changed)}\
-.condition.inserted{fill:var(--inserted)}.condition.deleted{fill:var(--deleted)}";
+.count{font-size:11px;font-weight:600;text-anchor:middle}.line{fill:none;stroke-width:1.5}\
+.line.changed,.line.inserted{stroke-width:2}.line.deleted{stroke-dasharray:6 4}\
+.condition{text-anchor:middle;paint-order:stroke;stroke-width:4px;stroke-linejoin:round}";
+
+const PAINT: &str = "\
+.paper{fill:$paper}.title,.name{fill:$ink}.note,.detail{fill:$soft}.card{fill:$card;stroke:$kept}\
+.inner{stroke:$kept}.moved .card{fill:$moved-card;stroke:$moved}\
+.inserted .card{fill:$inserted-card;stroke:$inserted}.deleted .card{fill:$deleted-card;stroke:$deleted}\
+.moved .inner{stroke:$moved}.inserted .inner{stroke:$inserted}.deleted .inner{stroke:$deleted}\
+.moved .sign{fill:$moved}.inserted .sign{fill:$inserted}.deleted .sign{fill:$deleted}\
+.fork{fill:$changed}.pill{fill:$ink}.count{fill:$paper}.line{stroke:$kept}.line.changed{stroke:$changed}\
+.line.inserted{stroke:$inserted}.line.deleted{stroke:$deleted}.head{fill:$kept}\
+.head.changed{fill:$changed}.head.inserted{fill:$inserted}.head.deleted{fill:$deleted}\
+.condition{fill:$soft;stroke:$paper}.condition.changed{fill:$changed}\
+.condition.inserted{fill:$inserted}.condition.deleted{fill:$deleted}";
+
+/// The style sheet: light, and dark for readers who prefer it.
+fn style() -> String {
+    let (mut light, mut dark) = (PAINT.to_owned(), PAINT.to_owned());
+    for (name, in_light, in_dark) in COLOURS {
+        light = light.replace(name, in_light);
+        dark = dark.replace(name, in_dark);
+    }
+    format!("{SHAPES}{light}@media(prefers-color-scheme:dark){{{dark}}}")
+}
 
 pub(super) fn draw(picture: &Picture) -> String {
     let placed = layout(picture);
@@ -55,7 +77,7 @@ pub(super) fn draw(picture: &Picture) -> String {
     ));
     svg.add(format_args!("<title id=\"title\">{}</title>", escaped(&picture.title)));
     svg.add(format_args!("<desc id=\"description\">{}</desc>", escaped(&description(picture))));
-    svg.add(format_args!("<style>{STYLE}</style>"));
+    svg.add(format_args!("<style>{}</style>", style()));
     for fate in ["kept", "changed", "inserted", "deleted"] {
         svg.add(format_args!(
             "<marker id=\"to-{fate}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"9\" \
