@@ -67,8 +67,8 @@ struct Weighed {
     age: usize,
 }
 
-/// Looks for a field in the conversation, oldest message first. A value that the customer refused is
-/// not offered again.
+/// Looks for a field in the conversation, oldest message first. Values that the customer refused
+/// are not offered again.
 ///
 /// The confidence of what it finds may be below any use; the caller knows its thresholds.
 ///
@@ -78,7 +78,7 @@ struct Weighed {
 ///
 /// let definition = serde_json::from_str(r#"{"name": "age", "value_type": "integer"}"#)?;
 /// let messages = [Message { role: Role::User, text: "Sure, my age is 17.".to_owned() }];
-/// let found = extract(&definition, messages.iter(), None).expect("an age is there");
+/// let found = extract(&definition, messages.iter(), &[]).expect("an age is there");
 /// assert_eq!((found.value, found.confidence), (17.into(), 0.96));
 /// assert_eq!(found.source_quote, "Sure, my age is 17");
 /// # Ok::<(), serde_json::Error>(())
@@ -87,7 +87,7 @@ struct Weighed {
 pub fn extract<'a>(
     definition: &Definition,
     messages: impl DoubleEndedIterator<Item = &'a Message>,
-    refused: Option<&Value>,
+    refused: &[Value],
 ) -> Option<Extracted> {
     look(definition, messages, refused, Asked::No)
 }
@@ -101,7 +101,7 @@ pub fn extract<'a>(
 pub fn extract_answer<'a>(
     definition: &Definition,
     messages: impl DoubleEndedIterator<Item = &'a Message>,
-    refused: Option<&Value>,
+    refused: &[Value],
 ) -> Option<Extracted> {
     look(definition, messages, refused, Asked::Unseen)
 }
@@ -109,7 +109,7 @@ pub fn extract_answer<'a>(
 fn look<'a>(
     definition: &Definition,
     messages: impl DoubleEndedIterator<Item = &'a Message>,
-    refused: Option<&Value>,
+    refused: &[Value],
     newest: Asked,
 ) -> Option<Extracted> {
     if !definition.is_extractable() {
@@ -131,7 +131,7 @@ fn look<'a>(
         };
         weigh_message(&field, start_of(&message.text), asked, age, &mut weighed);
     }
-    weighed.retain(|candidate| Some(&candidate.value) != refused);
+    weighed.retain(|candidate| !refused.contains(&candidate.value));
     choose(weighed)
 }
 

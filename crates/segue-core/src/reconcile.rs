@@ -300,9 +300,9 @@ fn migrate(
     gap_fill.fill(&replay::collected(&landing.target, missed))?;
     let due: Vec<StepId> = missed
         .iter()
-        .map(|ix| landing.target.step(*ix))
-        .filter(|step| step.is_required_action && !session.actions_done.contains(&step.id))
-        .map(|step| step.id.clone())
+        .filter(|ix| landing.target.step(**ix).is_required_action)
+        .filter(|ix| !landing.is_done(session, **ix))
+        .map(|ix| landing.target.step(*ix).id.clone())
         .collect();
     if gap_fill.must_ask() || !due.is_empty() {
         return Ok(outcome::waits(&case, &gap_fill, &due));

@@ -78,14 +78,18 @@ pub struct Session {
     pub messages: VecDeque<Message>,
     /// Values found in the conversation that wait for the customer's word.
     pub unconfirmed: BTreeMap<FieldName, Extracted>,
-    /// Values found in the conversation that the customer refused; the same value is not used again.
-    pub refused: BTreeMap<FieldName, Value>,
+    /// Values found in the conversation that the customer refused; the same values are not used again.
+    pub refused: BTreeMap<FieldName, Vec<Value>>,
     /// Fields that the customer was asked for on behalf of the pending migration.
     pub fields_asked: BTreeSet<FieldName>,
     /// Required actions that the caller was told to run and has not reported done.
     pub actions_due: Vec<StepId>,
     /// Actions that the caller has reported done.
     pub actions_done: Vec<StepId>,
+    /// Actions of the version that the pending migration leads to, reported done before the move. An id
+    /// may mean another step there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions_ahead: Vec<StepId>,
     /// Plans that were decided for this session without moving it; they do not try again.
     pub settled: Vec<PlanId>,
     /// Turns taken.

@@ -28,9 +28,12 @@ pub fn forbids(
     target: &Graph,
     to: Ix,
 ) -> Option<CheckpointBlock> {
-    let passed = session.step_history.iter().rev().filter(|visit| visit.is_checkpoint);
-    for visit in passed {
-        if !is_behind(&places(visit, diff, target), target, to) {
+    for visit in session.step_history.iter().rev() {
+        let places = places(visit, diff, target);
+        // An operator may have mapped a step to one that says that it is irreversible.
+        let is_checkpoint =
+            visit.is_checkpoint || places.iter().any(|ix| target.step(*ix).is_checkpoint);
+        if is_checkpoint && !is_behind(&places, target, to) {
             let step = target.step(to);
             return Some(CheckpointBlock {
                 checkpoint_name: visit.step_name.clone(),

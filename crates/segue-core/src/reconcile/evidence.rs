@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::condition::{Facts, Truth, Unknown};
-use crate::fields::{Definitions, Known, Profile};
+use crate::fields::{Definitions, Known, Profile, Source};
 use crate::ids::FieldName;
 use crate::reconcile::{Judge, Need, Situation};
 use crate::scenario::graph::Edge;
@@ -64,9 +64,23 @@ impl<'a> Evidence<'a> {
     /// Whether the field has a value. A null of the session counts: somebody said that there is none.
     #[must_use]
     pub fn knows(&self, field: &FieldName) -> bool {
-        self.session.variables.contains_key(field)
+        self.variable(field.as_str()).is_some()
             || self.found.contains_key(field)
             || self.in_profile(field.as_str()).is_some()
+    }
+
+    /// The session's value of a field. A copy of the profile's counts no longer than the profile's own,
+    /// and only where the profile no longer has one.
+    #[must_use]
+    pub fn variable(&self, field: &str) -> Option<&'a Known> {
+        let known = self.session.variables.get(field)?;
+        let is_outdated = known.source == Source::Profile
+            && (self.in_profile(field).is_some()
+                || self
+                    .definitions
+                    .get(field)
+                    .is_some_and(|definition| definition.is_expired(known, self.now)));
+        (!is_outdated).then_some(known)
     }
 
     /// The profile's value of a field, unless it has expired.
@@ -111,9 +125,7 @@ impl<'a> Evidence<'a> {
 
 impl Facts for Evidence<'_> {
     fn get(&self, field: &str) -> Option<&Value> {
-        self.session
-            .variables
-            .get(field)
+        self.variable(field)
             .map(|known| &known.value)
             .or_else(|| self.found.get(field))
             .or_else(|| self.in_profile(field).map(|known| &known.value))

@@ -140,7 +140,7 @@ impl<'a> GapFill<'a> {
     /// customer was asked for on behalf of this migration counts as theirs, though both have it by now.
     fn is_known(&mut self, field: &FieldName) -> bool {
         let session = self.situation.session;
-        let variable = session.variables.get(field);
+        let variable = self.evidence.variable(field.as_str());
         let source = match (variable, self.evidence.in_profile(field.as_str())) {
             (Some(known), _) if session.fields_asked.contains(field) => known.source,
             (Some(_), Some(_)) => Source::Profile,
@@ -218,7 +218,7 @@ impl<'a> GapFill<'a> {
         let Situation { session, definitions, .. } = self.situation;
         let definition = definitions.get(field)?;
         let messages = session.messages.iter();
-        let refused = session.refused.get(field);
+        let refused = self.refused(field);
         if self.is_asked_alone(field, open) {
             extract::extract_answer(definition, messages, refused)
         } else {
@@ -239,9 +239,14 @@ impl<'a> GapFill<'a> {
         is_asked(field) && open.iter().filter(could_be).count() == 1
     }
 
+    fn refused(&self, field: &FieldName) -> &'a [Value] {
+        self.situation.session.refused.get(field).map_or(&[], Vec::as_slice)
+    }
+
     fn is_usable(&self, field: &FieldName, found: &Extracted) -> bool {
-        let refused: Option<&Value> = self.situation.session.refused.get(field);
         let threshold = self.situation.config.gap_fill.extraction_confidence_threshold;
-        !found.value.is_null() && found.confidence >= threshold && refused != Some(&found.value)
+        !found.value.is_null()
+            && found.confidence >= threshold
+            && !self.refused(field).contains(&found.value)
     }
 }

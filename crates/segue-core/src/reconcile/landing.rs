@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::diff::{Diff, Origin};
+use crate::diff::{Anchor, Diff, Origin};
 use crate::ids::StepId;
 use crate::plan::policy::{AnchorKey, MigrationScenario};
 use crate::reconcile::Archive;
@@ -41,6 +41,9 @@ pub struct MappedAnchor {
 pub enum Ground {
     /// It means the same as the step where the session stands.
     Same,
+    /// It is one of several steps that mean the same, and is called otherwise: it was taken for the
+    /// session's own by where it stands.
+    Alike,
     /// An operator said that it means the same.
     Mapped,
     /// Nothing means the same; it is the closest step of which something does.
@@ -100,6 +103,7 @@ impl Landing {
         Some(Self {
             place: anchor.v2,
             ground: match own.map(|anchor| anchor.origin) {
+                Some(Origin::Content) if is_alike(&diff, anchor) => Ground::Alike,
                 Some(Origin::Content) => Ground::Same,
                 Some(Origin::Mapping) => Ground::Mapped,
                 None => Ground::Nearest,
@@ -118,6 +122,23 @@ impl Landing {
             Source::Diff(diff) => Some(diff),
             Source::Maps(_) => None,
         }
+    }
+
+    /// Whether the caller has reported the action of a step of the target done: for this migration, or
+    /// at the step of the session's own version that means the same.
+    #[must_use]
+    pub fn is_done(&self, session: &Session, step: Ix) -> bool {
+        let id = &self.target.step(step).id;
+        let before = match self.diff() {
+            None => Some(id),
+            Some(diff) => match diff.counterpart_back(step) {
+                Some(own) => Some(&diff.v1().step(own).id),
+                // A step of the own version that has this id is another one.
+                None => Some(id).filter(|id| diff.v1().index(id).is_none()),
+            },
+        };
+        session.actions_ahead.contains(id)
+            || before.is_some_and(|before| session.actions_done.contains(before))
     }
 
     /// What is new before the landing: by a diff, as somebody meets it who walks from the entry, whatever
@@ -153,6 +174,7 @@ impl Landing {
         let mut place = session.step_id.clone();
         let (mut inserted, mut forks) = (Vec::<StepId>::new(), Vec::<StepId>::new());
         let mut bound = MigrationScenario::CleanGraft;
+        let mut ground = Ground::Same;
         for plan in chain.plans() {
             let map = archive.map(plan.plan_id)?;
             let renamed = |id: &StepId| {
@@ -160,10 +182,14 @@ impl Landing {
             };
             inserted = inserted.iter().map(renamed).collect();
             forks = forks.iter().map(renamed).collect();
-            let anchor = map
-                .iter()
-                .find(|anchor| anchor.content_hash == hash && anchor.v1 == place)
-                .or_else(|| map.iter().find(|anchor| anchor.content_hash == hash))?;
+            let alike = |anchor: &&MappedAnchor| anchor.content_hash == hash;
+            let own = map.iter().filter(alike).find(|anchor| anchor.v1 == place);
+            let anchor = own.or_else(|| map.iter().find(alike))?;
+            if own.is_none() {
+                ground = Ground::Alike;
+            } else if anchor.key.mapped_step().is_some() {
+                ground = Ground::Mapped;
+            }
             for step in &anchor.inserted {
                 if !inserted.contains(step) {
                     inserted.push(step.clone());
@@ -188,13 +214,22 @@ impl Landing {
             .collect();
         Some(Self {
             place: target.index(&place)?,
-            ground: Ground::Same,
+            ground,
             anchor: first?.key,
             bound,
             target,
             source: Source::Maps(Upstream { inserted, forks }),
         })
     }
+}
+
+/// Whether an anchor's steps were paired among several of the same meaning, not by their ids.
+fn is_alike(diff: &Diff, anchor: &Anchor) -> bool {
+    let (v1, v2) = (diff.v1(), diff.v2());
+    let is_shared = |graph: &Graph| {
+        graph.indices().filter(|ix| graph.hash(*ix) == anchor.hash).nth(1).is_some()
+    };
+    v1.step(anchor.v1).id != v2.step(anchor.v2).id && (is_shared(v1) || is_shared(v2))
 }
 
 /// By step: its place in a search from the entry, nearest first.

@@ -203,6 +203,15 @@ pub(super) fn moved(
         (Some(past), Some(diff)) => past.retold(diff),
         (None, _) | (_, None) => relocate::past(session, target),
     };
+    let made_up = match route {
+        Route::Arrives { missed, .. } | Route::ReRoutes { missed, .. } => missed.as_slice(),
+        Route::Lacks => &[],
+    };
+    let made_up = made_up
+        .iter()
+        .filter(|ix| target.step(**ix).is_required_action)
+        .map(|ix| Place::of(target, *ix))
+        .collect();
     let mut draft = Draft::of(session, chain);
     draft.fields_filled.clone_from(&gap_fill.filled);
     draft.checkpoint_block = warned.cloned();
@@ -214,6 +223,7 @@ pub(super) fn moved(
             scenario_checksum: target.checksum(),
             renamed,
             gone,
+            made_up,
         }
         .into(),
     );
@@ -268,6 +278,7 @@ pub(super) fn relocated(
         scenario_checksum: current.checksum(),
         renamed,
         gone,
+        made_up: Vec::new(),
     };
     Decision { result, events: vec![event.into()], ..Decision::default() }
 }
@@ -311,6 +322,7 @@ fn nowhere(
         scenario_checksum: session.scenario_checksum,
         renamed: Vec::new(),
         gone: Vec::new(),
+        made_up: Vec::new(),
     };
     Decision { result, events: vec![event.into()], ..Decision::default() }
 }

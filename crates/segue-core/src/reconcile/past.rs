@@ -50,6 +50,7 @@ impl<'a> Past<'a> {
                     from_hash,
                     to: v2.step(to).id.clone(),
                     to_hash: v2.hash(to),
+                    to_checkpoint: v2.step(to).is_checkpoint,
                 }),
                 None => gone.push(Gone { step_id: from.clone(), content_hash: from_hash }),
             }

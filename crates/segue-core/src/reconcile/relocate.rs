@@ -7,6 +7,7 @@
 
 use crate::reconcile::checkpoint;
 use crate::scenario::graph::{Graph, Ix};
+use crate::scenario::hash::ContentHash;
 use crate::session::Session;
 use crate::session::event::{CheckpointBlock, Gone, Renamed};
 
@@ -26,21 +27,30 @@ pub enum Place {
 /// Finds a place on a version by what steps mean, without a diff.
 #[must_use]
 pub fn place(session: &Session, graph: &Graph) -> Place {
-    if let Some(same) = find(graph, |ix| {
-        graph.hash(ix) == session.step_content_hash && graph.step(ix).id == session.step_id
-    })
-    .or_else(|| find(graph, |ix| graph.hash(ix) == session.step_content_hash))
-    {
+    let here = session.step_content_hash;
+    let same = alike(graph, here);
+    let own = same.iter().copied().find(|ix| graph.step(*ix).id == session.step_id);
+    let visited_alike = session.step_history.iter().filter(|visit| visit.step_content_hash == here);
+    let only = same.first().copied().filter(|_| same.len() == 1 && visited_alike.count() <= 1);
+    if let Some(same) = own.or(only) {
         return Place::Same(same);
     }
+    // Of several steps that mean the same, one that a checkpoint forbids is not the session's own.
     let mut blocked = None;
+    let mut allowed = |hash| {
+        alike(graph, hash).into_iter().find(|ix| {
+            let block = checkpoint::forbids(session, None, graph, *ix);
+            let is_allowed = block.is_none();
+            blocked = blocked.take().or(block);
+            is_allowed
+        })
+    };
+    if let Some(same) = allowed(here) {
+        return Place::Same(same);
+    }
     for visit in session.step_history.iter().rev() {
-        let Some(ix) = find(graph, |ix| graph.hash(ix) == visit.step_content_hash) else {
-            continue;
-        };
-        match checkpoint::forbids(session, None, graph, ix) {
-            None => return Place::Visited(ix),
-            Some(block) => blocked = blocked.or(Some(block)),
+        if let Some(ix) = allowed(visit.step_content_hash) {
+            return Place::Visited(ix);
         }
     }
     if session.step_history.is_empty() {
@@ -49,8 +59,8 @@ pub fn place(session: &Session, graph: &Graph) -> Place {
     Place::Nowhere(blocked)
 }
 
-fn find(graph: &Graph, is_it: impl Fn(Ix) -> bool) -> Option<Ix> {
-    graph.indices().find(|ix| is_it(*ix))
+fn alike(graph: &Graph, hash: ContentHash) -> Vec<Ix> {
+    graph.indices().filter(|ix| graph.hash(*ix) == hash).collect()
 }
 
 /// What becomes of the visits: recognised by what they mean where that is unique.
@@ -66,6 +76,7 @@ pub fn past(session: &Session, graph: &Graph) -> (Vec<Renamed>, Vec<Gone>) {
                 from_hash: visit.step_content_hash,
                 to: graph.step(ix).id.clone(),
                 to_hash: graph.hash(ix),
+                to_checkpoint: graph.step(ix).is_checkpoint,
             }),
             (Some(_), Some(_)) => {}
             (None, _) => gone.push(Gone {

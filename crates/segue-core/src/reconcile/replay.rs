@@ -189,6 +189,7 @@ impl<'a> Walk<'a> {
         for edge in edges.iter().filter(|edge| !edge.is_otherwise()) {
             match gap_fill.verdict(edge, search)? {
                 Verdict::Yes if self.walked.contains(edge.to.at()) => {}
+                Verdict::Yes if is_ambiguous(edges, edge, gap_fill)? => return Ok(Step::Lost),
                 Verdict::Yes => return Ok(self.branch(at, edge.to)),
                 Verdict::No => {}
                 Verdict::Missing(_) if search == Search::On => return Ok(Step::Lacking),
@@ -247,6 +248,26 @@ fn taken(graph: &Graph, from: Ix, to: Ix) -> Option<Ix> {
     }
 }
 
+/// Whether another branch of the same priority is known to hold as well and leads elsewhere: then
+/// nobody can say which of them counts.
+fn is_ambiguous(edges: &[Edge], held: &Edge, gap_fill: &mut GapFill<'_>) -> Result<bool, Need> {
+    let rivals = edges.iter().filter(|edge| {
+        edge.priority == held.priority && edge.to != held.to && !edge.is_otherwise()
+    });
+    for rival in rivals {
+        if gap_fill.evidence.holds(rival)? == Verdict::Yes {
+            gap_fill.undecided.push(format!(
+                "`{}` and `{}` both hold at priority {}",
+                held.condition_text(),
+                rival.condition_text(),
+                held.priority
+            ));
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Where a fork leads when no condition of it holds. Two such ways out cannot be told apart.
 fn otherwise(edges: &[Edge]) -> Option<Ix> {
     let mut ways = edges.iter().filter(|edge| edge.is_otherwise()).map(|edge| edge.to);
@@ -262,7 +283,7 @@ fn at_everyones(
     gap_fill: &mut GapFill<'_>,
 ) -> Result<Route, Need> {
     // Without the version that was walked nobody can say that the customer's way led over a fork, so
-    // only what is known already counts; a customer is not asked for it.
+    // only what is known already counts, in the order as written; a customer is not asked for it.
     let search = if landing.diff().is_some() { Search::On } else { Search::Off };
     let upstream = landing.upstream();
     if bound == MigrationScenario::ReRoute {
@@ -271,7 +292,15 @@ fn at_everyones(
                 Branch::Holds(to) if to == landing.place => break,
                 Branch::Holds(to) if leads_on(gap_fill, landing, to) => {}
                 Branch::Holds(to) => {
-                    return Ok(Route::ReRoutes { to, fork: fork.step, missed: Vec::new() });
+                    // Whoever is redirected there may have missed what stands before the fork.
+                    let before = landing.target.reaching(fork.step);
+                    let mut missed = upstream.inserted;
+                    missed.retain(|step| {
+                        before.contains(step.at())
+                            && (search == Search::On
+                                || landing.target.step(*step).is_required_action)
+                    });
+                    return Ok(Route::ReRoutes { to, fork: fork.step, missed });
                 }
                 Branch::Lacks => return Ok(Route::Lacks),
                 Branch::Unknown => {}
@@ -306,6 +335,9 @@ fn first_that_holds(
     let mut is_open = false;
     for edge in fork.edges.iter().filter(|edge| !edge.is_otherwise()) {
         match gap_fill.verdict(edge, search)? {
+            Verdict::Yes if search == Search::On && is_ambiguous(&fork.edges, edge, gap_fill)? => {
+                return Ok(Branch::Unknown);
+            }
             Verdict::Yes => return Ok(Branch::Holds(edge.to)),
             Verdict::No => {}
             Verdict::Missing(_) if search == Search::On => return Ok(Branch::Lacks),

@@ -302,6 +302,10 @@ pub struct MigrationApplied {
     /// Visited steps that the new version no longer has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<Gone>,
+    /// Steps of the new version that the customer missed and whose action was run for this move: they
+    /// count as visited, and those that are checkpoints as passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_up: Vec<Place>,
 }
 
 /// A visited step that the new version no longer has.
@@ -324,6 +328,9 @@ pub struct Renamed {
     pub to: StepId,
     /// What it means there; differs where the operator accepted a mapping.
     pub to_hash: ContentHash,
+    /// Whether it is a checkpoint there: then whoever visited it has passed that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub to_checkpoint: bool,
 }
 
 /// See [`Event::MigrationSettled`].

@@ -17,6 +17,9 @@ use crate::session::event::{
 };
 use crate::session::{Session, Status, Visit};
 
+/// How many refused values of a field are remembered, the latest.
+const MAX_REFUSED: usize = 32;
+
 impl Session {
     /// The state after a stream's first event.
     #[must_use]
@@ -39,6 +42,7 @@ impl Session {
             fields_asked: BTreeSet::new(),
             actions_due: Vec::new(),
             actions_done: Vec::new(),
+            actions_ahead: Vec::new(),
             settled: Vec::new(),
             turn_count: 0,
             created_at: recorded_at,
@@ -114,16 +118,20 @@ impl Session {
                 let known = known(found.value, Source::Confirmed, found.confidence);
                 self.know(field.clone(), known);
             } else {
-                self.refused.insert(field.clone(), found.value);
+                let refused = self.refused.entry(field.clone()).or_default();
+                refused.push(found.value);
+                refused.drain(..refused.len().saturating_sub(MAX_REFUSED));
             }
         }
         for (field, value) in &turn.input.fields {
             self.know(field.clone(), known(value.clone(), Source::Given, 1.0));
         }
         for action in &turn.input.actions_done {
+            let is_ahead = self.actions_due.contains(action) || self.actions_ahead.contains(action);
             self.actions_due.retain(|due| due != action);
-            if !self.actions_done.contains(action) {
-                self.actions_done.push(action.clone());
+            let done = if is_ahead { &mut self.actions_ahead } else { &mut self.actions_done };
+            if !done.contains(action) {
+                done.push(action.clone());
             }
         }
         self.messages.extend(turn.input.message.clone());
@@ -143,6 +151,14 @@ impl Session {
         // No plan leads from the new version to itself, so what was settled for the old one is history.
         self.settled.clear();
         self.retell(applied, &place.step_id);
+        for action in std::mem::take(&mut self.actions_ahead) {
+            if !self.actions_done.contains(&action) {
+                self.actions_done.push(action);
+            }
+        }
+        for step in &applied.made_up {
+            self.record(step, "migration:action", recorded_at);
+        }
         let reason = applied.migration.teleport_reason.as_deref().unwrap_or("moved");
         self.enter(place, &format!("migration:{reason}"), recorded_at);
     }
@@ -176,6 +192,13 @@ impl Session {
             // What was done on an earlier round is not done on this one.
             self.actions_done.retain(|done| done != here.0);
         }
+        self.record(place, reason, at);
+        self.step_id = place.step_id.clone();
+        self.step_content_hash = place.step_content_hash;
+    }
+
+    fn record(&mut self, place: &Place, reason: &str, at: Timestamp) {
+        self.step_history.retain(|visit| !is(visit, &place.step_id, place.step_content_hash));
         self.step_history.push(Visit {
             step_id: place.step_id.clone(),
             step_name: place.step_name.clone(),
@@ -187,8 +210,6 @@ impl Session {
             transition_reason: reason.to_owned(),
             left_to: None,
         });
-        self.step_id = place.step_id.clone();
-        self.step_content_hash = place.step_content_hash;
     }
 
     /// Tells the past in the ids of the new version, all steps at once, so that swapped ids stay apart.
@@ -227,6 +248,7 @@ impl Session {
             {
                 visit.step_id = step.to.clone();
                 visit.step_content_hash = step.to_hash;
+                visit.is_checkpoint |= step.to_checkpoint;
             }
             // A step that was gone for a version and has come back: only its latest visit counts.
             self.step_history.retain(|seen| !is(seen, &visit.step_id, visit.step_content_hash));
@@ -236,6 +258,9 @@ impl Session {
             self.step_id = step.to.clone();
             self.step_content_hash = step.to_hash;
         }
+        // An id whose step is gone may come to mean another one.
+        self.actions_done
+            .retain(|done| !past_gone.contains_key(done) || renamed.contains_key(done));
         for action in &mut self.actions_done {
             if let Some(step) = renamed.get(action) {
                 *action = step.to.clone();

@@ -186,6 +186,7 @@ impl Progress {
         for field in turn.input.fields.keys().chain(turn.input.confirmations.keys()) {
             if let Some(known) = progress.session.variables.get(field)
                 && matches!(known.source, Source::Given | Source::Confirmed)
+                && known.updated_at == now
                 && !known.value.is_null()
             {
                 progress.profile_writes.insert(field.clone(), known.clone());

@@ -327,6 +327,7 @@ impl Case {
             fields_asked: std::collections::BTreeSet::new(),
             actions_due: Vec::new(),
             actions_done: Vec::new(),
+            actions_ahead: Vec::new(),
             settled: Vec::new(),
             turn_count: peer["turn_count"].as_u64().unwrap(),
             created_at: started,

@@ -1,0 +1,299 @@
+//! What must not happen to a customer, however a scenario is changed under them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use segue_core::fields::ValueType;
+use segue_core::plan::policy::{AnchorKey, AnchorMigrationPolicy, MigrationScenario, Policies};
+use segue_core::session::Status;
+use segue_core::session::turn::Input;
+use world::{World, field, step, told};
+
+fn done(id: &str) -> Input {
+    Input { actions_done: vec![step(id)], ..Input::default() }
+}
+
+fn forcing(scenario: MigrationScenario) -> AnchorMigrationPolicy {
+    AnchorMigrationPolicy { force_scenario: Some(scenario), ..AnchorMigrationPolicy::default() }
+}
+
+fn mapping(from: &str, to: &str) -> Policies {
+    let accepted = AnchorMigrationPolicy {
+        map_to_step_id: Some(step(to)),
+        ..AnchorMigrationPolicy::default()
+    };
+    Policies::from([(AnchorKey::for_mapping(&step(from)), accepted)])
+}
+
+// ---- actions
+
+#[test]
+fn a_required_action_is_run_though_another_one_was_done_under_its_id() {
+    let mut world =
+        World::new("a -> act if ready\nact [as Greet, required] -> b if ready\nb -> c if ready\nc");
+    world.turn(Input { step_id: Some(step("act")), ..Input::default() });
+    world.turn(done("act"));
+    let mut world = world
+        .walk("b")
+        .deploy("a -> act if ready\nact [as Charge, required] -> b if ready\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "execute act");
+    assert_eq!(told(&world.turn(done("act"))), "gap_fill -> b");
+}
+
+#[test]
+fn a_step_of_the_new_version_is_not_walked_past_because_its_id_was_done_before() {
+    let mut world =
+        World::new("a -> act if ready\nact [as Greet, required] -> b if ready\nb -> c if ready\nc");
+    world.turn(Input { step_id: Some(step("act")), ..Input::default() });
+    world.turn(done("act"));
+    let mut world = world
+        .walk("b")
+        .deploy("a -> b if ready\nb -> act\nact [as Charge, required] -> c\nc [end]");
+    world.returns();
+    assert_eq!(world.stands_at(), ("act", 2));
+}
+
+#[test]
+fn a_missed_action_that_was_run_is_not_run_again_when_a_later_version_calls_its_step_otherwise() {
+    let world = World::new("a -> b if ready\nb -> c if ready\nc").walk("b");
+    let mut world =
+        world.deploy("a -> pay if ready\npay [as Pay, required] -> b if ready\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "execute pay");
+    assert_eq!(told(&world.turn(done("pay"))), "gap_fill -> b");
+    let mut world = world
+        .deploy("a -> pay2 if ready\npay2 [as Pay, required] -> b if ready\nb -> c if ready\nc");
+    assert_eq!(world.returns().answer.reconciliation.execute_action_ids, []);
+    assert_eq!(world.stands_at(), ("b", 3));
+}
+
+#[test]
+fn whoever_paid_at_a_missed_checkpoint_has_passed_it() {
+    let mut world = World::new("a -> b if ready\nb -> c if ready\nc")
+        .walk("b")
+        .deploy("a -> pay if ready\npay [required, checkpoint] -> b if ready\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "execute pay");
+    assert_eq!(told(&world.turn(done("pay"))), "gap_fill -> b");
+    let mut world = world.knowing("banned", true).deploy(
+        "a -> sorry if banned == true @1; pay if ready\nsorry [end]\n\
+         pay [required, checkpoint] -> b if ready\nb -> c if ready\nc",
+    );
+    assert_eq!(told(&world.returns()), "blocked");
+}
+
+#[test]
+fn a_required_action_before_a_fork_is_run_also_where_the_walk_cannot_decide() {
+    let world = World::new("a -> b if ready\nb -> c if ready\nc").walk("b").knowing("age", 17);
+    let mut world = world.deploy(
+        "a -> odd if the customer seems happy; kyc if otherwise\nodd -> kyc\n\
+         kyc [required] -> sorry if age < 18; b if otherwise\nsorry [end]\nb -> c if ready\nc",
+    );
+    assert_eq!(told(&world.returns()), "execute kyc");
+    assert_eq!(told(&world.turn(done("kyc"))), "re_route -> sorry");
+}
+
+// ---- checkpoints
+
+const PAID: &str = "
+    a -> w1 if ready
+    w1 [as Wait] -> pay if ready
+    pay [checkpoint] -> w2 if ready
+    w2 [as Wait] -> z if ready
+    z";
+
+#[test]
+fn a_lost_version_does_not_bring_a_paid_customer_to_a_duplicate_before_the_payment() {
+    let mut world = World::new(PAID).walk("w1 pay w2").lose(1).deploy(
+        "a -> x if ready\nx [as Wait] -> pay if ready\npay [checkpoint] -> y if ready\n\
+         y [as Wait] -> z if ready\nz",
+    );
+    world.plans.clear();
+    assert_eq!(told(&world.returns()), "fallback_hash_match -> y");
+}
+
+#[test]
+fn a_lost_version_leaves_a_paid_customer_at_the_payment_if_only_the_duplicate_before_it_is_left() {
+    let mut world = World::new(PAID)
+        .walk("w1 pay w2")
+        .lose(1)
+        .deploy("a -> x if ready\nx [as Wait] -> pay if ready\npay [checkpoint] -> z if ready\nz");
+    world.plans.clear();
+    assert_eq!(told(&world.returns()), "fallback_visited_anchor -> pay");
+}
+
+#[test]
+fn duplicates_that_only_their_position_pairs_do_not_bring_a_paid_customer_back() {
+    let mut world = World::new(
+        "a -> w1 if ready\nw2 [as Wait] -> z if ready\npay [checkpoint] -> w2 if ready\n\
+         w1 [as Wait] -> pay if ready\nz",
+    )
+    .walk("w1 pay w2")
+    .deploy(
+        "a -> n if ready\nn -> x if ready\nx [as Wait] -> m if ready\nm -> pay if ready\n\
+         pay [checkpoint] -> z if ready\nz",
+    );
+    let taken = world.returns();
+    assert_ne!(world.stands_at(), ("x", 2), "{}", told(&taken));
+}
+
+#[test]
+fn no_forced_scenario_moves_a_paid_customer_before_the_payment() {
+    use MigrationScenario::{CleanGraft, GapFill, ReRoute};
+    for scenario in [CleanGraft, GapFill, ReRoute] {
+        let world =
+            World::new("a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+                .walk("pay b");
+        // The step after the payment now stands before it, and the session's own one is gone.
+        let policies = world.policy(1, "b", forcing(scenario));
+        let mut world =
+            world.deploy_with("a -> c if ready\nc -> pay if ready\npay [checkpoint]", policies);
+        world.returns();
+        assert_ne!(world.session.step_id, step("a"));
+        assert_ne!(world.session.step_id, step("c"));
+    }
+}
+
+#[test]
+fn a_payment_that_becomes_a_checkpoint_by_an_accepted_mapping_counts_as_passed() {
+    let world =
+        World::new("a -> pay if ready\npay -> b if ready\nb -> c if ready\nc").walk("pay b");
+    let mut world = world.deploy_with(
+        "a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc",
+        mapping("pay", "pay"),
+    );
+    world.returns();
+    assert_eq!(world.stands_at(), ("b", 2));
+    let mut world = world.knowing("banned", true).deploy(
+        "a -> sorry if banned == true @1; pay if ready\nsorry [end]\n\
+         pay [checkpoint] -> b if ready\nb -> c if ready\nc",
+    );
+    assert_eq!(told(&world.returns()), "blocked");
+}
+
+#[test]
+fn a_composite_migration_does_not_forget_a_checkpoint_of_the_way() {
+    let world = World::new("a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+        .walk("pay b")
+        .knowing("age", 17);
+    let mut world = world
+        .deploy("a -> n if ready\nn -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+        .deploy("a -> sorry if age < 18; n if otherwise\nsorry [end]\nn -> b if ready\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "blocked");
+    assert_eq!(world.stands_at(), ("b", 1));
+}
+
+// ---- forks
+
+#[test]
+fn a_new_fork_whose_branches_both_hold_at_one_priority_moves_nobody() {
+    let mut world = World::new("a -> b if ready\nb -> c if ready\nc")
+        .walk("b")
+        .knowing("age", 17)
+        .deploy("a -> sorry if age < 18; b if age < 20\nsorry [end]\nb -> c if ready\nc");
+    world.returns();
+    assert_eq!(world.stands_at(), ("b", 2));
+}
+
+// ---- what customers said
+
+#[test]
+fn two_refused_values_are_not_offered_in_turn_for_ever() {
+    let mut world = unsure();
+    let mut answers = vec![told(&world.says("I guess ann@example.org or bea@example.org"))];
+    for _ in 0..5 {
+        let confirmations = BTreeMap::from([(field("email"), false)]);
+        answers.push(told(&world.turn(Input { confirmations, ..Input::default() })));
+    }
+    assert_eq!(answers[0], "confirm email");
+    assert_eq!(answers.last().unwrap(), "collect email", "{answers:?}");
+}
+
+/// A world in which nothing that is found is sure.
+fn unsure() -> World {
+    let mut world = World::new("a -> b if ready\nb -> c if email != ''\nc")
+        .walk("b")
+        .defining("email", ValueType::Email)
+        .deploy("a -> n if ready\nn [asks email] -> b if ready\nb -> c if email != ''\nc");
+    world.config.gap_fill.extraction_confidence_threshold = 0.1;
+    world.config.gap_fill.confirmation_threshold = 1.1;
+    world
+}
+
+#[test]
+fn a_copy_of_a_profile_value_expires_with_it() {
+    let mut world = World::new("a -> b if ready\nb -> c if ready\nc")
+        .walk("b")
+        .defining("income", ValueType::Integer)
+        .knowing("income", 1000);
+    world.definitions.get_mut("income").unwrap().expires_after_days = Some(30);
+    let mut world =
+        world.deploy("a -> n if ready\nn [asks income] -> b if ready\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "gap_fill -> b");
+    world.today += 100;
+    let mut world = world.deploy(
+        "a -> n if ready\nn [asks income] -> m if ready\nm [as Again, asks income] -> b if ready\n\
+         b -> c if ready\nc",
+    );
+    assert_eq!(told(&world.returns()), "collect income");
+}
+
+#[test]
+fn a_word_on_a_value_that_was_not_in_question_leaves_the_profile_alone() {
+    let mut world = World::new("a -> b if ready\nb -> c if ready\nc");
+    world.gives("age", 20);
+    world.today += 10;
+    let mut world = world.knowing("age", 21);
+    let confirmations = BTreeMap::from([(field("age"), false)]);
+    let taken = world.turn(Input { confirmations, ..Input::default() });
+    assert_eq!(taken.profile_writes, BTreeMap::new());
+    assert_eq!(world.profile.fields[&field("age")].value, 21);
+}
+
+#[test]
+fn a_value_that_waits_for_the_customers_word_decides_nothing_when_the_plan_is_withdrawn() {
+    let mut world = unsure();
+    let taken = world.says("I guess ann@example.org or so");
+    assert_eq!(told(&taken), "confirm email");
+    assert_eq!(taken.profile_writes, BTreeMap::new());
+    world.plans.clear();
+    world.returns();
+    assert_eq!(world.stands_at(), ("b", 1));
+}
+
+// ---- bounds
+
+#[test]
+fn a_walk_of_ten_thousand_forks_ends_soon() {
+    let forks = |last: &str| {
+        let mut text: String = (0..4_900)
+            .map(|nth| {
+                format!(
+                    "s{nth} -> t{nth} if x > {nth}; s{} if otherwise\nt{nth} -> s{}\n",
+                    nth + 1,
+                    nth + 1
+                )
+            })
+            .collect();
+        text.push_str(&format!("s4900 -> {last}\n{last} [asks x]"));
+        text
+    };
+    let mut world = World::new(&forks("end")).knowing("x", 2500);
+    world.session.status = Status::Active;
+    let began = std::time::Instant::now();
+    let mut world = {
+        world.returns();
+        world.deploy(&forks("other"))
+    };
+    world.returns();
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_history_does_not_grow_with_the_rounds_of_a_cycle() {
+    let mut world = World::new("a -> b if ready\nb -> a if ready");
+    for _ in 0..50 {
+        world = world.walk("b a");
+    }
+    assert_eq!(world.session.step_history.len(), 2);
+}
