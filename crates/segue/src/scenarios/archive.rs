@@ -163,8 +163,11 @@ pub(super) struct View {
     pub(super) deployed: Vec<Deployed>,
     /// Nothing for a version that was asked for and is not archived.
     graphs: RwLock<HashMap<Version, Option<Arc<Graph>>>>,
-    diffs: RwLock<HashMap<(Version, Version, Vec<Mapping>), Arc<Diff>>>,
+    diffs: RwLock<HashMap<Compared, Arc<Diff>>>,
 }
+
+/// Two versions, and the mappings that an operator accepted between them.
+type Compared = (Version, Version, Vec<Mapping>);
 
 impl View {
     /// The version itself, the current one, and every one that deployed plans lead to from there.

@@ -97,10 +97,10 @@ impl Sessions {
         let idempotency = key.map(|key| Idempotency { key, request_hash: request_hash(&input) });
         let _pass = self.0.turnstiles.pass(tenant, id).await;
         for _ in 0..ROUNDS {
-            if let Some(idempotency) = &idempotency {
-                if let Some(answer) = self.first_answer(tenant, id, idempotency).await? {
-                    return Ok(answer);
-                }
+            if let Some(idempotency) = &idempotency
+                && let Some(answer) = self.first_answer(tenant, id, idempotency).await?
+            {
+                return Ok(answer);
             }
             match self.decide_and_append(tenant, id, &input, idempotency.as_ref()).await? {
                 Some(answer) => return Ok(answer),
