@@ -11,7 +11,7 @@ const SWEEPS: usize = 12;
 /// Points on long lines in all; above it long lines are drawn straight.
 const MAX_POINTS: usize = 20_000;
 
-pub(super) const NODE_WIDTH: f64 = 196.0;
+pub(super) const NODE_WIDTH: f64 = 212.0;
 pub(super) const NODE_HEIGHT: f64 = 58.0;
 const COLUMN_GAP: f64 = 34.0;
 const POINT_WIDTH: f64 = 26.0;

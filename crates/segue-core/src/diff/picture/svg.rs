@@ -13,8 +13,8 @@ const HEAD: f64 = 104.0;
 const MIN_WIDTH: f64 = 780.0;
 /// How far beside the middle of a node lines upwards begin and end.
 const BACK_OFFSET: f64 = 28.0;
-const MAX_NAME: usize = 24;
-const MAX_DETAIL: usize = 30;
+const MAX_NAME: usize = 21;
+const MAX_DETAIL: usize = 29;
 const MAX_CONDITION: usize = 26;
 
 /// Names and colours, light and dark. They are written out, since not every renderer knows variables.
@@ -198,7 +198,7 @@ impl Svg {
             self.add(format_args!(
                 "<g transform=\"translate({:.1} -9)\"><rect class=\"pill\" width=\"{width}\" height=\"18\" \
                  rx=\"9\"/><text class=\"count\" x=\"{:.1}\" y=\"13\">{count}</text></g>",
-                NODE_WIDTH - width - 10.0,
+                12.0,
                 width / 2.0
             ));
         }
