@@ -57,8 +57,8 @@ fn step(nth: usize, name: String) -> Step {
 fn versions(count: usize, shape: Shape) -> (Scenario, Scenario) {
     let mut dice = Dice(0x5e9_0e5 + count as u64);
     let mut steps: Vec<Step> = (0..count).map(|nth| step(nth, format!("Step {nth}"))).collect();
-    for nth in 0..count - 1 {
-        steps[nth].transitions.push(to(nth + 1, None));
+    for (nth, step) in steps.iter_mut().enumerate().take(count - 1) {
+        step.transitions.push(to(nth + 1, None));
         if dice.below(3) == 0 {
             let target = match shape {
                 Shape::Cyclic if dice.below(4) == 0 => nth.saturating_sub(dice.below(30)),
@@ -66,9 +66,9 @@ fn versions(count: usize, shape: Shape) -> (Scenario, Scenario) {
                     (nth + 2 + dice.below(20)).min(count - 1)
                 }
             };
-            steps[nth].transitions.push(to(target, Some(format!("field_{} > {nth}", nth % 40))));
+            step.transitions.push(to(target, Some(format!("field_{} > {nth}", nth % 40))));
         }
-        steps[nth].is_checkpoint = dice.below(50) == 0;
+        step.is_checkpoint = dice.below(50) == 0;
     }
     let v1 = Scenario {
         id: ScenarioId(uuid::Uuid::from_u128(1)),

@@ -206,7 +206,7 @@ fn every_problem_of_policies_is_told_at_once() {
     }));
     let Err(check::Error::Invalid(problems)) = plan.clone().with_policies(bad) else { panic!() };
     let filter = format!("/{key}/scope_filter");
-    let mut wanted = vec![
+    let mut wanted = [
         ("contradictory_filter", format!("{filter}/min_session_age_days")),
         ("unknown_anchor", "/0000000000000000".to_owned()),
         ("unknown_anchor", "/suggestion:checkout".to_owned()),
