@@ -1,4 +1,5 @@
 //! A server that cannot start says what, where and what to do, with an exit code that tells it apart.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Real clients, a real server, a real disk: what was acknowledged is there, once and in order, also
 //! when plans are deployed meanwhile and when the server is killed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../benches/load/mod.rs"]
 mod load;

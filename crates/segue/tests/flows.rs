@@ -1,5 +1,6 @@
 //! Scenario migration through the library: what operators and customers see, on the embedded stores and a
 //! clock that stands still.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! A disk without room: the turn fails with 5xx, nothing that was acknowledged is lost, and the server
 //! goes on by itself when there is room. The disk is a limit on the size of files, lifted later.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

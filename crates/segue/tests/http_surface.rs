@@ -1,4 +1,5 @@
 //! What every request meets, whatever it is about.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The quickstart: its commands as they stand in docs/quickstart.md, and its three examples.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

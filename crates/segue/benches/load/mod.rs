@@ -1,5 +1,6 @@
 //! What the HTTP benchmarks share: a server process in a temporary folder, a client that costs little
 //! beside it, and latencies.
+#![allow(dead_code, reason = "each program uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -100,13 +101,13 @@ impl Client {
             if n == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
-            if let Some((head, length)) = head_and_length(&self.buffer) {
-                if self.buffer.len() >= head + length {
-                    let status = std::str::from_utf8(&self.buffer[9..12]).expect("a status");
-                    let status = status.parse().expect("three digits");
-                    self.buffer.drain(..head);
-                    return Ok(status);
-                }
+            if let Some((head, length)) = head_and_length(&self.buffer)
+                && self.buffer.len() >= head + length
+            {
+                let status = std::str::from_utf8(&self.buffer[9..12]).expect("a status");
+                let status = status.parse().expect("three digits");
+                self.buffer.drain(..head);
+                return Ok(status);
             }
         }
     }
