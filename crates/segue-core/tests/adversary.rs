@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use segue_core::fields::ValueType;
 use segue_core::plan::policy::{AnchorKey, AnchorMigrationPolicy, MigrationScenario, Policies};
-use segue_core::session::Status;
 use segue_core::session::turn::Input;
 use world::{World, field, step, told};
 
@@ -91,6 +90,23 @@ fn a_required_action_before_a_fork_is_run_also_where_the_walk_cannot_decide() {
     );
     assert_eq!(told(&world.returns()), "execute kyc");
     assert_eq!(told(&world.turn(done("kyc"))), "re_route -> sorry");
+}
+
+#[test]
+fn an_action_that_was_run_is_not_run_again_while_the_migration_waits_for_more() {
+    let mut world = World::new("a -> b if ready\nb -> c if ready\nc").walk("b").deploy(
+        "a -> pay if ready\npay [required] -> n if ready\nn [asks size] -> b if ready\n\
+         b -> c if ready\nc",
+    );
+    assert_eq!(told(&world.returns()), "collect size");
+    assert_eq!(told(&world.gives("size", 4)), "execute pay");
+    let mut world = world.deploy(
+        "a -> pay if ready\npay [required] -> n if ready\nn [asks size] -> m if ready\n\
+         m [asks colour] -> b if ready\nb -> c if ready\nc",
+    );
+    assert_eq!(told(&world.turn(done("pay"))), "collect colour");
+    assert_eq!(told(&world.gives("colour", "red")), "composite_v1_to_v3 -> b");
+    assert_eq!(world.session.actions_done, [step("pay")]);
 }
 
 // ---- checkpoints
@@ -183,6 +199,78 @@ fn a_composite_migration_does_not_forget_a_checkpoint_of_the_way() {
     assert_eq!(world.stands_at(), ("b", 1));
 }
 
+#[test]
+fn an_accepted_mapping_does_not_bring_a_paid_customer_before_the_payment() {
+    let world = World::new("a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+        .walk("pay b");
+    let mut world = world.deploy_with(
+        "a -> n if ready\nn -> pay if ready\npay [checkpoint] -> c if ready\nc",
+        mapping("b", "n"),
+    );
+    assert_eq!(told(&world.returns()), "blocked");
+    assert_eq!(world.stands_at(), ("b", 1));
+}
+
+#[test]
+fn a_deleted_step_that_had_a_twin_does_not_bring_a_paid_customer_to_the_twin() {
+    let mut world = World::new(PAID)
+        .walk("w1 pay w2")
+        .deploy("a -> w1 if ready\nw1 [as Wait] -> z if ready\nz");
+    assert_eq!(told(&world.returns()), "blocked");
+    assert_eq!(world.stands_at(), ("w2", 1));
+}
+
+#[test]
+fn a_new_twin_before_the_payment_is_not_taken_for_the_step_behind_it() {
+    let mut world = World::new(PAID).walk("w1 pay w2").deploy(
+        "a -> w1 if ready\nw1 [as Wait] -> x if ready\nx [as Wait] -> pay if ready\n\
+         pay [checkpoint] -> z if ready\nz",
+    );
+    assert_eq!(told(&world.returns()), "blocked");
+    assert_eq!(world.stands_at(), ("w2", 1));
+}
+
+#[test]
+fn a_checkpoint_that_was_edited_still_forbids_until_an_operator_maps_it() {
+    let v2 = "a -> sorry if banned == true @1; pay if ready\nsorry [end]\n\
+              pay [as Payment, checkpoint] -> b if ready\nb -> c if ready\nc";
+    for policies in [Policies::new(), mapping("pay", "pay")] {
+        let mut world =
+            World::new("a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+                .walk("pay b")
+                .knowing("banned", true)
+                .deploy_with(v2, policies);
+        assert_eq!(told(&world.returns()), "blocked");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_was_passed_two_versions_ago_and_is_gone_still_forbids() {
+    let mut world =
+        World::new("a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+            .walk("pay b")
+            .deploy("a -> b if ready\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "clean_graft -> b");
+    let mut world = world
+        .knowing("banned", true)
+        .deploy("a -> sorry if banned == true @1; b if ready\nsorry [end]\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "blocked");
+    assert_eq!(world.stands_at(), ("b", 2));
+}
+
+#[test]
+fn a_checkpoint_inserted_on_the_way_that_nobody_ran_is_not_passed() {
+    let mut world = World::new("a -> b if ready\nb -> c if ready\nc")
+        .walk("b")
+        .deploy("a -> sign if ready\nsign [checkpoint] -> b if ready\nb -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "clean_graft -> b");
+    let mut world = world.knowing("banned", true).deploy(
+        "a -> sorry if banned == true @1; sign if ready\nsorry [end]\n\
+         sign [checkpoint] -> b if ready\nb -> c if ready\nc",
+    );
+    assert_eq!(told(&world.returns()), "re_route -> sorry");
+}
+
 // ---- forks
 
 #[test]
@@ -193,6 +281,29 @@ fn a_new_fork_whose_branches_both_hold_at_one_priority_moves_nobody() {
         .deploy("a -> sorry if age < 18; b if age < 20\nsorry [end]\nb -> c if ready\nc");
     world.returns();
     assert_eq!(world.stands_at(), ("b", 2));
+}
+
+#[test]
+fn an_unknown_condition_of_higher_priority_redirects_nobody_by_a_lower_one() {
+    let mut world =
+        World::new("a -> b if ready\nb -> c if ready\nc").walk("b").knowing("age", 17).deploy(
+            "a -> b if the customer is a friend @2; sorry if age < 18 @1\nsorry [end]\n\
+             b -> c if ready\nc",
+        );
+    world.returns();
+    assert_eq!(world.stands_at(), ("b", 2));
+}
+
+#[test]
+fn a_customer_who_is_not_told_is_moved_all_the_same() {
+    let mut world = World::new("a -> b if ready\nb -> c if ready\nc")
+        .walk("b")
+        .knowing("age", 17)
+        .deploy("a -> sorry if age < 18; b if otherwise\nsorry [end]\nb -> c if ready\nc");
+    world.config.re_routing.notify_user = false;
+    let taken = world.returns();
+    assert_eq!(told(&taken), "re_route -> sorry");
+    assert_eq!(taken.answer.reconciliation.user_message, None);
 }
 
 // ---- what customers said
@@ -261,6 +372,23 @@ fn a_value_that_waits_for_the_customers_word_decides_nothing_when_the_plan_is_wi
     assert_eq!(world.stands_at(), ("b", 1));
 }
 
+#[test]
+fn without_extraction_the_customer_is_asked_whatever_they_wrote() {
+    let mut world = unsure();
+    world.config.gap_fill.extraction_enabled = false;
+    assert_eq!(told(&world.says("My email is ann@example.org")), "collect email");
+    assert!(world.session.unconfirmed.is_empty());
+}
+
+#[test]
+fn a_plan_that_is_withdrawn_while_it_waits_lets_the_session_go_on() {
+    let mut world = unsure();
+    assert_eq!(told(&world.returns()), "collect email");
+    world.plans[0].withdrawn_at = Some(world::at(2));
+    assert_eq!(told(&world.returns()), "continue");
+    assert_eq!(world.stands_at(), ("b", 1));
+}
+
 // ---- bounds
 
 #[test]
@@ -279,7 +407,6 @@ fn a_walk_of_ten_thousand_forks_ends_soon() {
         text
     };
     let mut world = World::new(&forks("end")).knowing("x", 2500);
-    world.session.status = Status::Active;
     let began = std::time::Instant::now();
     let mut world = {
         world.returns();

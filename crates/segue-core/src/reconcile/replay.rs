@@ -332,20 +332,27 @@ fn first_that_holds(
     gap_fill: &mut GapFill<'_>,
     search: Search,
 ) -> Result<Branch, Need> {
-    let mut is_open = false;
+    // The highest priority of a condition that nobody can decide.
+    let mut open: Option<i64> = None;
     for edge in fork.edges.iter().filter(|edge| !edge.is_otherwise()) {
         match gap_fill.verdict(edge, search)? {
-            Verdict::Yes if search == Search::On && is_ambiguous(&fork.edges, edge, gap_fill)? => {
+            Verdict::Yes
+                if search == Search::On
+                    && (open.is_some_and(|open| open > edge.priority)
+                        || is_ambiguous(&fork.edges, edge, gap_fill)?) =>
+            {
                 return Ok(Branch::Unknown);
             }
             Verdict::Yes => return Ok(Branch::Holds(edge.to)),
             Verdict::No => {}
             Verdict::Missing(_) if search == Search::On => return Ok(Branch::Lacks),
-            Verdict::Missing(_) | Verdict::Undecidable(_) => is_open = true,
+            Verdict::Missing(_) | Verdict::Undecidable(_) => {
+                open = open.max(Some(edge.priority));
+            }
         }
     }
     Ok(match otherwise(&fork.edges) {
-        Some(to) if !is_open => Branch::Holds(to),
+        Some(to) if open.is_none() => Branch::Holds(to),
         Some(_) | None => Branch::Unknown,
     })
 }
