@@ -424,3 +424,45 @@ fn a_history_does_not_grow_with_the_rounds_of_a_cycle() {
     }
     assert_eq!(world.session.step_history.len(), 2);
 }
+
+// ---- chains
+
+#[test]
+fn one_hop_that_keeps_sessions_keeps_them_wherever_it_stands_in_the_chain() {
+    let text =
+        |nth: usize| format!("a -> n{nth} if ready\nn{nth} -> b if ready\nb -> c if ready\nc");
+    let keeping =
+        AnchorMigrationPolicy { update_downstream: false, ..AnchorMigrationPolicy::default() };
+    for keeps in 0..3 {
+        let mut world = World::new("a -> b if ready\nb -> c if ready\nc").walk("b");
+        let policies = world.policy(1, "b", keeping.clone());
+        for hop in 0..3 {
+            let policies = if hop == keeps { policies.clone() } else { Policies::new() };
+            world = world.deploy_with(&text(hop), policies);
+        }
+        assert_eq!(told(&world.returns()), "continue: update_downstream_false");
+        assert_eq!(told(&world.returns()), "continue", "it is not offered again");
+        assert_eq!(world.stands_at(), ("b", 1));
+        world.walk("c");
+    }
+}
+
+#[test]
+fn a_block_lasts_also_when_the_customer_returns_many_times_and_versions_come() {
+    let mut world =
+        World::new("a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+            .walk("pay b")
+            .knowing("banned", true);
+    for version in 0..5 {
+        world = world.deploy(&format!(
+            "a -> sorry if banned == true @1; pay if ready\nsorry [end]\n\
+             pay [checkpoint] -> b if ready\nb -> n{version} if ready\nn{version} -> c\nc"
+        ));
+        assert_eq!(told(&world.returns()), "blocked");
+        for _ in 0..3 {
+            assert_eq!(told(&world.returns()), "continue");
+        }
+        assert_eq!(world.stands_at(), ("b", 1));
+        assert_eq!(world.session.settled.len(), version + 1);
+    }
+}
