@@ -109,6 +109,16 @@ fn an_action_that_was_run_is_not_run_again_while_the_migration_waits_for_more() 
     assert_eq!(world.session.actions_done, [step("pay")]);
 }
 
+#[test]
+fn an_action_is_not_run_again_because_its_step_is_where_a_deleted_one_is_brought_to() {
+    let mut world =
+        World::new("a -> act if ready\nact [action] -> b if ready\nb -> act if again").walk("act");
+    world.turn(done("act"));
+    let mut world = world.walk("b").deploy("a -> act if ready\nact [action] -> c if ready\nc");
+    assert_eq!(told(&world.returns()), "deleted_step -> act");
+    assert_eq!(world.session.actions_done, [step("act")]);
+}
+
 // ---- checkpoints
 
 const PAID: &str = "
@@ -269,6 +279,45 @@ fn a_checkpoint_inserted_on_the_way_that_nobody_ran_is_not_passed() {
          sign [checkpoint] -> b if ready\nb -> c if ready\nc",
     );
     assert_eq!(told(&world.returns()), "re_route -> sorry");
+}
+
+#[test]
+fn a_payment_that_was_passed_is_not_forgotten_because_a_mapping_makes_its_step_an_ordinary_one() {
+    for path in ["pay", "pay b"] {
+        let world =
+            World::new("a -> pay if ready\npay [checkpoint] -> b if ready\nb -> c if ready\nc")
+                .walk(path);
+        let mut world = world.deploy_with(
+            "a -> pay if ready\npay -> b if ready\nb -> c if ready\nc",
+            mapping("pay", "pay"),
+        );
+        world.returns();
+        assert_eq!(world.session.version.0, 2);
+        let mut world = world.knowing("banned", true).deploy(
+            "a -> sorry if banned == true @1; pay if ready\nsorry [end]\npay -> b if ready\n\
+             b -> c if ready\nc",
+        );
+        assert_eq!(told(&world.returns()), "blocked", "after {path}");
+    }
+}
+
+#[test]
+fn a_payment_that_is_mapped_to_the_same_step_as_a_later_one_is_not_forgotten() {
+    let world = World::new(
+        "a -> pay if ready\npay [checkpoint] -> note if ready\nnote -> b if ready\nb -> c if ready\nc",
+    )
+    .walk("pay note b");
+    let policies: Policies =
+        mapping("pay", "one").into_iter().chain(mapping("note", "one")).collect();
+    let mut world =
+        world.deploy_with("a -> one if ready\none -> b if ready\nb -> c if ready\nc", policies);
+    world.returns();
+    assert_eq!(world.stands_at(), ("b", 2));
+    let mut world = world.knowing("banned", true).deploy(
+        "a -> sorry if banned == true @1; one if ready\nsorry [end]\none -> b if ready\n\
+         b -> c if ready\nc",
+    );
+    assert_eq!(told(&world.returns()), "blocked");
 }
 
 // ---- forks

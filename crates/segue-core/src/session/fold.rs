@@ -92,6 +92,16 @@ impl Session {
             Event::MigrationApplied(applied) => self.migrate(applied, recorded_at),
             Event::MigrationSettled(settled) => self.settle(settled),
             Event::StepEntered(entered) => {
+                let place = &entered.place;
+                let is_again = place.step_id != self.step_id
+                    && self
+                        .step_history
+                        .iter()
+                        .any(|visit| is(visit, &place.step_id, place.step_content_hash));
+                if is_again {
+                    // What was done on an earlier round is not done on this one.
+                    self.actions_done.retain(|done| *done != place.step_id);
+                }
                 self.enter(&entered.place, &entered.transition_reason, recorded_at);
             }
             Event::SessionFinished(_) => self.status = Status::Finished,
@@ -185,21 +195,13 @@ impl Session {
                 visit.left_to = Some(place.step_id.clone());
             }
         }
-        let visits = self.step_history.len();
-        self.step_history.retain(|visit| !is(visit, here.0, here.1));
-        let is_again = self.step_history.len() < visits && here.0 != &self.step_id;
-        if is_again {
-            // What was done on an earlier round is not done on this one.
-            self.actions_done.retain(|done| done != here.0);
-        }
         self.record(place, reason, at);
         self.step_id = place.step_id.clone();
         self.step_content_hash = place.step_content_hash;
     }
 
     fn record(&mut self, place: &Place, reason: &str, at: Timestamp) {
-        self.step_history.retain(|visit| !is(visit, &place.step_id, place.step_content_hash));
-        self.step_history.push(Visit {
+        self.remember(Visit {
             step_id: place.step_id.clone(),
             step_name: place.step_name.clone(),
             step_content_hash: place.step_content_hash,
@@ -210,6 +212,19 @@ impl Session {
             transition_reason: reason.to_owned(),
             left_to: None,
         });
+    }
+
+    /// Only the latest visit to a step is kept. That an earlier one passed a checkpoint stays true, though
+    /// an operator may since have mapped the step to an ordinary one.
+    fn remember(&mut self, mut visit: Visit) {
+        let (step_id, hash) = (visit.step_id.clone(), visit.step_content_hash);
+        let earlier = self.step_history.extract_if(.., |seen| is(seen, &step_id, hash));
+        for seen in earlier.filter(|seen| seen.is_checkpoint) {
+            visit.is_checkpoint = true;
+            visit.checkpoint_description =
+                visit.checkpoint_description.or(seen.checkpoint_description);
+        }
+        self.step_history.push(visit);
     }
 
     /// Tells the past in the ids of the new version, all steps at once, so that swapped ids stay apart.
@@ -251,8 +266,7 @@ impl Session {
                 visit.is_checkpoint |= step.to_checkpoint;
             }
             // A step that was gone for a version and has come back: only its latest visit counts.
-            self.step_history.retain(|seen| !is(seen, &visit.step_id, visit.step_content_hash));
-            self.step_history.push(visit);
+            self.remember(visit);
         }
         if let Some(step) = renamed.get(&self.step_id) {
             self.step_id = step.to.clone();
