@@ -10,7 +10,7 @@
 //! By itself a session moves on while the step's fields are known, its action is reported done, and
 //! exactly one transition holds: the highest priority first, an empty condition always, `otherwise` when
 //! nothing else does. A condition that nobody can evaluate yet stops it, and so do two transitions of
-//! the same priority that both hold: it never guesses. While a migration waits for the customer the
+//! the same priority that both hold: it never guesses. It goes [`STEPS_PER_TURN`] steps at most. While a migration waits for the customer the
 //! session does not move at all.
 
 use std::collections::BTreeMap;
@@ -27,6 +27,10 @@ use crate::session::event::{
     Answer, Event, Idempotency, Place, SessionFinished, StepEntered, TurnTaken,
 };
 use crate::session::{Message, Session, Status};
+
+/// The most steps that a session moves on by itself in one turn; the next turn goes on from there. Each is
+/// an event, and a turn's events must fit one append.
+pub const STEPS_PER_TURN: usize = 500;
 
 /// What a caller brings to a turn. Everything is optional: an empty turn only reconciles and moves on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -258,7 +262,7 @@ impl Progress {
     /// Moves on by itself, each step at most once in a turn.
     fn advance(&mut self, turn: &Turn<'_>, graph: &Graph, mut here: Ix) -> Result<Ix, Need> {
         let mut seen = vec![here];
-        loop {
+        while seen.len() <= STEPS_PER_TURN {
             let evidence = evidence(turn, &self.session);
             let Some(next) = next(&evidence, graph, here)? else { return Ok(here) };
             if seen.contains(&next) {
@@ -268,6 +272,7 @@ impl Progress {
             seen.push(next);
             here = next;
         }
+        Ok(here)
     }
 
     fn enter(&mut self, graph: &Graph, to: Ix, reason: &str) {
