@@ -37,6 +37,8 @@ pub struct Withdrawal {
 pub struct History {
     /// The generation that this is true of.
     pub generation: Generation,
+    /// The version that the scenario began with.
+    pub first_version: Version,
     /// Where new sessions begin.
     pub current_version: Version,
     /// The deployed plans in the order of their deployment, the withdrawn ones among them.

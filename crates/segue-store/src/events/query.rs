@@ -60,12 +60,12 @@ impl<T: PartialEq> Choice<T> {
 }
 
 /// Whether a plan was the last one decided for a session without moving it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// By this plan.
     By(PlanId),
-    /// Not by this plan.
-    NotBy(PlanId),
+    /// By none of these plans, or by none at all.
+    NotBy(Vec<PlanId>),
 }
 
 impl Filter {
@@ -84,10 +84,12 @@ impl Filter {
             && self
                 .started_until
                 .is_none_or(|until| started_at.is_some_and(|at| at <= micros(until)))
-            && match self.settled {
+            && match &self.settled {
                 None => true,
-                Some(Settled::By(plan)) => facets.settled == Some(plan),
-                Some(Settled::NotBy(plan)) => facets.settled != Some(plan),
+                Some(Settled::By(plan)) => facets.settled == Some(*plan),
+                Some(Settled::NotBy(plans)) => {
+                    facets.settled.is_none_or(|settled| !plans.contains(&settled))
+                }
             }
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use segue_core::ids::{Epoch, PlanId, ScenarioId, SessionId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, PlanId, SessionId, StreamVersion, TenantId};
 use segue_core::plan::deployed::Deployed;
 use segue_core::plan::lifecycle::{Action, Approval, Deployment, Kind, Signed, Status};
 use segue_core::plan::policy::{AnchorKey, MigrationScenario};
 use segue_core::session::event::Migration;
+use segue_store::control::audit;
 use segue_store::control::deployments::{self, Withdrawal};
 use segue_store::control::plans::{Change, Filter, Plan};
-use segue_store::control::{Page, audit};
 use segue_store::events::{Direction, Event, StreamRead};
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ pub struct DeploymentStatus {
     pub kept_on_version: u64,
     /// When it was deployed.
     pub deployed_at: Option<Timestamp>,
-    /// When it was applied to a session last.
+    /// When it moved a session last.
     pub last_migration_at: Option<Timestamp>,
 }
 
@@ -139,7 +139,8 @@ impl MigrationDeployer {
         });
         let deployed = change(&plan, deploy, Approval::from(&shared.config.deployment))?;
         let mut superseded = Vec::new();
-        for older in self.plans_of(tenant, plan.scenario_id).await? {
+        let of_scenario = Filter { scenario_id: Some(plan.scenario_id), status: None };
+        for older in planner::every_plan(shared, tenant, of_scenario).await? {
             let is_older = older.created_at <= plan.created_at && older.plan_id != plan_id;
             let supersede = Action::Supersede { at: now, by_plan: plan_id };
             if let (true, Ok(change)) = (is_older, change(&older, supersede, Approval::Required)) {
@@ -165,20 +166,6 @@ impl MigrationDeployer {
         Ok(deployments::Deployment { plan: deployed, superseded, record })
     }
 
-    async fn plans_of(&self, tenant: TenantId, scenario: ScenarioId) -> Result<Vec<Plan>> {
-        let filter = Filter { scenario_id: Some(scenario), status: None };
-        let mut plans = Vec::new();
-        let mut page = Page::first(100);
-        loop {
-            let listed = self.0.control.list_plans(tenant, filter, page).await?;
-            plans.extend(listed.items);
-            match listed.next {
-                Some(next) => page.after = Some(next),
-                None => return Ok(plans),
-            }
-        }
-    }
-
     /// Whom a plan concerned when it was deployed: who is still pending, and whoever took a turn since.
     /// Read again if somebody took one while it was counted.
     async fn counted(&self, tenant: TenantId, record: &Deployed) -> Result<ByAnchor> {
@@ -192,13 +179,41 @@ impl MigrationDeployer {
             before = after;
             counts = scope::pending_by_anchor(&self.0, tenant, record).await?;
         }
-        for application in self.applications(tenant, record.plan_id, 1_000).await? {
-            let anchor = application.migration.anchor;
-            let step = application.migration.step_before;
-            let key = anchor.unwrap_or_else(|| AnchorKey(format!("step:{step}")));
-            *counts.entry(key).or_default() += 1;
+        for decided in Decided::ALL {
+            self.add_decided(tenant, record.plan_id, decided, &mut counts).await?;
         }
         Ok(counts)
+    }
+
+    /// Adds the sessions for which it was decided so, under the anchors where they stood.
+    async fn add_decided(
+        &self,
+        tenant: TenantId,
+        plan: PlanId,
+        decided: Decided,
+        counts: &mut ByAnchor,
+    ) -> Result<()> {
+        let mut from = StreamVersion(1);
+        loop {
+            let read = StreamRead {
+                tenant,
+                epoch: Epoch::default(),
+                stream: outcome_stream(plan, decided),
+                from,
+                limit: 1_000,
+                direction: Direction::Forwards,
+            };
+            let page = self.0.router.read_stream(read).await?;
+            for event in &page.events {
+                let Migration { anchor, step_before, .. } = application(decided, event)?.migration;
+                let key = anchor.unwrap_or_else(|| AnchorKey(format!("step:{step_before}")));
+                *counts.entry(key).or_default() += 1;
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Keeps the counts of a deploy with its plan. If the plan changed meanwhile (it was withdrawn), or
@@ -284,11 +299,13 @@ impl MigrationDeployer {
         };
         let decided = migrations_applied + checkpoint_blocks + kept_on_version;
         let kept = plan.status.deployed().map_or(0, |deployed| deployed.sessions_marked);
-        let last = self.applications(tenant, plan_id, 1).await?.into_iter().next();
+        // The counts of the deploy are missing if the process died before they were kept.
+        let marked = if kept == 0 { decided + migrations_pending } else { kept.max(decided) };
+        let last = self.latest(tenant, plan_id, &Decided::MOVED, 1).await?.into_iter().next();
         Ok(DeploymentStatus {
             plan_id,
             status: plan.status.kind(),
-            sessions_marked: if record.is_some() { kept.max(decided) } else { 0 },
+            sessions_marked: if record.is_some() { marked } else { 0 },
             migrations_applied,
             migrations_pending,
             migrations_by_scenario,
@@ -317,8 +334,18 @@ impl MigrationDeployer {
         plan: PlanId,
         limit: usize,
     ) -> Result<Vec<Application>> {
+        self.latest(tenant, plan, &Decided::ALL, limit).await
+    }
+
+    async fn latest(
+        &self,
+        tenant: TenantId,
+        plan: PlanId,
+        kinds: &[Decided],
+        limit: usize,
+    ) -> Result<Vec<Application>> {
         let mut latest = Vec::new();
-        for decided in Decided::ALL {
+        for decided in kinds.iter().copied() {
             let read = StreamRead {
                 tenant,
                 epoch: Epoch::default(),

@@ -1,17 +1,18 @@
 //! Plans up to their approval: generated, reviewed, changed, approved or rejected.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
+use segue_core::ids::{PlanId, ScenarioId, StepId, TenantId, Version};
 use segue_core::plan::lifecycle::{Action, Approval, Refused, Signed};
 use segue_core::plan::policy::{AnchorMigrationPolicy, Policies, ScopeFilter};
 use segue_core::plan::summary::{Judge, MigrationSummary, SessionCounts};
 use segue_core::plan::{self, check};
 use segue_core::scenario::Scenario;
 use segue_core::scenario::graph::Graph;
-use segue_core::scenario::hash::Checksum;
+use segue_core::scenario::hash::{Checksum, ContentHash};
 use segue_core::scenario::validate::Problem;
 use segue_store::control::plans::{Change, Filter, NewPlan, Plan, Revision};
 use segue_store::control::scenarios::NewVersion;
@@ -156,8 +157,8 @@ impl MigrationPlanner {
     async fn open_plan(&self, tenant: TenantId, plan: &plan::Plan) -> Result<Error> {
         let filter = Filter { scenario_id: Some(plan.scenario_id), status: None };
         let between = (plan.from_version, plan.to_version);
-        let listed = self.0.control.list_plans(tenant, filter, Page::first(100)).await?;
-        let open = listed.items.iter().find(|other| {
+        let plans = every_plan(&self.0, tenant, filter).await?;
+        let open = plans.iter().find(|other| {
             other.status.is_open() && (other.from_version, other.to_version) == between
         });
         let plan_id = open.map_or_else(String::new, |open| open.plan_id.to_string());
@@ -308,12 +309,16 @@ async fn counts(shared: &Shared, tenant: TenantId, v1: &Graph) -> Result<Session
         live: Some(true),
         ..shared.sessions_of(v1.scenario().id)
     };
+    let mut by_meaning: HashMap<ContentHash, Vec<&StepId>> = HashMap::new();
+    for ix in v1.indices() {
+        by_meaning.entry(v1.hash(ix)).or_default().push(&v1.step(ix).id);
+    }
     let mut counts = SessionCounts::default();
     for group in shared.count(tenant, filter, CountBy::Checkpoints).await? {
         let Some(step) = group.step_id else { continue };
         *counts.by_step.entry(step.clone()).or_default() += group.n;
-        for checkpoint in v1.indices().filter(|ix| group.checkpoints.contains(&v1.hash(*ix))) {
-            let passed = counts.passed.entry(v1.step(checkpoint).id.clone()).or_default();
+        for checkpoint in group.checkpoints.iter().flat_map(|hash| by_meaning.get(hash)).flatten() {
+            let passed = counts.passed.entry((*checkpoint).clone()).or_default();
             *passed.entry(step.clone()).or_default() += group.n;
         }
     }
@@ -361,6 +366,24 @@ fn refused_request(error: plan::Error) -> Error {
                 message: error.to_string(),
             }],
         },
+    }
+}
+
+/// Reads the headers of all plans that match.
+pub(super) async fn every_plan(
+    shared: &Shared,
+    tenant: TenantId,
+    filter: Filter,
+) -> Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    let mut page = Page::first(100);
+    loop {
+        let listed = shared.control.list_plans(tenant, filter, page).await?;
+        plans.extend(listed.items);
+        match listed.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(plans),
+        }
     }
 }
 

@@ -1,18 +1,23 @@
 //! What may go: plans past their retention, and versions that nobody needs any more.
 //!
 //! Whatever a dormant customer may need on their return stays: the record of every deployed plan, and each
-//! version that a live session walks or that deployed plans lead to from there.
+//! version that a live session walks or that deployed plans lead to from there. So does the version that
+//! is current again if the operator takes a deployed plan back.
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use segue_core::ids::{ScenarioId, TenantId, Version};
+use segue_core::config::Retention;
+use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
 use segue_core::plan::deployed::Deployed;
+use segue_core::plan::lifecycle::Kind;
+use segue_store::control::deployments::{History, current_version};
+use segue_store::control::plans::Filter as PlanFilter;
 use segue_store::control::scenarios::VersionCleanup;
 use segue_store::control::{Error as ControlError, Page};
 use segue_store::events::{CountBy, Filter};
 
-use super::{MigrationDeployer, Shared};
+use super::{MigrationDeployer, Shared, planner};
 use crate::error::Result;
 
 /// What was removed.
@@ -36,10 +41,12 @@ impl MigrationDeployer {
         Ok(self.0.control.cleanup_old_plans(tenant, older_than, &by).await?.len())
     }
 
-    /// Removes what is past the configured retention, of every tenant.
+    /// Removes what is past the configured retention, of every tenant. A tenant whose store does not
+    /// answer is left for the next time, so that it does not keep the others' waiting.
     ///
     /// # Errors
-    /// [`crate::Error::Unavailable`]; what was removed before stays removed.
+    /// [`crate::Error::Unavailable`] if the tenants cannot be listed; what was removed before stays
+    /// removed.
     pub async fn tidy(&self) -> Result<Removed> {
         let retention = &self.0.config.retention;
         let mut removed = Removed::default();
@@ -47,10 +54,8 @@ impl MigrationDeployer {
         loop {
             let tenants = self.0.control.list_tenants(None, page).await?;
             for tenant in tenants.items.iter().map(|tenant| tenant.tenant_id) {
-                removed.plans +=
-                    self.cleanup_old_plans(tenant, retention.plan_retention_days).await?;
-                for scenario in super::scope::every_scenario(&self.0, tenant).await? {
-                    removed.versions += cleanup_versions(&self.0, tenant, scenario).await?;
+                if let Err(error) = self.tidy_tenant(tenant, retention, &mut removed).await {
+                    tracing::warn!(%tenant, %error, "could not tidy a tenant; trying again later");
                 }
             }
             match tenants.next {
@@ -58,6 +63,21 @@ impl MigrationDeployer {
                 None => return Ok(removed),
             }
         }
+    }
+}
+
+impl MigrationDeployer {
+    async fn tidy_tenant(
+        &self,
+        tenant: TenantId,
+        retention: &Retention,
+        removed: &mut Removed,
+    ) -> Result<()> {
+        removed.plans += self.cleanup_old_plans(tenant, retention.plan_retention_days).await?;
+        for scenario in super::scope::every_scenario(&self.0, tenant).await? {
+            removed.versions += cleanup_versions(&self.0, tenant, scenario).await?;
+        }
+        Ok(())
     }
 }
 
@@ -70,9 +90,14 @@ async fn cleanup_versions(
     let live = Filter { live: Some(true), ..shared.sessions_of(scenario) };
     let counts = shared.count(tenant, live, CountBy::Version).await?;
     let walked = counts.iter().filter_map(|count| count.scenario_version);
+    let mut needed = reachable(walked.chain([history.current_version]), &history.deployed);
+    let deployed = PlanFilter { scenario_id: Some(scenario), status: Some(Kind::Deployed) };
+    let withdrawable = planner::every_plan(shared, tenant, deployed).await?;
+    let withdrawable = withdrawable.into_iter().map(|plan| plan.plan_id).collect();
+    needed.extend(current_after_withdrawals(&history, &withdrawable));
     let cleanup = VersionCleanup {
         replaced_before: days_before(shared.now(), shared.config.retention.version_retention_days),
-        needed: reachable(walked.chain([history.current_version]), &history.deployed),
+        needed,
         expected: history.generation,
     };
     match shared.control.delete_versions(tenant, scenario, &cleanup, &shared.by("segue")).await {
@@ -98,6 +123,18 @@ pub(super) fn reachable(
         }
     }
     reached
+}
+
+/// Every version that may be current once some of these plans are withdrawn, in whatever order.
+fn current_after_withdrawals(
+    history: &History,
+    withdrawable: &BTreeSet<PlanId>,
+) -> BTreeSet<Version> {
+    let (may_go, stay): (Vec<Deployed>, Vec<Deployed>) =
+        history.deployed.iter().cloned().partition(|plan| withdrawable.contains(&plan.plan_id));
+    let lowest = current_version(history.first_version, &stay);
+    let between = may_go.iter().map(|plan| plan.to_version).filter(|version| *version > lowest);
+    between.chain([lowest]).collect()
 }
 
 fn days_before(now: Timestamp, days: u32) -> Timestamp {

@@ -26,8 +26,9 @@ pub async fn a_deploy_changes_all_that_it_must_together(database: &dyn Database)
     let history = world.control.deployed(world.tenant, world.scenario).await.unwrap();
     let generation = world.generation().await;
     assert_ne!(generation, before);
-    let expected =
-        History { generation, current_version: Version(2), deployed: vec![record(&plan, 3)] };
+    let (first_version, current_version) = (Version(1), Version(2));
+    let deployed = vec![record(&plan, 3)];
+    let expected = History { generation, first_version, current_version, deployed };
     assert_eq!(history, expected);
     assert_eq!(history.deployed[0].policies, policies(2));
 

@@ -152,8 +152,9 @@ pub async fn each_filter_narrows_as_it_says(world: World) {
         Filter { started_from: Some(at(60)), ..any() },
         Filter { started_until: Some(at(59)), ..any() },
         Filter { settled: Some(Settled::By(plan(1))), ..any() },
-        Filter { settled: Some(Settled::NotBy(plan(1))), ..any() },
-        Filter { settled: Some(Settled::NotBy(plan(2))), ..any() },
+        Filter { settled: Some(Settled::NotBy(vec![plan(1)])), ..any() },
+        Filter { settled: Some(Settled::NotBy(vec![plan(2)])), ..any() },
+        Filter { settled: Some(Settled::NotBy(vec![plan(2), plan(1)])), ..any() },
         Filter {
             scenario_id: Some(scenario(1)),
             versions: Choice::Only(vec![Version(1)]),
@@ -161,7 +162,7 @@ pub async fn each_filter_narrows_as_it_says(world: World) {
             channels: Choice::Except(vec![channel("whatsapp")]),
             live: Some(true),
             started_until: Some(at(59)),
-            settled: Some(Settled::NotBy(plan(1))),
+            settled: Some(Settled::NotBy(vec![plan(1)])),
             ..any()
         },
     ];
@@ -192,6 +193,10 @@ pub async fn filters_combine_by_any_and_none(world: World) {
     assert_eq!(names(&world.store.list(query).await.unwrap()), ["s00002", "s00003"]);
     let query = SnapshotQuery { any_of, none_of: vec![only("a")], ..list(&world, only("b")) };
     assert_eq!(names(&world.store.list(query).await.unwrap()), ["s00001"]);
+
+    let many = (0..2_000).map(|n| only(&format!("step {n}"))).chain([only("a")]).collect();
+    let query = SnapshotQuery { any_of: many, ..list(&world, Filter::default()) };
+    assert_eq!(names(&world.store.list(query).await.unwrap()), ["s00000"], "any number of them");
 }
 
 /// Streams without a snapshot, of another type or of another tenant are not listed or counted.

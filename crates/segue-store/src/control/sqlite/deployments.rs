@@ -242,6 +242,7 @@ impl Deployments for Control {
                 let registered = scenarios::find(snapshot, tenant, scenario)?;
                 Ok(History {
                     generation: registered.generation,
+                    first_version: scenarios::first_version(snapshot, tenant, scenario)?,
                     current_version: registered.current_version,
                     deployed: records(snapshot, tenant, scenario)?,
                 })

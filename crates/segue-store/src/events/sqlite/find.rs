@@ -61,13 +61,15 @@ impl Condition {
         if let Some(until) = filter.started_until {
             self.and("started_at <= ?", [micros(until)]);
         }
-        match filter.settled {
+        match &filter.settled {
             None => {}
             Some(Settled::By(plan)) => {
                 self.and("settled IS ?", [Value::Blob(plan.0.as_bytes().to_vec())]);
             }
-            Some(Settled::NotBy(plan)) => {
-                self.and("settled IS NOT ?", [Value::Blob(plan.0.as_bytes().to_vec())]);
+            Some(Settled::NotBy(plans)) => {
+                for plan in plans {
+                    self.and("settled IS NOT ?", [Value::Blob(plan.0.as_bytes().to_vec())]);
+                }
             }
         }
     }
@@ -105,12 +107,29 @@ impl Condition {
             return;
         }
         let mut any = Self { sql: String::new(), values: Vec::new() };
-        for filter in filters {
-            any.sql.push_str(if any.sql.is_empty() { "(1" } else { " OR (1" });
-            any.and_filter(filter);
-            any.sql.push(')');
-        }
+        any.or(filters);
         self.and(&format!("({}) IS {truth}", any.sql), any.values);
+    }
+
+    /// What at least one filter admits. Halved again and again, because SQLite refuses expressions that
+    /// nest deeper than a thousand levels, and `a OR b OR c` nests one level for each.
+    fn or(&mut self, filters: &[Filter]) {
+        match filters {
+            [] => {}
+            [only] => {
+                self.sql.push_str("(1");
+                self.and_filter(only);
+                self.sql.push(')');
+            }
+            many => {
+                let (left, right) = many.split_at(many.len() / 2);
+                self.sql.push('(');
+                self.or(left);
+                self.sql.push_str(" OR ");
+                self.or(right);
+                self.sql.push(')');
+            }
+        }
     }
 }
 
