@@ -2,7 +2,8 @@
 //!
 //! Versions are immutable, so their graphs may be kept for ever; they are kept up to a limit. What is
 //! deployed may change, so it is kept with the generation that it is true of, and every turn reads the
-//! present generation first: one indexed read. Nothing here is ever the only copy.
+//! present generation first: one indexed read. Nothing here is ever the only copy, and all of it is
+//! weighed in bytes, whatever tenants register.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
@@ -21,42 +22,87 @@ use super::catalog::not_found;
 use super::retention::reachable;
 use crate::error::{Error, Result};
 
-/// How many steps of graphs are remembered, over all tenants; a step takes about a kilobyte.
-const STEPS: u64 = 50_000;
-/// How many scenarios' deployments are remembered, over all tenants.
-const VIEWS: usize = 2_000;
-/// How many tenants' field definitions are remembered.
-const TENANTS: usize = 2_000;
-/// How many comparisons of versions one view remembers.
-const DIFFS: usize = 64;
+/// How many bytes of graphs are remembered, over all tenants.
+const GRAPH_BYTES: u64 = 64 * 1024 * 1024;
+/// How many bytes of deployments with their graphs are remembered, over all tenants.
+const VIEW_BYTES: u64 = 256 * 1024 * 1024;
+/// How many bytes of field definitions are remembered, over all tenants.
+const FIELD_BYTES: u64 = 32 * 1024 * 1024;
+/// The comparisons of versions that one view remembers, by the steps of both versions together; a step
+/// takes about 100 bytes.
+const DIFF_STEPS: usize = 100_000;
+/// Few enough that a cache is not divided into shards, each of which refuses what is heavier than its
+/// share.
+const UNDIVIDED: usize = 32;
 
 type GraphKey = (TenantId, ScenarioId, Version);
 
+/// Weighs what is remembered by the bytes that it takes, roughly.
 #[derive(Debug, Clone)]
-struct BySteps;
+struct ByBytes;
 
-impl Weighter<GraphKey, Arc<Graph>> for BySteps {
+impl Weighter<GraphKey, Arc<Graph>> for ByBytes {
     fn weight(&self, _: &GraphKey, graph: &Arc<Graph>) -> u64 {
-        graph.len() as u64 + 1
+        bytes(graph)
     }
+}
+
+impl Weighter<(TenantId, ScenarioId), Weighed> for ByBytes {
+    fn weight(&self, _: &(TenantId, ScenarioId), weighed: &Weighed) -> u64 {
+        weighed.bytes
+    }
+}
+
+/// A view and what it weighed when it was put into the cache, which must stay the same until it leaves.
+#[derive(Debug, Clone)]
+struct Weighed {
+    view: Arc<View>,
+    bytes: u64,
+}
+
+impl Weighed {
+    fn now(view: &Arc<View>) -> Self {
+        let graphs = view.graphs.read().expect("no panic while it is held");
+        let graphs: u64 = graphs.values().flatten().map(|graph| bytes(graph)).sum();
+        let policies: usize = view.deployed.iter().map(|plan| 1 + plan.policies.len()).sum();
+        Self { view: view.clone(), bytes: 1_024 + graphs + 512 * policies as u64 }
+    }
+}
+
+impl Weighter<TenantId, Arc<Defined>> for ByBytes {
+    fn weight(&self, _: &TenantId, fields: &Arc<Defined>) -> u64 {
+        1_024 * (1 + fields.definitions.len() as u64)
+    }
+}
+
+fn bytes(graph: &Graph) -> u64 {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let steps = graph.scenario().steps.iter().map(|step| {
+        let ways = &step.transitions;
+        // A condition is kept as text and parsed.
+        let ways: usize = ways.iter().map(|way| 256 + 4 * text(&way.condition_text)).sum();
+        let lists = 64 * (step.rule_ids.len() + step.collects_profile_fields.len());
+        1_024 + step.name.len() + text(&step.description) + ways + lists
+    });
+    1_024 + steps.sum::<usize>() as u64
 }
 
 /// Remembers graphs, deployments and field definitions.
 #[derive(Debug)]
 pub(super) struct Archive {
     control: Arc<dyn ControlPlane>,
-    graphs: Cache<GraphKey, Arc<Graph>, BySteps>,
-    views: Cache<(TenantId, ScenarioId), Arc<View>>,
-    fields: Cache<TenantId, Arc<Defined>>,
+    graphs: Cache<GraphKey, Arc<Graph>, ByBytes>,
+    views: Cache<(TenantId, ScenarioId), Weighed, ByBytes>,
+    fields: Cache<TenantId, Arc<Defined>, ByBytes>,
 }
 
 impl Archive {
     pub(super) fn new(control: Arc<dyn ControlPlane>) -> Self {
         Self {
             control,
-            graphs: Cache::with_weighter(STEPS as usize / 50, STEPS, BySteps),
-            views: Cache::new(VIEWS),
-            fields: Cache::new(TENANTS),
+            graphs: Cache::with_weighter(UNDIVIDED, GRAPH_BYTES, ByBytes),
+            views: Cache::with_weighter(UNDIVIDED, VIEW_BYTES, ByBytes),
+            fields: Cache::with_weighter(UNDIVIDED, FIELD_BYTES, ByBytes),
         }
     }
 
@@ -98,16 +144,22 @@ impl Archive {
         standing: &Standing,
     ) -> Result<Arc<View>> {
         let generation = standing.scenario.map(|scenario| scenario.generation);
-        let known = self.views.get(&(tenant, scenario));
+        let known = self.views.get(&(tenant, scenario)).map(|weighed| weighed.view);
         let view = match known.filter(|view| Some(view.generation) == generation) {
             Some(view) => view,
             None => self.read_view(tenant, scenario).await?,
         };
+        let mut has_grown = false;
         for version in view.reachable(version.unwrap_or(view.current_version)) {
             if !view.knows(version) {
                 let graph = self.graph(tenant, scenario, version).await?;
                 view.graphs.write().expect("no panic while it is held").insert(version, graph);
+                has_grown = true;
             }
+        }
+        if has_grown {
+            // Weighs it again.
+            self.views.insert((tenant, scenario), Weighed::now(&view));
         }
         Ok(view)
     }
@@ -126,15 +178,13 @@ impl Archive {
     async fn read_view(&self, tenant: TenantId, scenario: ScenarioId) -> Result<Arc<View>> {
         let read = self.control.deployed(tenant, scenario).await;
         let history = read.map_err(|error| not_found(error, scenario, None))?;
-        let view = Arc::new(View {
+        Ok(Arc::new(View {
             generation: history.generation,
             current_version: history.current_version,
             deployed: history.deployed,
             graphs: RwLock::default(),
             diffs: RwLock::default(),
-        });
-        self.views.insert((tenant, scenario), view.clone());
-        Ok(view)
+        }))
     }
 
     /// A tenant's field definitions.
@@ -163,7 +213,13 @@ pub(super) struct View {
     pub(super) deployed: Vec<Deployed>,
     /// Nothing for a version that was asked for and is not archived.
     graphs: RwLock<HashMap<Version, Option<Arc<Graph>>>>,
-    diffs: RwLock<HashMap<Compared, Arc<Diff>>>,
+    diffs: RwLock<Diffs>,
+}
+
+#[derive(Debug, Default)]
+struct Diffs {
+    known: HashMap<Compared, Arc<Diff>>,
+    steps: usize,
 }
 
 /// Two versions, and the mappings that an operator accepted between them.
@@ -187,15 +243,17 @@ impl segue_core::reconcile::Archive for View {
 
     fn diff(&self, from: Version, to: Version, mappings: &[Mapping]) -> Option<Arc<Diff>> {
         let key = (from, to, mappings.to_vec());
-        if let Some(diff) = self.diffs.read().expect("no panic while it is held").get(&key) {
+        if let Some(diff) = self.diffs.read().expect("no panic while it is held").known.get(&key) {
             return Some(diff.clone());
         }
         let diff = Arc::new(Diff::between(self.graph(from)?, self.graph(to)?, mappings));
+        let steps = diff.v1().len() + diff.v2().len();
         let mut diffs = self.diffs.write().expect("no panic while it is held");
-        if diffs.len() >= DIFFS {
-            diffs.clear();
+        if diffs.steps + steps > DIFF_STEPS {
+            *diffs = Diffs::default();
         }
-        diffs.insert(key, diff.clone());
+        diffs.steps += steps;
+        diffs.known.insert(key, diff.clone());
         Some(diff)
     }
 }
