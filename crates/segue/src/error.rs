@@ -24,6 +24,17 @@ pub enum Kind {
     Field,
 }
 
+impl Kind {
+    /// What to do when an id is taken.
+    fn instead(self) -> &'static str {
+        match self {
+            Self::Version => "versions never change, so give the changed scenario a greater number",
+            Self::Scenario => "make a migration plan to a new version of it, or choose another id",
+            Self::Plan | Self::Anchor | Self::Session | Self::Field => "choose another id",
+        }
+    }
+}
+
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -48,8 +59,8 @@ pub enum Error {
         /// Under which id.
         id: String,
     },
-    /// Something of this kind has this id already.
-    #[error("the {kind} {id} exists already")]
+    /// Something of this kind has this id already, and is not the same.
+    #[error("the {kind} {id} exists already and is another one: {}", kind.instead())]
     Exists {
         /// What was to be created.
         kind: Kind,
@@ -224,5 +235,18 @@ impl From<segue_store::control::Error> for Error {
                 Self::Corrupt { what, reason: error.to_string(), source: Some(Box::new(error)) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_taken_says_what_to_do() {
+        let error = Error::Exists { kind: Kind::Version, id: "2".to_owned() };
+        let expected = "the version 2 exists already and is another one: versions never change, so give \
+                        the changed scenario a greater number";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -11,13 +11,18 @@ use segue::clock::ManualClock;
 use segue::scenarios::{Scenarios, SessionFilter, SessionView, StartSession, TurnAnswer};
 use segue::tenants::TenantStoreRouter;
 use segue_core::config::Migration;
-use segue_core::ids::{CustomerId, PlanId, ScenarioId, SessionId, TenantId, Version};
+use segue_core::ids::{
+    CustomerId, Epoch, PlanId, ScenarioId, SessionId, StreamVersion, TenantId, Version,
+};
 use segue_core::plan::policy::{AnchorMigrationPolicy, MigrationScenario, Policies};
 use segue_core::reconcile::Action;
 use segue_core::scenario::Scenario;
+use segue_core::session::Status;
 use segue_core::session::turn::Input;
+use segue_store::control::By;
+use segue_store::control::routing::Routing;
 use segue_store::control::sqlite::Control;
-use segue_store::events::MemoryEventStore;
+use segue_store::events::{Direction, MemoryEventStore, StreamRead};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,6 +32,8 @@ const SCENARIO: ScenarioId = ScenarioId(Uuid::from_u128(2));
 struct World {
     segue: Scenarios,
     clock: Arc<ManualClock>,
+    control: Arc<Control>,
+    router: Arc<TenantStoreRouter>,
 }
 
 impl World {
@@ -39,9 +46,10 @@ impl World {
         let control = Arc::new(Control::in_memory().unwrap());
         let store = Arc::new(MemoryEventStore::new());
         let router = TenantStoreRouter::new(control.clone(), "shared".parse().unwrap(), store);
-        let segue = Scenarios::new(control, Arc::new(router), clock.clone(), config);
+        let router = Arc::new(router);
+        let segue = Scenarios::new(control.clone(), router.clone(), clock.clone(), config);
         segue.catalog.register(TENANT, orders(1), "ops").await.unwrap();
-        Self { segue, clock }
+        Self { segue, clock, control, router }
     }
 
     async fn start(&self, channel: &str, customer: Option<&str>) -> SessionId {
@@ -91,6 +99,35 @@ impl World {
         }
         planner.approve_plan(TENANT, plan.id, Some("ann".to_owned())).await.unwrap();
         plan.id
+    }
+
+    /// Deploys a plan that leaves version `from` with this policy at the checkout; answers how many
+    /// sessions it marks.
+    async fn deploy_from(&self, from: u64, to: u64, at_checkout: Value) -> (PlanId, u64) {
+        let planner = &self.segue.planner;
+        let from = Some(Version(from));
+        let plan = planner.generate_plan(TENANT, SCENARIO, orders(to), None, from).await.unwrap();
+        let checkout = plan.map.anchors().iter().find(|anchor| anchor.name == "Checkout").unwrap();
+        let policy: AnchorMigrationPolicy = serde_json::from_value(at_checkout).unwrap();
+        let policies = Policies::from([(checkout.key.clone(), policy)]);
+        planner.update_policies(TENANT, plan.id, policies, None).await.unwrap();
+        planner.approve_plan(TENANT, plan.id, None).await.unwrap();
+        let deployed = self.segue.deployer.deploy(TENANT, plan.id, None).await.unwrap();
+        (plan.id, deployed.sessions_marked)
+    }
+
+    /// How many sessions the status of a plan says are still to come.
+    async fn still_to_come(&self, plan: PlanId) -> u64 {
+        let status = self.segue.deployer.get_deployment_status(TENANT, plan).await.unwrap();
+        status.migrations_pending
+    }
+
+    /// The sessions that are listed with a pending migration, or without one.
+    async fn listed(&self, pending: bool) -> Vec<SessionId> {
+        let filter = SessionFilter { pending: Some(pending), ..SessionFilter::default() };
+        let page = self.segue.sessions.list(TENANT, filter, 100, None).await.unwrap();
+        assert_eq!(page.total, page.sessions.len() as u64);
+        page.sessions.iter().map(|view| view.session.id).collect()
     }
 
     async fn deploy(&self, version: u64) -> PlanId {
@@ -212,6 +249,7 @@ async fn a_paid_customer_is_not_sent_back_and_the_block_lasts() {
 
     let status = world.segue.deployer.get_deployment_status(TENANT, plan).await.unwrap();
     assert_eq!((status.checkpoint_blocks, status.migrations_pending), (1, 0));
+    assert_eq!(status.last_migration_at, None, "nobody has moved");
     assert_eq!(status.migrations_applied, 0);
     let pending = SessionFilter { pending: Some(true), ..SessionFilter::default() };
     let page = world.segue.sessions.list(TENANT, pending, 10, None).await.unwrap();
@@ -332,10 +370,21 @@ async fn a_repeated_request_gets_the_first_answer_whatever_came_after() {
     let first = json!({"fields": {"product": "hat"}});
     let answer = world.try_turn(session, first.clone(), Some("k1")).await.unwrap();
     world.turn(session, json!({"fields": {"address": "Rue 1"}})).await;
-    let again = world.try_turn(session, first, Some("k1")).await.unwrap();
+    let again = world.try_turn(session, first.clone(), Some("k1")).await.unwrap();
     assert_eq!(again.answer, answer.answer);
     assert_eq!(again.session.session, answer.session.session);
     assert_eq!(world.get(session).await.session.turn_count, 2, "no third turn was taken");
+
+    world.clock.advance(SignedDuration::from_secs(1));
+    world.deploy(2).await;
+    let again = world.try_turn(session, first.clone(), Some("k1")).await.unwrap();
+    assert_eq!(again, answer, "nothing was pending then");
+    let over = json!({"fields": {"product": "hat", "age": 17}});
+    let minor = world.start("web", None).await;
+    let last = world.try_turn(minor, over.clone(), Some("k2")).await.unwrap();
+    assert_eq!(last.session.session.status, Status::Finished);
+    let again = world.try_turn(minor, over, Some("k2")).await.unwrap();
+    assert_eq!(again, last, "also after the end");
     let other = world.try_turn(session, json!({}), Some("k1")).await;
     assert!(matches!(other, Err(Error::IdempotencyKeyReused { .. })), "{other:?}");
 }
@@ -382,4 +431,182 @@ async fn without_marking_a_deploy_concerns_only_new_sessions() {
     assert_eq!(answer.session.session.version, Version(1));
     let new = world.start("web", None).await;
     assert_eq!(world.get(new).await.session.version, Version(2));
+}
+
+#[tokio::test]
+async fn a_session_that_one_plan_keeps_is_offered_the_next_and_counted_once() {
+    let world = World::with_orders().await;
+    let session = world.at_checkout("web", None).await;
+    let other = world.start("web", None).await;
+    let keep = json!({"update_downstream": false});
+    let (first, marked) = world.deploy_from(1, 2, keep.clone()).await;
+    assert_eq!(marked, 2);
+    let answer = world.turn(session, json!({})).await;
+    assert_eq!(answer.session.pending_migration, None);
+    assert_eq!((world.still_to_come(first).await, world.listed(true).await), (1, vec![other]));
+
+    world.clock.advance(SignedDuration::from_secs(1));
+    let (second, marked) = world.deploy_from(1, 3, keep).await;
+    assert_eq!(marked, 1, "the session that the first plan keeps");
+    assert_eq!(world.get(session).await.pending_migration.unwrap().migration_plan_id, second);
+    assert_eq!((world.still_to_come(first).await, world.still_to_come(second).await), (1, 1));
+    assert_eq!(world.listed(true).await.len(), 2);
+
+    world.turn(session, json!({})).await;
+    assert_eq!(world.get(session).await.pending_migration, None, "both have decided");
+    assert_eq!((world.still_to_come(first).await, world.still_to_come(second).await), (1, 0));
+    assert_eq!((world.listed(true).await, world.listed(false).await), (vec![other], vec![session]));
+}
+
+#[tokio::test]
+async fn a_plan_that_leads_on_does_not_mark_those_whom_it_leaves_out() {
+    let world = World::with_orders().await;
+    let session = world.at_checkout("web", None).await;
+    let (first, _) = world.deploy_from(1, 2, json!({"update_downstream": false})).await;
+    world.turn(session, json!({})).await;
+    world.clock.advance(SignedDuration::from_secs(1));
+    let elsewhere = json!({"scope_filter": {"include_channels": ["whatsapp"]}});
+    world.deploy_from(2, 3, elsewhere).await;
+    assert_eq!(world.get(session).await.pending_migration, None);
+    assert_eq!(world.still_to_come(first).await, 0);
+}
+
+#[tokio::test]
+async fn an_age_beyond_all_history_is_no_limit() {
+    let world = World::with_orders().await;
+    world.at_checkout("web", None).await;
+    let filter = json!({"scope_filter": {"max_session_age_days": u32::MAX}});
+    assert_eq!(world.deploy_from(1, 2, filter).await.1, 1);
+}
+
+#[tokio::test]
+async fn where_migration_is_switched_off_nothing_is_pending() {
+    let world = World::configured(Migration { enabled: false, ..Migration::default() }).await;
+    let session = world.at_checkout("web", None).await;
+    let (plan, marked) = world.deploy_from(1, 2, json!({})).await;
+    assert_eq!((marked, world.still_to_come(plan).await), (0, 0));
+    assert_eq!((world.listed(true).await, world.listed(false).await), (vec![], vec![session]));
+}
+
+#[tokio::test]
+async fn a_start_that_is_repeated_is_the_same_session() {
+    let world = World::with_orders().await;
+    let start = |channel: &str| StartSession {
+        scenario_id: SCENARIO,
+        channel: channel.parse().unwrap(),
+        customer_id: None,
+        variables: BTreeMap::from([("product".parse().unwrap(), json!("hat"))]),
+        id: Some(SessionId(Uuid::from_u128(77))),
+    };
+    let sessions = &world.segue.sessions;
+    let first = sessions.start(TENANT, start("web")).await.unwrap();
+    world.clock.advance(SignedDuration::from_secs(1));
+    assert_eq!(sessions.start(TENANT, start("web")).await.unwrap(), first);
+    let other = sessions.start(TENANT, start("sms")).await;
+    assert!(matches!(other, Err(Error::Exists { .. })), "{other:?}");
+    assert_eq!(world.listed(false).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_registration_that_is_repeated_is_the_same_scenario() {
+    let world = World::with_orders().await;
+    let catalog = &world.segue.catalog;
+    let again = catalog.register(TENANT, orders(1), "ops").await.unwrap();
+    assert_eq!(again.current_version, Version(1));
+    let changed = Scenario { name: "Another".to_owned(), ..orders(1) };
+    let other = catalog.register(TENANT, changed, "ops").await;
+    assert!(matches!(other, Err(Error::Exists { .. })), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_request_with_too_many_values_is_refused_before_they_are_looked_at() {
+    let world = World::with_orders().await;
+    let values = (0..300).map(|n| (format!("f{n}").parse().unwrap(), Value::Null)).collect();
+    let customer: CustomerId = "ann".parse().unwrap();
+    let patch = world.segue.sessions.patch_profile(TENANT, &customer, values, "ann").await;
+    let Err(Error::Invalid { problems, .. }) = patch else { panic!("{patch:?}") };
+    assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+#[tokio::test]
+async fn the_event_that_changes_a_profile_names_the_operator() {
+    let world = World::with_orders().await;
+    let customer: CustomerId = "ann".parse().unwrap();
+    let fields = BTreeMap::from([("age".parse().unwrap(), json!(30))]);
+    world.segue.sessions.patch_profile(TENANT, &customer, fields, "otto").await.unwrap();
+    let read = StreamRead {
+        tenant: TENANT,
+        epoch: Epoch::default(),
+        stream: "customer-ann".parse().unwrap(),
+        from: StreamVersion(1),
+        limit: 10,
+        direction: Direction::Forwards,
+    };
+    let page = world.router.read_stream(read).await.unwrap();
+    let payload: Value = serde_json::from_slice(&page.events[0].payload).unwrap();
+    assert_eq!(
+        (&payload["changed_by"], &payload["fields"]["age"]["value"]),
+        (&json!("otto"), &json!(30))
+    );
+}
+
+#[tokio::test]
+async fn a_plan_can_be_withdrawn_for_as_long_as_it_is_kept() {
+    let world = World::with_orders().await;
+    let plan = world.deploy(2).await;
+    world.clock.advance(SignedDuration::from_hours(24 * 20));
+    let removed = world.segue.deployer.tidy().await.unwrap();
+    assert_eq!(removed.versions, 0, "nobody walks version 1, but it is current after a withdrawal");
+    world.segue.deployer.withdraw(TENANT, plan, None).await.unwrap();
+    let fresh = world.start("web", None).await;
+    assert_eq!(world.get(fresh).await.session.version, Version(1));
+}
+
+#[tokio::test]
+async fn a_tenant_whose_store_is_missing_does_not_keep_the_others_from_being_tidied() {
+    let world = World::with_orders().await;
+    let lost = TenantId(Uuid::nil());
+    let by = By::new("ops", "2026-11-20T10:00:00Z".parse().unwrap());
+    world.control.place(lost, &"elsewhere".parse().unwrap(), &by).await.unwrap();
+    world.segue.catalog.register(lost, orders(1), "ops").await.unwrap();
+    let session = world.start("web", None).await;
+    world.deploy(2).await;
+    world.turn(session, json!({})).await;
+    world.clock.advance(SignedDuration::from_hours(24 * 40));
+    let removed = world.segue.deployer.tidy().await.unwrap();
+    assert_eq!((removed.plans, removed.versions), (1, 1));
+}
+
+#[tokio::test]
+async fn a_session_walks_a_long_way_in_several_turns() {
+    let world = World::with_orders().await;
+    let steps: Vec<_> = (0..1_200)
+        .map(|n| match n {
+            1_199 => json!({"id": "end", "name": "End", "is_terminal": true}),
+            1_198 => json!({"id": "s1198", "name": "1198", "transitions": [{"to_step_id": "end"}]}),
+            n => json!({"id": format!("s{n}"), "name": n.to_string(),
+                        "transitions": [{"to_step_id": format!("s{}", n + 1)}]}),
+        })
+        .collect();
+    let id = ScenarioId(Uuid::from_u128(5));
+    let long =
+        json!({"id": id, "name": "Long", "version": 1, "entry_step_id": "s0", "steps": steps});
+    world
+        .segue
+        .catalog
+        .register(TENANT, serde_json::from_value(long).unwrap(), "ops")
+        .await
+        .unwrap();
+    let start = StartSession {
+        scenario_id: id,
+        channel: "web".parse().unwrap(),
+        customer_id: None,
+        variables: BTreeMap::new(),
+        id: None,
+    };
+    let session = world.segue.sessions.start(TENANT, start).await.unwrap().session.id;
+    for stands_at in ["s500", "s1000", "end"] {
+        let answer = world.turn(session, json!({})).await;
+        assert_eq!(answer.session.session.step_id.as_str(), stands_at);
+    }
 }

@@ -8,7 +8,7 @@ use segue_core::ids::{ScenarioId, StepId, TenantId, Version};
 use segue_core::scenario::Scenario;
 use segue_core::scenario::graph::Graph;
 use segue_store::control::scenarios::{NewVersion, Registered, StoredVersion, VersionEntry};
-use segue_store::control::{Cursor, Listing, Noun, Page};
+use segue_store::control::{Cursor, Error as ControlError, Listing, Noun, Page};
 use segue_store::events::{Choice, CountBy, Filter};
 
 use super::Shared;
@@ -26,7 +26,8 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::Invalid`] with every problem of the document; [`Error::Exists`] if the id is taken by a
-    /// scenario that began otherwise.
+    /// scenario that began otherwise. The same scenario again is answered as it is now: whoever did not
+    /// hear the answer may repeat.
     pub async fn register(
         &self,
         tenant: TenantId,
@@ -36,15 +37,25 @@ impl Catalog {
         let scenario_id = first.id;
         let version = checked(first)?;
         let by = self.0.by(by);
-        self.0.control.register_scenario(tenant, &version, &by).await.map_err(|error| {
-            use segue_store::control::Error as Control;
-            match error {
-                Control::Exists(_) => {
-                    Error::Exists { kind: Kind::Scenario, id: scenario_id.to_string() }
-                }
-                other => other.into(),
+        match self.0.control.register_scenario(tenant, &version, &by).await {
+            Ok(registered) => Ok(registered),
+            Err(ControlError::Exists(_)) if self.began_so(tenant, &version.document).await? => {
+                self.scenario(tenant, scenario_id).await
             }
-        })
+            Err(ControlError::Exists(_)) => {
+                Err(Error::Exists { kind: Kind::Scenario, id: scenario_id.to_string() })
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Whether the scenario of this id has this very version.
+    async fn began_so(&self, tenant: TenantId, wanted: &Scenario) -> Result<bool> {
+        match self.0.control.version(tenant, wanted.id, wanted.version).await {
+            Ok(kept) => Ok(*kept.document == *wanted),
+            Err(ControlError::NotFound(_)) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Reads a scenario.
@@ -150,17 +161,14 @@ pub(super) fn page(limit: u32, cursor: Option<&str>) -> Result<Page> {
 }
 
 /// Names what was not found.
-pub(super) fn not_found(
-    error: segue_store::control::Error,
-    id: ScenarioId,
-    version: Option<Version>,
-) -> Error {
-    use segue_store::control::Error as Control;
+pub(super) fn not_found(error: ControlError, id: ScenarioId, version: Option<Version>) -> Error {
     match (error, version) {
-        (Control::NotFound(Noun::Version), Some(version)) => {
+        (ControlError::NotFound(Noun::Version), Some(version)) => {
             Error::NotFound { kind: Kind::Version, id: version.to_string() }
         }
-        (Control::NotFound(_), _) => Error::NotFound { kind: Kind::Scenario, id: id.to_string() },
+        (ControlError::NotFound(_), _) => {
+            Error::NotFound { kind: Kind::Scenario, id: id.to_string() }
+        }
         (other, _) => other.into(),
     }
 }

@@ -6,11 +6,13 @@ mod turns;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use segue_core::fields::{Known, Source};
 use segue_core::ids::{
     Channel, CustomerId, Epoch, EventId, FieldName, ScenarioId, SessionId, StepId, StreamId,
     StreamVersion, TenantId, Version,
 };
+use segue_core::plan::deployed::Deployed;
 use segue_core::reconcile::chain::pending;
 use segue_core::reconcile::{Archive, PendingMigration};
 use segue_core::session::Session;
@@ -89,11 +91,12 @@ pub struct SessionPage {
 }
 
 impl Sessions {
-    /// Starts a session at the entry of the scenario's current version.
+    /// Starts a session at the entry of the scenario's current version. The same session again, by the
+    /// id that the caller gave it, is answered as it is now: whoever did not hear the answer may repeat.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the scenario; [`Error::Exists`] if the id is taken;
-    /// [`Error::Invalid`] for a variable that its field's definition does not accept.
+    /// [`Error::NotFound`] for the scenario; [`Error::Exists`] if the id is taken by a session that was
+    /// started otherwise; [`Error::Invalid`] for a variable that its field's definition does not accept.
     pub async fn start(&self, tenant: TenantId, start: StartSession) -> Result<SessionView> {
         let shared = &self.0;
         let now = shared.now();
@@ -120,16 +123,35 @@ impl Sessions {
             entry: Place::of(&graph, graph.entry()),
         };
         let session = Session::start(&started, now);
-        let append = append_to(&session, Expected::NoStream, &[started.into()], |_| {
-            EventId(shared.clock.new_id())
-        });
+        let events = [Event::from(started.clone())];
+        let append =
+            append_to(&session, Expected::NoStream, &events, |_| EventId(shared.clock.new_id()));
         match shared.router.append(tenant, now, vec![append]).await {
             Ok(_) => Ok(SessionView { session, pending_migration: None }),
             Err(Failure::Store(events::Error::Conflict { .. })) => {
-                Err(Error::Exists { kind: Kind::Session, id: id.to_string() })
+                if self.began_so(tenant, &started).await? {
+                    self.get(tenant, id).await
+                } else {
+                    Err(Error::Exists { kind: Kind::Session, id: id.to_string() })
+                }
             }
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// Whether the session of this id began with what the caller asks for now, whenever that was.
+    async fn began_so(&self, tenant: TenantId, wanted: &SessionStarted) -> Result<bool> {
+        let page = self.events(tenant, wanted.session_id, StreamVersion(1), 1).await?;
+        let first = page.events.first().map(|event| (&event.event_type, &event.payload));
+        let began = first.map(|(event_type, payload)| Event::from_payload(event_type, payload));
+        let Some(Ok(Event::SessionStarted(began))) = began else { return Ok(false) };
+        let values = |of: &SessionStarted| -> Vec<_> {
+            of.variables.iter().map(|(name, known)| (name.clone(), known.value.clone())).collect()
+        };
+        Ok(began.scenario_id == wanted.scenario_id
+            && began.channel == wanted.channel
+            && began.customer_id == wanted.customer_id
+            && values(&began) == values(wanted))
     }
 
     /// Reads a session, with the migration that is pending for it.
@@ -184,8 +206,11 @@ impl Sessions {
         let page = self.0.router.list(query).await?;
         let mut sessions = Vec::with_capacity(page.streams.len());
         for state in page.streams {
-            if let Some(session) = folded(Some(state))? {
-                sessions.push(self.viewed(tenant, session).await?);
+            let Some(session) = folded(Some(state))? else { continue };
+            let view = self.viewed(tenant, session).await?;
+            // What is pending may have changed since the filters were made, and has the last word.
+            if filter.pending.is_none_or(|wanted| view.pending_migration.is_some() == wanted) {
+                sessions.push(view);
             }
         }
         let next_cursor = page.next.map(|cursor| cursor.to_string());
@@ -220,6 +245,27 @@ impl Sessions {
         let archive = &self.0.archive;
         let view = archive.fresh_view(tenant, session.scenario_id, Some(session.version)).await?;
         Ok(self.viewed_in(&view, session))
+    }
+
+    /// A session with the mark that it had at a moment in the past.
+    async fn viewed_at(
+        &self,
+        tenant: TenantId,
+        session: Session,
+        then: Timestamp,
+    ) -> Result<SessionView> {
+        let archive = &self.0.archive;
+        let view = archive.fresh_view(tenant, session.scenario_id, Some(session.version)).await?;
+        let deployed = view.deployed.iter().filter(|plan| plan.deployed_at <= then);
+        let deployed: Vec<Deployed> = deployed
+            .map(|plan| Deployed {
+                withdrawn_at: plan.withdrawn_at.filter(|withdrawn_at| *withdrawn_at <= then),
+                ..plan.clone()
+            })
+            .collect();
+        let marked = || pending(&session, &deployed, view.as_ref());
+        let pending_migration = self.0.config.enabled.then(marked).flatten();
+        Ok(SessionView { session, pending_migration })
     }
 
     /// A session with its mark, by a view that is at hand.

@@ -28,6 +28,9 @@ pub(super) struct LoadedProfile {
 #[derive(Serialize)]
 struct ProfileChanged<'a> {
     fields: &'a BTreeMap<FieldName, Known>,
+    /// The operator; nobody when it was the customer, in a turn of the same append group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_by: Option<&'a str>,
 }
 
 /// Reads a profile; a customer of whom nothing is known has an empty one.
@@ -57,9 +60,10 @@ pub(super) fn append(
     customer: &CustomerId,
     LoadedProfile { mut profile, version }: LoadedProfile,
     writes: &BTreeMap<FieldName, Known>,
+    changed_by: Option<&str>,
     event_id: EventId,
 ) -> StreamAppend {
-    let changed = ProfileChanged { fields: writes };
+    let changed = ProfileChanged { fields: writes, changed_by };
     let event = NewEvent {
         event_id,
         event_type: "ProfileChanged".into(),
@@ -116,7 +120,7 @@ impl Sessions {
             let mut after = loaded.profile.clone();
             after.fields.extend(writes.clone());
             let id = EventId(shared.clock.new_id());
-            let append = append(customer, loaded, &writes, id);
+            let append = append(customer, loaded, &writes, Some(by), id);
             match shared.router.append(tenant, now, vec![append]).await {
                 Ok(_) => {
                     let entry = Entry {
@@ -127,7 +131,10 @@ impl Sessions {
                         subject_id: customer.to_string(),
                         details: json!({"fields": writes.keys().collect::<Vec<_>>()}),
                     };
-                    shared.control.record(tenant, &entry).await?;
+                    // The event names the operator too, so the change is on record whatever happens here.
+                    if let Err(error) = shared.control.record(tenant, &entry).await {
+                        tracing::error!(%customer, %error, "a change of a profile is missing in the audit log");
+                    }
                     return Ok(after);
                 }
                 Err(Failure::Store(events::Error::Conflict { .. })) => {}

@@ -43,7 +43,7 @@ const ROUNDS: usize = 32;
 /// The longest message that is taken, in bytes: twenty of them stay in a session's state.
 const MESSAGE_BYTES: usize = 16 * 1024;
 
-/// How many fields, confirmations or actions one turn may bring.
+/// How many fields, confirmations or actions one request may bring.
 const ENTRIES: usize = 256;
 
 /// The largest value of one field, as JSON, in bytes.
@@ -196,7 +196,8 @@ impl Sessions {
         if let Some(customer) =
             before.customer_id.as_ref().filter(|_| !taken.profile_writes.is_empty())
         {
-            appends.push(profiles::append(customer, profile, &taken.profile_writes, fresh()));
+            let writes = &taken.profile_writes;
+            appends.push(profiles::append(customer, profile, writes, None, fresh()));
         }
         for (decided, migration) in taken.events.iter().filter_map(Decided::by) {
             for plan in &migration.plan_ids {
@@ -239,7 +240,7 @@ impl Sessions {
             return Err(Error::IdempotencyKeyReused { key: idempotency.key.clone() });
         }
         let session = self.as_of(tenant, id, event.append_first_position.0, event.version).await?;
-        let session = self.viewed(tenant, session).await?;
+        let session = self.viewed_at(tenant, session, event.recorded_at).await?;
         Ok(Some(TurnAnswer { answer: turn.answer, session }))
     }
 
@@ -349,6 +350,14 @@ impl Decided {
         Self::Stayed,
     ];
 
+    /// The kinds of decision that move a session.
+    pub(in crate::scenarios) const MOVED: [Self; 4] = [
+        Self::Applied(MigrationScenario::CleanGraft),
+        Self::Applied(MigrationScenario::GapFill),
+        Self::Applied(MigrationScenario::ReRoute),
+        Self::Relocated,
+    ];
+
     /// What an event decided, if it decided a migration.
     fn by(event: &Event) -> Option<(Self, &Migration)> {
         match event {
@@ -452,6 +461,9 @@ pub(super) fn accepted(
     values: BTreeMap<FieldName, Value>,
     at: &str,
 ) -> Result<BTreeMap<FieldName, Value>> {
+    if values.len() > ENTRIES {
+        return Err(Error::over_limit("values", at, "the number of fields", ENTRIES, values.len()));
+    }
     let mut accepted = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, value) in values {
