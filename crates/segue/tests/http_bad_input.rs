@@ -301,8 +301,11 @@ fn an_id_that_is_taken_is_a_conflict() {
     let stored = tenant.get(&format!("/scenarios/{}", scenario["id"].as_str().unwrap())).is(200);
     assert_eq!(stored["name"], "Order Flow");
 
-    let session = json!({"id": Uuid::new_v4(), "scenario_id": scenario["id"], "channel": "web"});
-    tenant.post("/sessions", &session).is(201);
+    let mut session =
+        json!({"id": Uuid::new_v4(), "scenario_id": scenario["id"], "channel": "web"});
+    let first = tenant.post("/sessions", &session).is(201);
+    assert_eq!(tenant.post("/sessions", &session).is(201), first, "a repetition is the same");
+    session["channel"] = "sms".into();
     tenant.post("/sessions", &session).refused(409, "already_exists");
 }
 
