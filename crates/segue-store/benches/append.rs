@@ -288,6 +288,7 @@ fn session(n: u64, turn: u64) -> StreamAppend {
                 live: true,
                 started_at: Some(Timestamp::from_second(1_700_000_000 + n as i64).unwrap()),
                 settled: None,
+                checkpoints: Vec::new(),
             },
         }),
     }
