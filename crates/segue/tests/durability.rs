@@ -64,9 +64,9 @@ struct Turn {
 
 /// Checks a session's stream from its first event on, and answers the messages of its turns.
 async fn messages_in_order(client: &mut Client, session: &str) -> Vec<String> {
-    let (mut messages, mut from, mut expected_version) = (Vec::new(), 1, 1);
+    let (mut messages, mut after, mut expected_version) = (Vec::new(), String::new(), 1);
     loop {
-        let path = format!("/sessions/{session}/events?from_version={from}&limit=100");
+        let path = format!("/sessions/{session}/events?limit=100{after}");
         let page = client.ok("GET", &path, &Value::Null).await;
         for event in page["events"].as_array().unwrap() {
             assert_eq!(event["version"], expected_version, "a gap in {session}");
@@ -77,9 +77,12 @@ async fn messages_in_order(client: &mut Client, session: &str) -> Vec<String> {
                 assert_eq!(event["payload"]["turn_number"], messages.len(), "in {session}");
             }
         }
-        match page["next_from_version"].as_u64() {
-            Some(next) => from = next,
-            None => return messages,
+        match page["next_cursor"].as_str() {
+            Some(next) => after = format!("&cursor={next}"),
+            None => {
+                assert_eq!(page["total"], expected_version - 1, "events of {session}");
+                return messages;
+            }
         }
     }
 }
