@@ -107,11 +107,10 @@ async fn run(folder: &std::path::Path, sessions: usize) {
     };
     let (mut busy, (answer, elapsed)) = tokio::join!(running, deploy);
     println!("sessions marked          {:>10}", answer["sessions_marked"]);
-    println!(
-        "deploy and counting      {:>10.0} ms (target 10 + 1,500)",
-        elapsed.as_secs_f64() * 1e3
-    );
+    println!("deploy and counting      {:>10.0} ms (target 1,510)", elapsed.as_secs_f64() * 1e3);
     let mut quiet = quiet;
+    let decision = operator.metric("migration_plan_deploy_duration_ms_sum").await;
+    println!("of which the deploy      {decision:>10.1} ms (target 10)");
     println!(
         "turns before: p50 {:.2} ms, p99 {:.2} ms",
         quiet.quantile_ms(0.5),

@@ -45,6 +45,7 @@ const APPLIED: &str = "migration_applied_total";
 const GAP_FILLS: &str = "migration_gap_fills_total";
 const CHECKPOINT_BLOCKS: &str = "migration_checkpoint_blocks_total";
 const PLAN_DURATION: &str = "migration_plan_generation_duration_ms";
+const DEPLOY_DURATION: &str = "migration_plan_deploy_duration_ms";
 const APPLICATION_DURATION: &str = "migration_application_duration_ms";
 const TURNS: &str = "session_turns_total";
 const TURN_CONFLICTS: &str = "session_turn_conflicts_total";
@@ -86,6 +87,7 @@ fn describe() {
     describe_counter!(GAP_FILLS, "Fields filled for a migration, by where the value came from.");
     describe_counter!(CHECKPOINT_BLOCKS, "Moves that were blocked by a passed checkpoint.");
     describe_histogram!(PLAN_DURATION, "Milliseconds to generate a migration plan.");
+    describe_histogram!(DEPLOY_DURATION, "Milliseconds to deploy a plan, before it is counted.");
     describe_histogram!(APPLICATION_DURATION, "Milliseconds to reconcile a session that migrated.");
     describe_counter!(TURNS, "Turns taken and stored.");
     describe_counter!(
@@ -118,6 +120,11 @@ fn describe() {
 pub fn plan_generated(took: Duration) {
     counter!(PLANS_GENERATED).increment(1);
     histogram!(PLAN_DURATION).record(milliseconds(took));
+}
+
+/// A plan was deployed; its sessions are still to be counted.
+pub fn plan_deployed(took: Duration) {
+    histogram!(DEPLOY_DURATION).record(milliseconds(took));
 }
 
 /// A plan was deployed that applies to this many sessions.

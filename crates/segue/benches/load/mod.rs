@@ -95,6 +95,11 @@ impl Client {
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await?;
+        self.answer().await
+    }
+
+    /// Reads one answer; its body is left in the buffer.
+    async fn answer(&mut self) -> std::io::Result<u16> {
         self.buffer.clear();
         loop {
             let n = self.stream.read_buf(&mut self.buffer).await?;
@@ -115,6 +120,18 @@ impl Client {
     /// The body of the last answer.
     pub fn body(&self) -> Value {
         serde_json::from_slice(&self.buffer).unwrap_or(Value::Null)
+    }
+
+    /// The value of one of the server's metrics.
+    #[allow(dead_code, reason = "each benchmark uses a part of this file")]
+    pub async fn metric(&mut self, name: &str) -> f64 {
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        self.stream.write_all(request.as_bytes()).await.expect("the server reads");
+        let status = self.answer().await.expect("the server answers");
+        assert_eq!(status, 200);
+        let text = String::from_utf8_lossy(&self.buffer);
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse().ok()).expect("the metric is there")
     }
 
     /// Sends a request that must succeed and answers its body.

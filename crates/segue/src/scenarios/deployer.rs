@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use segue_core::ids::{Epoch, PlanId, SessionId, StreamVersion, TenantId};
@@ -105,6 +106,7 @@ impl MigrationDeployer {
         let shared = &self.0;
         let actor = deployed_by.clone().unwrap_or_else(|| planner::SOMEONE.to_owned());
         let mut rounds = 0;
+        let begun = Instant::now();
         let (record, plan) = loop {
             let deployment = self.decided(tenant, plan_id, deployed_by.clone()).await?;
             match shared.control.deploy(tenant, &deployment, &shared.by(&actor)).await {
@@ -113,6 +115,7 @@ impl MigrationDeployer {
                 Err(error) => return Err(plan_error(error, plan_id)),
             }
         };
+        telemetry::plan_deployed(begun.elapsed());
         let sessions_by_anchor = self.counted(tenant, &record).await?;
         let sessions_marked = sessions_by_anchor.values().sum();
         self.keep_counts(tenant, plan, sessions_marked, &sessions_by_anchor, &actor).await?;
@@ -166,31 +169,26 @@ impl MigrationDeployer {
         Ok(deployments::Deployment { plan: deployed, superseded, record })
     }
 
-    /// Whom a plan concerned when it was deployed: who is still pending, and whoever took a turn since.
-    /// Read again if somebody took one while it was counted.
+    /// Whom a plan concerned when it was deployed: whoever took a turn since, and who is still pending.
+    ///
+    /// The two are read one right after the other, and a count sees the store as it is when it begins,
+    /// however long it takes: only a session that takes its turn in between is missed.
     async fn counted(&self, tenant: TenantId, record: &Deployed) -> Result<ByAnchor> {
-        let mut before = self.outcomes(tenant, record.plan_id).await?;
+        let decided = self.outcomes(tenant, record.plan_id).await?;
         let mut counts = scope::pending_by_anchor(&self.0, tenant, record).await?;
-        for _ in 0..ROUNDS {
-            let after = self.outcomes(tenant, record.plan_id).await?;
-            if after == before {
-                break;
-            }
-            before = after;
-            counts = scope::pending_by_anchor(&self.0, tenant, record).await?;
-        }
-        for decided in Decided::ALL {
-            self.add_decided(tenant, record.plan_id, decided, &mut counts).await?;
+        for (decided, times) in decided.into_iter().filter(|(_, times)| *times > 0) {
+            self.add_decided(tenant, record.plan_id, decided, times, &mut counts).await?;
         }
         Ok(counts)
     }
 
-    /// Adds the sessions for which it was decided so, under the anchors where they stood.
+    /// Adds the first sessions for which it was decided so, under the anchors where they stood.
     async fn add_decided(
         &self,
         tenant: TenantId,
         plan: PlanId,
         decided: Decided,
+        times: u64,
         counts: &mut ByAnchor,
     ) -> Result<()> {
         let mut from = StreamVersion(1);
@@ -204,12 +202,12 @@ impl MigrationDeployer {
                 direction: Direction::Forwards,
             };
             let page = self.0.router.read_stream(read).await?;
-            for event in &page.events {
+            for event in page.events.iter().filter(|event| event.version.0 <= times) {
                 let Migration { anchor, step_before, .. } = application(decided, event)?.migration;
                 let key = anchor.unwrap_or_else(|| AnchorKey(format!("step:{step_before}")));
                 *counts.entry(key).or_default() += 1;
             }
-            match page.next {
+            match page.next.filter(|next| next.0 <= times) {
                 Some(next) => from = next,
                 None => return Ok(()),
             }
