@@ -186,6 +186,25 @@ fn conditions_that_nobody_can_evaluate_are_named() {
     assert!(messages(&plan).iter().any(|message| message.contains("the customer sounds angry")));
 }
 
+#[test]
+fn a_fork_that_decides_otherwise_says_that_those_past_it_keep_their_way() {
+    let fork = |age: u32| {
+        json!([
+            {"id": "welcome", "name": "Age check", "transitions": [
+                {"to_step_id": "b", "condition_text": format!("age < {age}")},
+                {"to_step_id": "c", "condition_text": format!("age >= {age}")}]},
+            {"id": "b", "name": "Rejection"},
+            {"id": "c", "name": "Checkout"}
+        ])
+    };
+    let warning = "The conditions at 'Age check' have changed; customers who are past it already keep \
+                   the way that they took";
+    let stricter = plan(&fork(18), &fork(21), &SessionCounts::default());
+    assert!(messages(&stricter).contains(&warning), "{:?}", messages(&stricter));
+    let same = plan(&fork(18), &fork(18), &SessionCounts::default());
+    assert!(!messages(&same).contains(&warning));
+}
+
 fn policies(value: Value) -> Policies {
     serde_json::from_value(value).unwrap()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::diff::map::MappedAnchor;
+use crate::diff::{Anchor, Diff};
 use crate::plan::policy::MigrationScenario;
 use crate::plan::summary::{Basis, Judge, MigrationWarning, Needed, Severity};
 use crate::scenario::graph::{Graph, Ix};
@@ -192,26 +193,40 @@ fn duplicates(basis: Basis<'_>) -> Vec<MigrationWarning> {
     diff.ambiguous().iter().map(warning).collect()
 }
 
-/// Forks that exist in both versions and lead elsewhere without having gained a branch: nobody is
+/// Forks that exist in both versions, have not gained a branch, and decide otherwise than before: nobody is
 /// redirected because of them at most anchors, but a customer's own past may lead another way.
 fn rewired(basis: Basis<'_>) -> Vec<MigrationWarning> {
     let Basis { diff, .. } = basis;
-    let warning = |anchor: &crate::diff::Anchor| {
-        if !diff.retargeted(anchor.v2) {
+    let warning = |anchor: &Anchor| {
+        let name = &anchor.name;
+        let (severity, message) = if diff.retargeted(anchor.v2) {
+            let elsewhere =
+                "leads elsewhere than before; customers who come past it may go another way";
+            (Severity::Info, format!("'{name}' {elsewhere}"))
+        } else if decides_otherwise(diff, anchor) {
+            let kept = "customers who are past it already keep the way that they took";
+            (Severity::Warning, format!("The conditions at '{name}' have changed; {kept}"))
+        } else {
             return None;
-        }
+        };
         Some(MigrationWarning {
-            severity: Severity::Info,
-            anchor_name: Some(anchor.name.clone()),
+            severity,
+            anchor_name: Some(name.clone()),
             anchor_key: Some(anchor.key.clone()),
-            message: format!(
-                "'{}' leads elsewhere than before; customers who come past it may go another way",
-                anchor.name
-            ),
+            message,
             affected_sessions_estimate: 0,
         })
     };
     diff.anchors().iter().filter_map(warning).collect()
+}
+
+/// Whether a fork leads to as many steps as before, by other conditions or priorities.
+fn decides_otherwise(diff: &Diff, anchor: &Anchor) -> bool {
+    let ways = |graph: &Graph, ix| {
+        graph.edges(ix).iter().map(|edge| edge.to).collect::<BTreeSet<_>>().len()
+    };
+    let after = ways(diff.v2(), anchor.v2);
+    after > 1 && after == ways(diff.v1(), anchor.v1) && diff.rules_changed(anchor.v2)
 }
 
 /// New conditions in natural language that no judge answers.
