@@ -1,5 +1,5 @@
 //! What a condition costs: taking it, parsing it at first use, and evaluating it.
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "criterion's macros write undocumented functions")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

@@ -4,7 +4,8 @@
 //! a chain with branches and, in the cyclic kinds, ways back; the second version edits, inserts, deletes
 //! and forks one step in ten.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
+#![allow(missing_docs, reason = "criterion's macros write undocumented functions")]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Properties of the diff on random versions, acyclic and cyclic, with duplicates and without.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p segue-store --bench append [-- --sessions N]` prints a table; N is 1,000,000 unless
 //! given. Everything is measured in one run on one file system, so the figures can be compared.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
 use std::path::Path;
 use std::sync::Arc;

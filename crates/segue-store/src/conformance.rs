@@ -2,7 +2,7 @@
 //!
 //! They are public, so that an adapter outside this crate is held to the same. Being tests, they panic
 //! with what they found.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 pub mod control;
 pub mod events;

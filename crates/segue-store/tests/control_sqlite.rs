@@ -1,7 +1,7 @@
 //! The SQLite control plane keeps what every control plane promises: in a file that several open, and in
 //! memory.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! The child is this test binary itself, told by an environment variable to write until it is killed. It
 //! prints a line for each acknowledged append.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

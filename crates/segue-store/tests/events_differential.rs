@@ -1,5 +1,5 @@
 //! Random histories give the same answers in SQLite as in memory. A failing one is shrunk step by step.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

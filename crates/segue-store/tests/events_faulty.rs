@@ -1,5 +1,5 @@
 //! The store with faults is a store like others, and fails as told.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! The event store in SQLite keeps every promise.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use segue_store::conformance::events::Fixture;
 use segue_store::events::sqlite::SqliteEventStore;

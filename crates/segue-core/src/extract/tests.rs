@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 //! What customers write, and what is made of it.
 //!
 //! The tables name what happens at the default thresholds: a value is `used` from 0.95 on, the customer

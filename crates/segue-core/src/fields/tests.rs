@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 //! Definitions and profiles as operators and callers meet them.
 
 use serde_json::json;

@@ -35,7 +35,7 @@ impl Catalog {
         by: &str,
     ) -> Result<Registered> {
         let scenario_id = first.id;
-        let version = checked(first)?;
+        let (_, version) = checked(first)?;
         let by = self.0.by(by);
         match self.0.control.register_scenario(tenant, &version, &by).await {
             Ok(registered) => Ok(registered),
@@ -146,12 +146,13 @@ impl Catalog {
     }
 }
 
-/// Validates a document and seals it with its checksum.
-pub(super) fn checked(document: Scenario) -> Result<NewVersion> {
+/// Validates a document, compiles it, and seals it with its checksum.
+pub(super) fn checked(document: Scenario) -> Result<(Graph, NewVersion)> {
     let graph =
         Graph::new(document).map_err(|problems| Error::Invalid { what: "scenario", problems })?;
+    let document = Arc::new(graph.scenario().clone());
     let checksum = graph.checksum();
-    Ok(NewVersion { document: Arc::new(graph.scenario().clone()), checksum })
+    Ok((graph, NewVersion { document, checksum }))
 }
 
 /// A page as the lists of the control plane take it.

@@ -23,7 +23,7 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::Shared;
-use super::catalog::not_found;
+use super::catalog::{checked, not_found};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry;
 
@@ -101,15 +101,12 @@ impl MigrationPlanner {
         let retention_days = shared.config.retention.plan_retention_days;
         // A plan of ten thousand steps takes a tenth of a second: not on a thread that serves turns.
         let computed = tokio::task::spawn_blocking(move || {
-            let invalid = |problems| Error::Invalid { what: "scenario", problems };
-            let v2 = Arc::new(Graph::new(new_scenario).map_err(invalid)?);
-            let document = Arc::new(v2.scenario().clone());
-            let new_version = NewVersion { document, checksum: v2.checksum() };
+            let (v2, new_version) = checked(new_scenario)?;
             let request = plan::Request {
                 id,
                 tenant_id: tenant,
                 v1,
-                v2,
+                v2: Arc::new(v2),
                 sessions: &sessions,
                 definitions: &definitions,
                 judge: Judge::None,

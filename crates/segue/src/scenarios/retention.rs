@@ -64,9 +64,7 @@ impl MigrationDeployer {
             }
         }
     }
-}
 
-impl MigrationDeployer {
     async fn tidy_tenant(
         &self,
         tenant: TenantId,
