@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
+use segue_core::digest::Digest;
 use segue_core::fields::Definitions;
 use segue_core::ids::{
     Epoch, EventId, FieldName, PlanId, SessionId, StreamId, StreamVersion, TenantId,
@@ -25,7 +26,6 @@ use segue_core::session::turn::{Input, Outcome, Refused, Taken, Turn, take};
 use segue_store::events::{self, Direction, Expected, NewEvent, StreamAppend, StreamRead};
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
@@ -413,7 +413,7 @@ fn turn_event_id(session: SessionId, idempotency: &Idempotency) -> EventId {
 /// A hash over what the caller brought.
 fn request_hash(input: &Input) -> String {
     let request = serde_json::to_vec(input).expect("plain data with text keys serialises");
-    format!("{:x}", Sha256::digest(request))
+    Digest::of_payload(&request).to_string()
 }
 
 /// Writes how long the decision took into its record.
