@@ -13,9 +13,17 @@ use super::{Error, SERVER, Server};
 /// with `segue_test_`.
 #[derive(Debug)]
 pub struct TestDatabase {
-    server: String,
-    name: String,
     url: String,
+    end: End,
+}
+
+/// What becomes of a database when its test is over.
+#[derive(Debug)]
+enum End {
+    /// It is dropped from the server with this URL.
+    Dropped { server: String, name: String },
+    /// It goes with its server.
+    WithItsServer,
 }
 
 impl TestDatabase {
@@ -41,12 +49,14 @@ impl TestDatabase {
         block_on(Self::fresh())
     }
 
-    /// Creates a database on this server.
+    /// Creates a database on this server, which ends with the server and not before.
     ///
     /// # Panics
     /// When the server is down.
     pub async fn on(server: &Server) -> Self {
-        Self::at(&server.url()).await.unwrap_or_else(|error| panic!("{error}"))
+        let created = create(&server.url()).await;
+        let (_, url) = created.unwrap_or_else(|error| panic!("{error}"));
+        Self { url, end: End::WithItsServer }
     }
 
     /// Creates a database on the server that a URL names.
@@ -54,10 +64,8 @@ impl TestDatabase {
     /// # Errors
     /// When the server cannot be reached, or does not let this user create databases.
     pub async fn at(server: &str) -> Result<Self, Error> {
-        let name = format!("segue_test_{}", Uuid::new_v4().simple());
-        // Nobody is ever connected to template0, so databases can be created at the same time.
-        run(server, &format!("CREATE DATABASE {name} TEMPLATE template0")).await?;
-        Ok(Self { url: named(server, &name), server: server.to_owned(), name })
+        let (name, url) = create(server).await?;
+        Ok(Self { url, end: End::Dropped { server: server.to_owned(), name } })
     }
 
     /// The URL of the database.
@@ -77,11 +85,15 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (server, name) = (self.server.clone(), self.name.clone());
-        block_on(async move {
-            // A test may have stopped its server for good; then there is nothing to drop.
-            let _ = run(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-        });
+        match &self.end {
+            End::WithItsServer => {}
+            End::Dropped { server, name } => {
+                let server = server.clone();
+                let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                // A server that is gone by now has taken the database with it.
+                let _ = block_on(async move { run(&server, &statement).await });
+            }
+        }
     }
 }
 
@@ -101,6 +113,15 @@ fn block_on<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static)
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// Creates a database; answers with its name and URL.
+async fn create(server: &str) -> Result<(String, String), Error> {
+    let name = format!("segue_test_{}", Uuid::new_v4().simple());
+    // Nobody is ever connected to template0, so databases can be created at the same time.
+    run(server, &format!("CREATE DATABASE {name} TEMPLATE template0")).await?;
+    let url = named(server, &name);
+    Ok((name, url))
 }
 
 async fn run(server: &str, statement: &str) -> Result<(), Error> {
