@@ -9,5 +9,7 @@ pub mod control;
 pub mod dice;
 pub mod events;
 pub mod faulty;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
