@@ -14,6 +14,8 @@
 //! Only the session of PostgreSQL holds settings (`search_path`, time-outs), so a pooler in between must
 //! pool sessions, not transactions.
 
+#![allow(dead_code, unused_imports, reason = "the adapters that use it come next")]
+
 mod database;
 mod fault;
 mod outage;

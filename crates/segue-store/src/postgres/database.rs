@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod,
+    Runtime, TimeoutType,
+};
 use refinery::Migration;
 use tokio::sync::OnceCell;
-use tokio_postgres::{Connection, Socket};
 use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::outage::Outage;
@@ -37,6 +40,18 @@ struct Inner {
     prepared: OnceCell<()>,
 }
 
+/// What is acknowledged has reached the disk, whatever the server's or the user's default is; a default
+/// that promises more, such as a standby's disk, is kept.
+async fn make_durable(client: &mut ClientWrapper) -> Result<(), HookError> {
+    client
+        .batch_execute(
+            "SELECT set_config('synchronous_commit', 'on', false) \
+             WHERE current_setting('synchronous_commit') = 'off'",
+        )
+        .await
+        .map_err(HookError::Backend)
+}
+
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
@@ -58,16 +73,13 @@ impl Database {
     ) -> Result<Self, OpenError> {
         let tls = tls::connector(&settings)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = deadpool_postgres::Manager::from_config(
-            settings.connection(kind),
-            tls.clone(),
-            recycling,
-        );
+        let manager = Manager::from_config(settings.connection(kind), tls.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(settings.pool_size())
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(settings.connect_timeout()))
             .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(|client, _| Box::pin(make_durable(client))))
             .build()
             .expect("a runtime is given for the time-outs");
         let inner = Inner {
@@ -137,10 +149,12 @@ impl Database {
             PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
                 OpenError::new(settings, Refusal::TimedOut)
             }
-            PoolError::Backend(error) => OpenError::explain(settings, error),
-            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-                OpenError::new(settings, Refusal::Other)
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                OpenError::explain(settings, error)
             }
+            PoolError::PostCreateHook(HookError::Message(_))
+            | PoolError::Closed
+            | PoolError::NoRuntimeSpecified => OpenError::new(settings, Refusal::Other),
         };
         if !matches!(error.reason, Refusal::Busy | Refusal::TooManyConnections) {
             outage.failed(&error);
@@ -175,5 +189,155 @@ impl Database {
             Ok(connected) => connected.map_err(|error| OpenError::explain(settings, error)),
             Err(_) => Err(OpenError::new(settings, Refusal::TimedOut)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use segue_testing::postgres::{Server, TestDatabase};
+
+    use super::*;
+
+    fn migrations(count: u32) -> Vec<Migration> {
+        let make =
+            |n| Migration::unapplied(&format!("V{n}__t{n}"), &format!("CREATE TABLE t{n} ()"));
+        (1..=count).map(|n| make(n).unwrap()).collect()
+    }
+
+    fn open(url: &str, kind: Kind, versions: u32) -> Database {
+        Database::open(Settings::new(url).unwrap(), kind, &migrations(versions)).unwrap()
+    }
+
+    async fn refusal(database: &Database) -> Refusal {
+        database.ready().await.unwrap_err().reason
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_servers_make_the_schema_at_once_and_all_are_ready() {
+        let test = TestDatabase::fresh().await;
+        let starting: Vec<_> = (0..8)
+            .map(|_| {
+                let database = open(test.url(), Kind::Events, 3);
+                tokio::spawn(async move { database.client().await.map(drop) })
+            })
+            .collect();
+        for started in starting {
+            started.await.unwrap().unwrap();
+        }
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'segue_events'";
+        let row = test.client().await.query_one(tables, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 4);
+        open(test.url(), Kind::Control, 2).ready().await.unwrap();
+        open(test.url(), Kind::Events, 4).ready().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_schema_of_a_newer_segue_of_another_part_or_another_program_is_refused() {
+        let test = TestDatabase::fresh().await;
+        open(test.url(), Kind::Events, 3).ready().await.unwrap();
+        let newer = refusal(&open(test.url(), Kind::Events, 2)).await;
+        assert_eq!(newer, Refusal::NewerSchema { found: 3, known: 2 });
+        assert!(
+            newer.to_string().contains("Start the version of Segue that wrote it, or a later one")
+        );
+
+        let settings = Settings::new(test.url()).unwrap().with_schema("segue_events").unwrap();
+        let other_part = Database::open(settings, Kind::Control, &migrations(1)).unwrap();
+        let other_part = refusal(&other_part).await;
+        assert!(other_part.to_string().contains("a Segue event store"), "{other_part}");
+
+        let recipes = "CREATE SCHEMA kitchen; CREATE TABLE kitchen.recipes (title text)";
+        test.client().await.batch_execute(recipes).await.unwrap();
+        let settings = Settings::new(test.url()).unwrap().with_schema("kitchen").unwrap();
+        let foreign = Database::open(settings, Kind::Control, &migrations(1)).unwrap();
+        assert!(matches!(refusal(&foreign).await, Refusal::Foreign { .. }));
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'kitchen'";
+        let row = test.client().await.query_one(tables, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 1, "what is refused is left as it was");
+    }
+
+    #[tokio::test]
+    async fn another_encoding_a_missing_database_and_a_missing_right_are_named() {
+        let test = TestDatabase::fresh().await;
+        let client = test.client().await;
+        let name = test.url().rsplit('/').next().unwrap();
+        let odd = format!("{name}_latin");
+        let create =
+            format!("CREATE DATABASE {odd} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+        client.batch_execute(&create).await.unwrap();
+        let latin = refusal(&open(&test.url().replace(name, &odd), Kind::Events, 1)).await;
+        client.batch_execute(&format!("DROP DATABASE {odd} WITH (FORCE)")).await.unwrap();
+        assert_eq!(latin, Refusal::Encoding("LATIN1".to_owned()));
+
+        let missing = refusal(&open(&format!("{}_not", test.url()), Kind::Events, 1)).await;
+        assert_eq!(missing, Refusal::NoDatabase);
+
+        let guest = format!("{name}_guest");
+        client.batch_execute(&format!("CREATE ROLE {guest} LOGIN")).await.unwrap();
+        let url = test.url().replace("postgres@", &format!("{guest}@"));
+        let denied = refusal(&open(&url, Kind::Events, 1)).await;
+        client.batch_execute(&format!("DROP ROLE {guest}")).await.unwrap();
+        assert!(matches!(denied, Refusal::Denied(_)), "{denied}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_durable_and_limited_in_its_own_schema() {
+        let test = TestDatabase::fresh().await;
+        let settings = Settings::new(test.url()).unwrap();
+        let settings = settings.with_lock_timeout(Duration::from_millis(70)).unwrap();
+        let database = Database::open(settings, Kind::Events, &migrations(1)).unwrap();
+        let client = database.client().await.unwrap();
+        let shown = "SELECT current_setting('search_path'), current_setting('lock_timeout'), \
+                     current_setting('synchronous_commit'), current_setting('application_name')";
+        let row = client.query_one(shown, &[]).await.unwrap();
+        let shown: Vec<String> = (0..4).map(|nth| row.get(nth)).collect();
+        assert_eq!(shown, ["segue_events", "70ms", "on", "segue"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_went_away_is_answered_for_at_once_and_found_again() {
+        let mut server = Server::start();
+        let database = open(&server.url(), Kind::Events, 1);
+        database.ready().await.unwrap();
+        drop(database.client().await.unwrap());
+        server.stop_immediate();
+        // The pool learns of it from the connections themselves.
+        while database.client().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        let begun = Instant::now();
+        for _ in 0..1_000 {
+            let error = database.client().await.map(drop).unwrap_err();
+            assert!(error.reason.passes(), "{error:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        server.start_again();
+        let begun = Instant::now();
+        while database.client().await.is_err() {
+            database.pause().await;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(4));
+    }
+
+    #[tokio::test]
+    async fn when_all_connections_are_in_use_the_wait_is_limited() {
+        let test = TestDatabase::fresh().await;
+        let settings = Settings::new(test.url()).unwrap().with_pool_size(1).unwrap();
+        let database = Database::open(settings, Kind::Events, &migrations(1)).unwrap();
+        let held = database.client().await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(database.client().await.map(drop).unwrap_err().reason, Refusal::Busy);
+        assert!(begun.elapsed() < WAIT * 2);
+        drop(held);
+        drop(database.client().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_refused_where_tls_is_required() {
+        let test = TestDatabase::fresh().await;
+        let url = format!("{}?sslmode=require", test.url());
+        assert_eq!(refusal(&open(&url, Kind::Events, 1)).await, Refusal::NoTls);
     }
 }

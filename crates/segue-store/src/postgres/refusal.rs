@@ -39,7 +39,9 @@ pub enum Refusal {
     #[error("all connections are in use; raise pool_size, or look for what keeps them")]
     Busy,
     /// The server has no connection left.
-    #[error("the server gives out no more connections; raise max_connections there, or lower pool_size")]
+    #[error(
+        "the server gives out no more connections; raise max_connections there, or lower pool_size"
+    )]
     TooManyConnections,
     /// The server takes no writes.
     #[error("the server is read-only; name the primary")]
@@ -57,7 +59,9 @@ pub enum Refusal {
     #[error("there is no such database; create it, or check its name")]
     NoDatabase,
     /// The user lacks a right.
-    #[error("the user lacks a right ({0}); grant it, or create the schema with this user as its owner")]
+    #[error(
+        "the user lacks a right ({0}); grant it, or create the schema with this user as its owner"
+    )]
     Denied(String),
     /// The server's certificate is not to be trusted.
     #[error(
@@ -87,12 +91,6 @@ pub enum Refusal {
     /// Text would not come back as it went in.
     #[error("the database has encoding {0}, UTF8 is needed; create it with ENCODING 'UTF8'")]
     Encoding(String),
-    /// What is acknowledged could be lost.
-    #[error(
-        "synchronous_commit is off, so that what is acknowledged could be lost; set it to on for this \
-         user or database"
-    )]
-    NotDurable,
     /// The schema is of another program, or of another part of Segue.
     #[error("the schema holds {found}, not {wanted}; name another schema")]
     Foreign {
@@ -141,7 +139,6 @@ impl Refusal {
             | Self::Authority { .. }
             | Self::OldServer { .. }
             | Self::Encoding(_)
-            | Self::NotDurable
             | Self::Foreign { .. }
             | Self::NewerSchema { .. }
             | Self::Migration(_)

@@ -60,7 +60,7 @@ impl Schema<'_> {
         let row = client
             .query_one(
                 "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
-                 current_setting('server_encoding'), current_setting('synchronous_commit') = 'off', \
+                 current_setting('server_encoding'), \
                  current_setting('transaction_read_only') = 'on', current_setting('fsync') = 'off'",
                 &[],
             )
@@ -75,14 +75,14 @@ impl Schema<'_> {
             return self.refuse(Refusal::Encoding(encoding));
         }
         if row.get(3) {
-            return self.refuse(Refusal::NotDurable);
-        }
-        if row.get(4) {
             return self.refuse(Refusal::ReadOnly);
         }
-        if row.get(5) {
+        if row.get(4) {
             let database = self.settings.to_string();
-            tracing::warn!(database, "fsync is off there: what is acknowledged is lost with the power");
+            tracing::warn!(
+                database,
+                "fsync is off there: what is acknowledged is lost with the power"
+            );
         }
         Ok(())
     }
@@ -141,10 +141,8 @@ impl Schema<'_> {
     ) -> Result<(), OpenError> {
         // Not IF NOT EXISTS at once: that needs the right to create schemas even where there is one.
         let there = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1)";
-        let row = client
-            .query_one(there, &[&self.name()])
-            .await
-            .map_err(|error| self.explain(error))?;
+        let row =
+            client.query_one(there, &[&self.name()]).await.map_err(|error| self.explain(error))?;
         if !row.get::<_, bool>(0) {
             let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", self.name());
             client.batch_execute(&create).await.map_err(|error| self.explain(error))?;
@@ -166,8 +164,12 @@ impl Schema<'_> {
     fn migration_failed(&self, error: refinery::Error) -> OpenError {
         use std::error::Error;
         let cause = error.kind().source().and_then(|e| e.downcast_ref::<tokio_postgres::Error>());
-        let reason = cause.map_or(Refusal::Other, |cause| super::refusal::refusal(self.settings, cause));
+        let reason =
+            cause.map_or(Refusal::Other, |cause| super::refusal::refusal(self.settings, cause));
         let reason = if reason == Refusal::Other { Refusal::Migration(self.known) } else { reason };
-        OpenError { source: Some(std::sync::Arc::new(error)), ..OpenError::new(self.settings, reason) }
+        OpenError {
+            source: Some(std::sync::Arc::new(error)),
+            ..OpenError::new(self.settings, reason)
+        }
     }
 }

@@ -103,6 +103,10 @@ impl Settings {
         if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
             return invalid(&format!("the URL names no host; {FORM}"));
         }
+        let is_torn = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        if server.get_hosts().iter().any(is_torn) {
+            return invalid(&format!("the URL has more than one @; {FORM}"));
+        }
         if server.get_user().is_none_or(str::is_empty) {
             return invalid(&format!("the URL names no user; {FORM}"));
         }
@@ -337,7 +341,9 @@ mod tests {
         let shown = format!("{settings} {settings:?} {:?}", settings.connection(Kind::Events));
         assert!(!shown.contains("s3cr3t") && !shown.contains("0ther"), "{shown}");
         assert!(shown.contains("postgres://segue@db.example:5433/orders"), "{shown}");
-        for wrong in ["postgres://u:s3cr3t@h:port/d", "postgres://u:p?s3cr3t=1@h/d", "my://s3cr3t@h"] {
+        for wrong in
+            ["postgres://u:s3cr3t@h:port/d", "postgres://u:p?s3cr3t=1@h/d", "my://s3cr3t@h"]
+        {
             let error = Settings::new(wrong).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
         }
@@ -350,7 +356,9 @@ mod tests {
         assert!(message("postgres://db.example/orders").contains("no user"));
         assert!(message("postgres:///orders?user=u").contains("no host"));
         assert!(message("mysql://h/d").contains("postgres://USER"));
-        assert!(message(&format!("{URL}?sslmode=sometimes")).contains("disable, prefer or require"));
+        assert!(
+            message(&format!("{URL}?sslmode=sometimes")).contains("disable, prefer or require")
+        );
     }
 
     #[test]
@@ -376,7 +384,8 @@ mod tests {
     #[test]
     fn a_connection_carries_its_limits_and_the_options_of_the_url() {
         let url = format!("{URL}?options=-c%20work_mem%3D8MB");
-        let settings = Settings::new(&url).unwrap().with_lock_timeout(Duration::from_secs(1)).unwrap();
+        let settings =
+            Settings::new(&url).unwrap().with_lock_timeout(Duration::from_secs(1)).unwrap();
         let config = settings.connection(Kind::Control);
         let options = config.get_options().unwrap();
         for part in ["work_mem=8MB", "search_path=segue_control", "lock_timeout=1000"] {
@@ -388,7 +397,8 @@ mod tests {
     #[test]
     fn two_urls_of_one_schema_are_one_place() {
         let here = Settings::new(URL).unwrap();
-        let same = Settings::new("postgres://other@db.example:5433/orders?sslmode=disable").unwrap();
+        let same =
+            Settings::new("postgres://other@db.example:5433/orders?sslmode=disable").unwrap();
         let both = |a: &Settings, kind, b: &Settings, other| a.is_same_place(kind, b, other);
         assert!(both(&here, Kind::Events, &same, Kind::Events));
         assert!(!both(&here, Kind::Events, &same, Kind::Control));
