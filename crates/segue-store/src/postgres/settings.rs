@@ -341,9 +341,12 @@ mod tests {
         let shown = format!("{settings} {settings:?} {:?}", settings.connection(Kind::Events));
         assert!(!shown.contains("s3cr3t") && !shown.contains("0ther"), "{shown}");
         assert!(shown.contains("postgres://segue@db.example:5433/orders"), "{shown}");
-        for wrong in
-            ["postgres://u:s3cr3t@h:port/d", "postgres://u:p?s3cr3t=1@h/d", "my://s3cr3t@h"]
-        {
+        for wrong in [
+            "postgres://u:s3cr3t@h:port/d",
+            "postgres://u:p@ss?s3cr3t=1@h/d",
+            "postgres://u:p@s3cr3t@h/d",
+            "my://s3cr3t@h",
+        ] {
             let error = Settings::new(wrong).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
         }
