@@ -155,6 +155,8 @@ text_id!(/// One aggregate's events inside a tenant log.
     StreamId, "stream id", 200);
 text_id!(/// The name of a profile field or session variable.
     FieldName, "field name", 128);
+text_id!(/// A named consumer of a tenant log.
+    SubscriptionName, "subscription name", 128);
 text_id!(/// Where a session takes place, such as `whatsapp`.
     Channel, "channel", 64);
 
@@ -191,5 +193,8 @@ number!(/// A place in a stream: 1, 2, 3, … without gaps; 0 means that the str
 number!(/// A number minted only by a decision in the control plane; a store accepts a tenant's write only
     /// at its own epoch.
     Epoch);
+number!(/// The number of the last decision about where and how a tenant is written; every decision has a
+    /// greater one, so an effect that comes late is recognised.
+    Term);
 number!(/// The version of a scenario, from 1 on.
     Version);

@@ -10,3 +10,4 @@ pub mod plan;
 pub mod reconcile;
 pub mod scenario;
 pub mod session;
+pub mod tenancy;

@@ -1,7 +1,7 @@
 //! The control plane: the database of decisions.
 //!
-//! Scenarios and their versions, plans, deployments, field definitions, where a tenant lives, and the
-//! audit of who changed what. One small trait per noun; [`ControlPlane`] is all of them.
+//! Scenarios and their versions, plans, deployments, field definitions, where a tenant lives, how far its
+//! consumers have come, and the audit of who changed what. One small trait per noun; [`ControlPlane`] is all of them.
 //!
 //! Rules that every adapter keeps, and that `conformance::control` shows:
 //!
@@ -22,12 +22,13 @@ pub mod scenarios;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod standing;
+pub mod subscriptions;
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use async_trait::async_trait;
-use segue_core::ids::PlanId;
+use segue_core::ids::{PlanId, Term};
 use segue_core::plan::lifecycle::Kind;
 
 pub use audit::{Audit, By};
@@ -38,11 +39,12 @@ pub use plans::{Plans, Revision};
 pub use routing::Routing;
 pub use scenarios::{Generation, Scenarios};
 pub use standing::Standings;
+pub use subscriptions::Subscriptions;
 
 /// Everything that the control plane keeps.
 #[async_trait]
 pub trait ControlPlane:
-    Scenarios + Plans + Deployments + Fields + Routing + Standings + Audit + fmt::Debug
+    Scenarios + Plans + Deployments + Fields + Routing + Standings + Subscriptions + Audit + fmt::Debug
 {
     /// Whether the database answers and takes writes; for readiness.
     ///
@@ -69,6 +71,14 @@ pub enum Error {
     /// What the caller decided upon has changed since it was read: read it again and decide again.
     #[error("{0}")]
     Conflict(Conflict),
+    /// There are as many of them as a tenant may have.
+    #[error("a tenant has at most {limit} {noun}s: delete one that nobody needs")]
+    TooMany {
+        /// Of what.
+        noun: Noun,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The call itself asks for something that the contract rules out.
     #[error("refused: {0}")]
     Refused(&'static str),
@@ -101,6 +111,8 @@ pub enum Noun {
     Field,
     /// A tenant's place.
     Tenant,
+    /// A subscription.
+    Subscription,
 }
 
 impl fmt::Display for Noun {
@@ -112,6 +124,7 @@ impl fmt::Display for Noun {
             Self::OpenPlan => "open plan for these two versions",
             Self::Field => "field",
             Self::Tenant => "tenant",
+            Self::Subscription => "subscription",
         })
     }
 }
@@ -135,6 +148,9 @@ pub enum Conflict {
     /// The scenario has another generation than expected.
     #[error("the scenario has changed: it is at generation {}", .0.0)]
     Scenario(Generation),
+    /// Something was decided about the tenant since.
+    #[error("the tenant's route has changed: it is at term {0}")]
+    Route(Term),
 }
 
 /// Why the database cannot do it now.

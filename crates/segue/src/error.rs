@@ -22,6 +22,12 @@ pub enum Kind {
     Session,
     /// A field definition.
     Field,
+    /// A tenant's place.
+    Tenant,
+    /// A stream of events.
+    Stream,
+    /// A named consumer.
+    Subscription,
 }
 
 impl Kind {
@@ -30,7 +36,13 @@ impl Kind {
         match self {
             Self::Version => "versions never change, so give the changed scenario a greater number",
             Self::Scenario => "make a migration plan to a new version of it, or choose another id",
-            Self::Plan | Self::Anchor | Self::Session | Self::Field => "choose another id",
+            Self::Plan
+            | Self::Anchor
+            | Self::Session
+            | Self::Field
+            | Self::Tenant
+            | Self::Stream
+            | Self::Subscription => "choose another id",
         }
     }
 }
@@ -44,6 +56,9 @@ impl std::fmt::Display for Kind {
             Self::Anchor => "anchor",
             Self::Session => "session",
             Self::Field => "field",
+            Self::Tenant => "tenant",
+            Self::Stream => "stream",
+            Self::Subscription => "subscription",
         })
     }
 }
@@ -139,6 +154,14 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// The tenant has as many of them as it may.
+    #[error("a tenant has at most {limit} {kind}s: delete one that nobody needs")]
+    TooMany {
+        /// Of what.
+        kind: Kind,
+        /// How many there may be.
+        limit: usize,
+    },
     /// A list was asked to go on from a place that it never named.
     #[error("a page cursor must be one that a list answered: start again without it")]
     BadCursor,
@@ -221,15 +244,19 @@ impl From<segue_store::events::Error> for Error {
 
 impl From<segue_store::control::Error> for Error {
     fn from(error: segue_store::control::Error) -> Self {
-        use segue_store::control::Error as Control;
+        use segue_store::control::{Error as Control, Noun};
         let what = "the control plane";
         match error {
             Control::Unavailable(reason, source) => {
                 Self::Unavailable { what, reason: reason.to_string(), source: Some(source) }
             }
+            Control::TooMany { noun: Noun::Subscription, limit } => {
+                Self::TooMany { kind: Kind::Subscription, limit }
+            }
             Control::NotFound(_)
             | Control::Exists(_)
             | Control::Conflict(_)
+            | Control::TooMany { .. }
             | Control::Refused(_)
             | Control::Corrupt { .. } => {
                 Self::Corrupt { what, reason: error.to_string(), source: Some(Box::new(error)) }

@@ -13,6 +13,7 @@ pub mod fields;
 pub mod plans;
 pub mod routing;
 pub mod scenarios;
+pub mod subscriptions;
 pub mod world;
 
 use std::sync::Arc;
@@ -71,8 +72,18 @@ macro_rules! control_plane_suite {
             fields: the_generation_changes_with_each_new_definition_only,
             routing: a_new_tenant_is_placed_once_at_epoch_one,
             routing: tenants_list_by_store_in_pages,
+            routing: a_pause_is_decided_once_per_term,
+            routing: of_racing_decisions_about_writes_one_wins,
             routing: what_a_turn_asks_first_is_empty_for_strangers,
             routing: what_one_process_decides_the_others_next_turn_finds,
+            subscriptions: a_subscription_begins_where_it_was_told_and_stays_when_put_again,
+            subscriptions: of_racing_puts_one_creates,
+            subscriptions: an_acknowledgement_goes_forwards_only,
+            subscriptions: racing_acknowledgements_leave_the_highest,
+            subscriptions: a_reset_goes_back_and_leaves_a_line,
+            subscriptions: a_deleted_subscription_is_gone_and_its_name_is_free,
+            subscriptions: subscriptions_list_by_the_bytes_of_their_names,
+            subscriptions: a_tenant_has_so_many_subscriptions_and_no_more,
             audit: every_decision_leaves_its_line_with_who_and_when,
             audit: a_refused_decision_leaves_no_line,
             audit: the_audit_filters_and_pages,

@@ -76,7 +76,6 @@ macro_rules! words {
         }
     };
 }
-pub(crate) use words;
 
 words!(/// What was done.
 Action {
@@ -106,6 +105,16 @@ Action {
     FieldDefined = "field_defined",
     /// A new tenant was given its store.
     TenantPlaced = "tenant_placed",
+    /// A tenant's writes were paused.
+    WritesPaused = "writes_paused",
+    /// A tenant's writes went on.
+    WritesResumed = "writes_resumed",
+    /// A subscription was created.
+    SubscriptionCreated = "subscription_created",
+    /// A subscription was set to another position than the one it had come to.
+    SubscriptionReset = "subscription_reset",
+    /// A subscription was deleted.
+    SubscriptionDeleted = "subscription_deleted",
     /// A customer's profile was changed by an operator.
     ProfileChanged = "profile_changed",
 });
@@ -122,6 +131,8 @@ Subject {
     Tenant = "tenant",
     /// A customer.
     Customer = "customer",
+    /// A subscription.
+    Subscription = "subscription",
 });
 
 /// One line of the audit.

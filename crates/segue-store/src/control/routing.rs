@@ -1,18 +1,14 @@
-//! Which store owns a tenant, at which epoch.
+//! Which store owns a tenant, at which epoch, and whether its writes go on.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use segue_core::ids::{Epoch, StoreId, TenantId};
-use serde::{Deserialize, Serialize};
+use segue_core::ids::{Epoch, StoreId, TenantId, Term};
+use segue_core::tenancy::Register;
 
-use super::audit::words;
+pub use segue_core::tenancy::Phase;
+
+use super::audit::Action;
 use super::{By, Listing, Page, Result};
-
-words!(/// Whether a tenant is on the move.
-Phase {
-    /// The tenant lives in its store, and nothing moves.
-    Settled = "settled",
-});
 
 /// Where a tenant's log is written and read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +17,44 @@ pub struct Route {
     pub store_id: StoreId,
     /// The only epoch at which that store accepts the tenant's writes.
     pub epoch: Epoch,
-    /// Whether the tenant is on the move.
+    /// Whether the tenant's writes go on.
     pub phase: Phase,
+    /// How often this was decided anew; 0 for a tenant that was placed and left alone.
+    pub term: Term,
+}
+
+impl Route {
+    /// The route of a new tenant.
+    #[must_use]
+    pub fn first(store_id: StoreId) -> Self {
+        Self { store_id, epoch: Epoch(1), phase: Phase::Settled, term: Term(0) }
+    }
+
+    /// What is decided of the tenant, its store aside.
+    #[must_use]
+    pub fn register(&self) -> Register {
+        Register { epoch: self.epoch, phase: self.phase, term: self.term }
+    }
+}
+
+/// A decision about a tenant's writes, made only if nothing was decided since the term it was made on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PhaseChange {
+    /// The term that the route must have; the decision makes it one greater.
+    pub expected: Term,
+    /// What is decided.
+    pub phase: Phase,
+}
+
+impl PhaseChange {
+    /// The line that it leaves in the audit.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self.phase {
+            Phase::Settled => Action::WritesResumed,
+            Phase::Paused { .. } => Action::WritesPaused,
+        }
+    }
 }
 
 /// The answer to the placing of a tenant.
@@ -70,6 +102,13 @@ pub trait Routing: Send + Sync {
     /// # Errors
     /// [`super::Error::Unavailable`].
     async fn place(&self, tenant: TenantId, store: &StoreId, by: &By) -> Result<Placement>;
+
+    /// Decides whether a tenant's writes go on, by compare-and-swap on the route's term, and answers with
+    /// the route after it. Its effect in the store follows; see [`segue_core::tenancy::pause`].
+    ///
+    /// # Errors
+    /// [`super::Error::Conflict`] at another term; [`super::Error::NotFound`] if it was never placed.
+    async fn change_phase(&self, tenant: TenantId, change: PhaseChange, by: &By) -> Result<Route>;
 
     /// Reads a tenant's row of the operator's list.
     ///

@@ -18,6 +18,7 @@ mod plans;
 mod routing;
 mod scenarios;
 mod standing;
+mod subscriptions;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -71,6 +71,12 @@ codes! {
     SessionNotFound = "session_not_found", NOT_FOUND;
     /// The tenant has no such field.
     FieldNotFound = "field_not_found", NOT_FOUND;
+    /// The tenant was never placed in a store.
+    TenantNotFound = "tenant_not_found", NOT_FOUND;
+    /// The tenant has no such stream.
+    StreamNotFound = "stream_not_found", NOT_FOUND;
+    /// The tenant has no such subscription.
+    SubscriptionNotFound = "subscription_not_found", NOT_FOUND;
     /// The path exists but not with this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
     /// The id is taken.
@@ -87,6 +93,8 @@ codes! {
     SessionOver = "session_over", CONFLICT;
     /// The graph has no such way.
     StepNotAllowed = "step_not_allowed", CONFLICT;
+    /// The tenant has as many of these as it may.
+    LimitReached = "limit_reached", CONFLICT;
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The body is not sent as JSON.

@@ -102,6 +102,9 @@ fn code_and_details(error: &Error) -> (Code, Value) {
         Error::IdempotencyKeyReused { key } => {
             (Code::IdempotencyKeyReused, json!({ "idempotency_key": key }))
         }
+        Error::TooMany { kind, limit } => {
+            (Code::LimitReached, json!({ "kind": kind.to_string(), "limit": limit }))
+        }
         Error::BadCursor => (Code::InvalidCursor, json!({ "parameter": "cursor" })),
         Error::Contended { session } => (Code::Contended, json!({ "session_id": session })),
         Error::Unavailable { what, reason: _, source: _ } => {
@@ -121,6 +124,9 @@ fn not_found(kind: Kind) -> Code {
         Kind::Anchor => Code::AnchorNotFound,
         Kind::Session => Code::SessionNotFound,
         Kind::Field => Code::FieldNotFound,
+        Kind::Tenant => Code::TenantNotFound,
+        Kind::Stream => Code::StreamNotFound,
+        Kind::Subscription => Code::SubscriptionNotFound,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The audit, the walls between tenants, and what outlives the process.
 
 use segue_core::fields::{Definition, ValueType};
-use segue_core::ids::{CustomerId, FieldName, TenantId, Version};
+use segue_core::ids::{CustomerId, FieldName, Position, SubscriptionName, TenantId, Version};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -129,6 +129,9 @@ pub async fn the_audit_filters_and_pages(database: &dyn Database) {
 pub async fn another_tenants_things_are_not_found(database: &dyn Database) {
     let world = World::with_scenario(database).await;
     world.control.put_field(world.tenant, &age(), &olga(0)).await.unwrap();
+    let subscription = SubscriptionName::new("billing").unwrap();
+    let after = Position(7);
+    world.control.put_subscription(world.tenant, &subscription, after, &olga(0)).await.unwrap();
     let plan = world.create(1, 2, 1).await;
     let deployed = world.deployed(1, 3, 0).await;
     let mallory = World {
@@ -161,6 +164,10 @@ pub async fn another_tenants_things_are_not_found(database: &dyn Database) {
         control.deployed(tenant, scenario).await.err(),
         control.field(tenant, &name).await.err(),
         control.tenant(tenant).await.err(),
+        control.subscription(tenant, &subscription).await.err(),
+        control.acknowledge(tenant, &subscription, Position(9), at(9)).await.err(),
+        control.reset_subscription(tenant, &subscription, Position(0), by).await.err(),
+        control.delete_subscription(tenant, &subscription, by).await.err(),
     ];
     for (nth, outcome) in outcomes.into_iter().enumerate() {
         assert!(matches!(outcome, Some(Error::NotFound(_))), "call {nth}: {outcome:?}");
@@ -169,6 +176,7 @@ pub async fn another_tenants_things_are_not_found(database: &dyn Database) {
     assert_eq!(control.list_plans(tenant, filter, page).await.unwrap().total, 0);
     assert_eq!(control.list_scenarios(tenant, page).await.unwrap().total, 0);
     assert!(control.fields(tenant).await.unwrap().definitions.is_empty());
+    assert!(control.subscriptions(tenant).await.unwrap().is_empty());
     assert!(control.cleanup_old_plans(tenant, at(99), by).await.unwrap().is_empty());
     assert!(lines(&mallory, Filter::default()).await.is_empty());
     assert!(control.standing(tenant, scenario).await.unwrap().scenario.is_none());
@@ -177,6 +185,9 @@ pub async fn another_tenants_things_are_not_found(database: &dyn Database) {
     mallory.register(scenario, 1).await;
     assert_eq!((world.current().await, mallory.current().await), (3, 1));
     assert_eq!(world.plan(&plan).await, plan);
+    control.put_subscription(tenant, &subscription, Position(0), by).await.unwrap();
+    let kept = world.control.subscription(world.tenant, &subscription).await.unwrap();
+    assert_eq!(kept.position, after);
 }
 
 /// Opened anew, the database answers what it answered.

@@ -1,17 +1,18 @@
-//! The tenants' rows: where each lives.
+//! The tenants' rows: where each lives, and whether its writes go on.
 
 use async_trait::async_trait;
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use segue_core::ids::{Epoch, StoreId, TenantId};
+use segue_core::ids::{Epoch, StoreId, TenantId, Term};
 
 use super::super::audit::{Action, Subject};
-use super::super::routing::{Phase, Placement, Route, Routing, Tenant};
-use super::super::{By, Cursor, Error, Listing, Noun, Page, Result};
+use super::super::routing::{Phase, PhaseChange, Placement, Route, Routing, Tenant};
+use super::super::{By, Conflict, Cursor, Error, Listing, Noun, Page, Result, UnknownWord};
 use super::column::{Id, Micros, Number, Word};
 use super::list::{List, Order};
 use super::{Control, audit};
 
-const COLUMNS: &str = "tenant_id, store_id, epoch, phase, placed_at";
+const COLUMNS: &str = "tenant_id, store_id, epoch, phase, term, paused_at, placed_at";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Tenant> {
     Ok(Tenant {
@@ -19,10 +20,29 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Tenant> {
         route: Route {
             store_id: row.get::<_, Word<StoreId>>("store_id")?.0,
             epoch: Epoch(row.get::<_, Number>("epoch")?.0),
-            phase: row.get::<_, Word<Phase>>("phase")?.0,
+            phase: phase(row)?,
+            term: Term(row.get::<_, Number>("term")?.0),
         },
         placed_at: row.get::<_, Micros>("placed_at")?.0,
     })
+}
+
+/// The phase, from a row that has `phase` and `paused_at`.
+pub(super) fn phase(row: &Row<'_>) -> rusqlite::Result<Phase> {
+    let paused_at = row.get::<_, Option<Micros>>("paused_at")?.map(|Micros(at)| at);
+    match (row.get_ref("phase")?.as_str()?, paused_at) {
+        ("settled", None) => Ok(Phase::Settled),
+        ("paused", Some(since)) => Ok(Phase::Paused { since }),
+        _ => Err(FromSqlError::other(UnknownWord).into()),
+    }
+}
+
+/// What `paused_at` holds in a phase.
+fn paused_at(phase: Phase) -> Option<Micros> {
+    match phase {
+        Phase::Settled => None,
+        Phase::Paused { since } => Some(Micros(since)),
+    }
 }
 
 fn find(connection: &Connection, tenant: TenantId) -> rusqlite::Result<Option<Tenant>> {
@@ -46,22 +66,53 @@ impl Routing for Control {
                 if let Some(found) = find(transaction, tenant)? {
                     return Ok(Placement::Home(found.route));
                 }
-                let route = Route { store_id: store, epoch: Epoch(1), phase: Phase::Settled };
+                let route = Route::first(store);
                 transaction
                     .prepare_cached(&format!(
-                        "INSERT INTO tenants ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5)"
+                        "INSERT INTO tenants ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
                     ))?
                     .execute(params![
                         Id(tenant.0),
                         route.store_id.as_str(),
                         Number(route.epoch.0),
                         route.phase.as_str(),
+                        Number(route.term.0),
+                        paused_at(route.phase),
                         Micros(by.at),
                     ])?;
                 let by = by.with("store_id", route.store_id.as_str());
                 let subject = (Subject::Tenant, tenant.to_string());
                 audit::write(transaction, tenant, &by, Action::TenantPlaced, subject)?;
                 Ok(Placement::Placed(route))
+            })
+            .await
+    }
+
+    async fn change_phase(&self, tenant: TenantId, change: PhaseChange, by: &By) -> Result<Route> {
+        let by = by.clone();
+        self.connections
+            .write(move |transaction| {
+                let PhaseChange { expected, phase } = change;
+                let found = find(transaction, tenant)?.ok_or(Error::NotFound(Noun::Tenant))?;
+                if found.route.term != expected {
+                    return Err(Error::Conflict(Conflict::Route(found.route.term)));
+                }
+                let term = expected.next();
+                transaction
+                    .prepare_cached(
+                        "UPDATE tenants SET phase = ?2, term = ?3, paused_at = ?4 WHERE tenant_id = ?1",
+                    )?
+                    .execute(params![
+                        Id(tenant.0),
+                        phase.as_str(),
+                        Number(term.0),
+                        paused_at(phase)
+                    ])?;
+                let by = by.with("term", term.0);
+                let subject = (Subject::Tenant, tenant.to_string());
+                audit::write(transaction, tenant, &by, change.action(), subject)?;
+                let changed = find(transaction, tenant)?.ok_or(Error::NotFound(Noun::Tenant))?;
+                Ok(changed.route)
             })
             .await
     }

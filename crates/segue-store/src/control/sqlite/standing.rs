@@ -2,17 +2,19 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
-use segue_core::ids::{Epoch, ScenarioId, StoreId, TenantId, Version};
+use segue_core::ids::{Epoch, ScenarioId, StoreId, TenantId, Term, Version};
 
-use super::super::routing::{Phase, Route};
+use super::super::routing::Route;
 use super::super::standing::{ScenarioStanding, Standing, Standings};
 use super::super::{Generation, Result};
 use super::Control;
 use super::column::{Id, Number, Word};
+use super::routing::phase;
 
 /// One row always; three look-ups by primary key.
 const STATEMENT: &str = "\
-    SELECT t.store_id, t.epoch, t.phase, s.generation, s.current_version, f.generation \
+    SELECT t.store_id, t.epoch, t.term, t.phase, t.paused_at, \
+           s.generation, s.current_version, f.generation \
     FROM (SELECT 1) \
     LEFT JOIN tenants t ON t.tenant_id = ?1 \
     LEFT JOIN scenarios s ON s.tenant_id = ?1 AND s.scenario_id = ?2 \
@@ -29,17 +31,18 @@ fn read(
             Some(Word(store_id)) => Some(Route {
                 store_id,
                 epoch: Epoch(row.get::<_, Number>(1)?.0),
-                phase: row.get::<_, Word<Phase>>(2)?.0,
+                phase: phase(row)?,
+                term: Term(row.get::<_, Number>(2)?.0),
             }),
         };
-        let scenario = match row.get::<_, Option<Number>>(3)? {
+        let scenario = match row.get::<_, Option<Number>>(5)? {
             None => None,
             Some(Number(generation)) => Some(ScenarioStanding {
                 generation: Generation(generation),
-                current_version: Version(row.get::<_, Number>(4)?.0),
+                current_version: Version(row.get::<_, Number>(6)?.0),
             }),
         };
-        let fields = row.get::<_, Option<Number>>(5)?.map_or(0, |number| number.0);
+        let fields = row.get::<_, Option<Number>>(7)?.map_or(0, |number| number.0);
         Ok(Standing { route, scenario, fields: Generation(fields) })
     })
 }
