@@ -33,6 +33,8 @@ pub enum Status {
     Finished,
     /// A migration found no place for it, and let the customer go with a friendly message.
     Exited,
+    /// What was said in it was erased, as a customer may ask.
+    Erased,
 }
 
 impl Status {
@@ -43,6 +45,7 @@ impl Status {
             Self::Active => "active",
             Self::Finished => "finished",
             Self::Exited => "exited",
+            Self::Erased => "erased",
         }
     }
 }
@@ -100,6 +103,38 @@ pub struct Session {
     pub updated_at: Timestamp,
     /// The version of its stream.
     pub stream_version: StreamVersion,
+}
+
+impl Session {
+    /// What is left when the session's stream is redacted: where it stood and when, and nothing of whom.
+    #[must_use]
+    pub fn erased(&self, at: Timestamp) -> Self {
+        Self {
+            id: self.id,
+            scenario_id: self.scenario_id,
+            version: self.version,
+            scenario_checksum: self.scenario_checksum,
+            channel: self.channel.clone(),
+            customer_id: None,
+            status: Status::Erased,
+            step_id: self.step_id.clone(),
+            step_content_hash: self.step_content_hash,
+            variables: BTreeMap::new(),
+            step_history: Vec::new(),
+            messages: VecDeque::new(),
+            unconfirmed: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            fields_asked: BTreeSet::new(),
+            actions_due: Vec::new(),
+            actions_done: Vec::new(),
+            actions_ahead: Vec::new(),
+            settled: Vec::new(),
+            turn_count: self.turn_count,
+            created_at: self.created_at,
+            updated_at: at,
+            stream_version: self.stream_version.next(),
+        }
+    }
 }
 
 /// A visit to a step.

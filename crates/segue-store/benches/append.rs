@@ -252,7 +252,7 @@ async fn log(store: &SqliteEventStore) {
         }
         for event in &page.events {
             let first = event.append_first_position;
-            verifier.push(event.position, first, &event.entry(), Some(&event.payload)).unwrap();
+            verifier.push(event.position, first, &event.entry(), event.payload.as_deref()).unwrap();
         }
         n = verifier.position().0;
     }

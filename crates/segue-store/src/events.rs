@@ -15,6 +15,8 @@
 //! 4. What was acknowledged is durable, as [`EventStore::durability`] describes it.
 //! 5. A read checks the head in its own snapshot: nobody reads a stale store after a move.
 //! 6. Payload, metadata and snapshots are bytes, kept as they came; times have microseconds.
+//! 7. A payload is erased by a redaction only, which is an event of the log itself; everything that the
+//!    digest is over stays.
 //!
 //! Times come from the caller and are kept as given (cut to the microsecond). They do not order the log;
 //! positions do.
@@ -29,6 +31,7 @@ pub mod limits;
 #[cfg(feature = "memory")]
 mod memory;
 mod query;
+mod redact;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -48,6 +51,7 @@ pub use memory::MemoryEventStore;
 pub use query::{
     Choice, Count, CountBy, CountQuery, Cursor, Filter, Settled, SnapshotPage, SnapshotQuery,
 };
+pub use redact::{Redact, Redacted, STREAM_REDACTED, StreamRedacted};
 
 /// A place where tenant logs live.
 #[async_trait]
@@ -92,6 +96,13 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// taken by other content; [`Error::TooLarge`] and [`Error::Invalid`] for what no store would take;
     /// [`Error::Unavailable`] when the outcome may be unknown: retry with the same event ids.
     async fn append(&self, append: Append) -> Result<Appended>;
+
+    /// Erases what a stream has said: appends an event that says so, and removes the payloads of all
+    /// events before it and the snapshot, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::StreamNotFound`]; otherwise as [`EventStore::append`].
+    async fn redact(&self, redact: Redact) -> Result<Redacted>;
 
     /// The present state of streams in one snapshot of the store, in the order asked for; `None` for a
     /// stream that does not exist.

@@ -31,8 +31,8 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use crate::dice::Dice;
 use crate::events::{
     Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head, HeadSwap,
-    LogPage, LogRead, Reason, Result, SnapshotPage, SnapshotQuery, StreamPage, StreamRead,
-    StreamState,
+    LogPage, LogRead, Reason, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
+    StreamRead, StreamState,
 };
 
 /// What goes wrong.
@@ -63,6 +63,8 @@ pub enum Operation {
     SwapHead,
     /// [`EventStore::append`].
     Append,
+    /// [`EventStore::redact`].
+    Redact,
     /// [`EventStore::load_many`] and [`EventStore::load`].
     Load,
     /// [`EventStore::stream_versions`].
@@ -235,6 +237,10 @@ impl EventStore for FaultyEventStore {
 
     async fn append(&self, append: Append) -> Result<Appended> {
         self.call(Operation::Append, self.inner.append(append)).await
+    }
+
+    async fn redact(&self, redact: Redact) -> Result<Redacted> {
+        self.call(Operation::Redact, self.inner.redact(redact)).await
     }
 
     async fn load_many(

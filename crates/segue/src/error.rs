@@ -127,13 +127,18 @@ pub enum Error {
         plan_id: String,
     },
     /// The session takes no more turns.
-    #[error("session {session} is {}: it takes no more turns", match status {
-        Status::Active => "active", Status::Finished => "finished", Status::Exited => "exited" })]
+    #[error("session {session} is {}: it takes no more turns", status.name())]
     SessionOver {
         /// The session.
         session: SessionId,
         /// What it is.
         status: Status,
+    },
+    /// What was said in the session was erased. That is final.
+    #[error("session {session} was erased: start a new one")]
+    SessionErased {
+        /// The session.
+        session: SessionId,
     },
     /// The graph has no way from the session's step to the one that the caller named.
     #[error("the graph has no way from step {from} to step {to}; from there it leads to: {}",
@@ -226,6 +231,9 @@ impl From<segue_store::events::Error> for Error {
                 reason: reason.to_string(),
                 source: Some(Box::new(error)),
             },
+            Store::StreamNotFound { stream } => {
+                Self::NotFound { kind: Kind::Stream, id: stream.to_string() }
+            }
             Store::TooLarge { what, limit, actual } => {
                 Self::over_limit("request", "", what, limit, actual)
             }

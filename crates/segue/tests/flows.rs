@@ -543,7 +543,7 @@ async fn the_event_that_changes_a_profile_names_the_operator() {
         direction: Direction::Forwards,
     };
     let page = world.router.read_stream(read).await.unwrap();
-    let payload: Value = serde_json::from_slice(&page.events[0].payload).unwrap();
+    let payload: Value = serde_json::from_slice(page.events[0].payload.as_ref().unwrap()).unwrap();
     assert_eq!(
         (&payload["changed_by"], &payload["fields"]["age"]["value"]),
         (&json!("otto"), &json!(30))

@@ -139,7 +139,9 @@ pub fn take(turn: &Turn<'_>) -> Result<Outcome, Refused> {
     let before = turn.situation.session;
     match before.status {
         Status::Active => {}
-        status @ (Status::Finished | Status::Exited) => return Err(Refused::NotActive { status }),
+        status @ (Status::Finished | Status::Exited | Status::Erased) => {
+            return Err(Refused::NotActive { status });
+        }
     }
     let mut progress = Progress::begin(turn);
     let decision = {

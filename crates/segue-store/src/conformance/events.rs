@@ -9,6 +9,7 @@ pub mod finds;
 pub mod heads;
 pub mod histories;
 pub mod reads;
+pub mod redactions;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use uuid::Uuid;
 
 use crate::events::{
-    Append, Appended, Event, EventStore, Expected, Head, LogRead, NewEvent, Result, Snapshot,
-    StreamAppend,
+    Append, Appended, Event, EventStore, Expected, Head, LogRead, NewEvent, Redact, Result,
+    Snapshot, StreamAppend,
 };
 
 pub use crate::event_store_suite as suite;
@@ -101,7 +102,7 @@ impl World {
         let mut verifier = Verifier::after(Mark::START);
         for event in &events {
             let first = event.append_first_position;
-            let payload = Some(event.payload.as_slice());
+            let payload = event.payload.as_deref();
             verifier.push(event.position, first, &event.entry(), payload).unwrap();
         }
         assert_eq!(verifier.close(), self.head().await.mark(), "the log and its head agree");
@@ -161,6 +162,22 @@ pub fn with_snapshot(mut append: StreamAppend, snapshot: Snapshot) -> StreamAppe
     append
 }
 
+/// A request to redact a stream wherever it stands, under the id of event `n`.
+#[must_use]
+pub fn redact(world: &World, name: &str, n: u128) -> Redact {
+    Redact {
+        tenant: world.tenant,
+        epoch: world.epoch,
+        recorded_at: at(2),
+        stream_id: stream(name),
+        expected: Expected::Any,
+        event_id: event(n).event_id,
+        redacted_by: "olga".into(),
+        reason: Some("the customer asked for it".into()),
+        snapshot: None,
+    }
+}
+
 /// A stream that must be at version `n`.
 #[must_use]
 pub fn at_version(n: u64) -> Expected {
@@ -213,6 +230,19 @@ macro_rules! event_store_suite {
             reads::an_event_is_found_by_its_id
             reads::an_append_is_seen_by_every_read_that_follows
             reads::another_tenants_streams_are_invisible
+            redactions::a_redaction_takes_the_payloads_and_leaves_the_chain
+            redactions::a_redaction_takes_the_snapshot_and_what_it_is_found_by
+            redactions::a_redaction_may_leave_a_state_without_what_was_erased
+            redactions::a_repeated_redaction_answers_with_the_first_result
+            redactions::an_id_that_is_taken_redacts_nothing
+            redactions::a_redacted_stream_goes_on
+            redactions::an_append_is_recognised_after_its_payload_is_gone
+            redactions::a_redaction_needs_its_stream_version_epoch_and_mode
+            redactions::a_redaction_has_limits
+            redactions::nobody_appends_a_redaction_by_hand
+            redactions::erased_events_are_read_and_paged_like_any
+            redactions::other_streams_and_tenants_keep_what_they_say
+            redactions::a_redaction_races_appends_and_leaves_nothing_before_it
             finds::a_list_is_newest_first_and_pages_without_gaps
             finds::a_list_of_thousands_pages_without_gaps
             finds::each_filter_narrows_as_it_says

@@ -24,8 +24,13 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    pub(crate) fn new(mut append: Append) -> Result<Self> {
+    pub(crate) fn new(append: Append) -> Result<Self> {
         append.check()?;
+        Ok(Self::unlimited(append))
+    }
+
+    /// The same for an append that we made ourselves, whose parts are within their limits.
+    pub(super) fn unlimited(mut append: Append) -> Self {
         append.recorded_at = to_microsecond(append.recorded_at);
         for stream in &mut append.streams {
             if let Some(snapshot) = &mut stream.snapshot {
@@ -35,7 +40,7 @@ impl Checked {
         }
         let payload_hashes =
             append.events().map(|event| Digest::of_payload(&event.payload)).collect();
-        Ok(Self { append, payload_hashes })
+        Self { append, payload_hashes }
     }
 
     pub(crate) fn append(&self) -> &Append {

@@ -10,6 +10,7 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use super::error::{Error, Result};
 use super::facets::Snapshot;
 use super::limits;
+use super::redact::STREAM_REDACTED;
 
 /// An append group: events of one or several streams that enter the log together or not at all.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,6 +146,12 @@ impl StreamAppend {
             at_most("an event type in bytes", limits::EVENT_TYPE_BYTES, event_type.len())?;
             let size = payload.len() + metadata.len();
             at_most("an event in bytes", limits::EVENT_BYTES, size)?;
+            if event_type == STREAM_REDACTED {
+                return Err(Error::Invalid(format!(
+                    "event {event_id}: {STREAM_REDACTED} events come from a redaction, which erases \
+                     what was before"
+                )));
+            }
             if event_type.is_empty() {
                 return Err(Error::Invalid(format!("event {event_id} needs a type")));
             }

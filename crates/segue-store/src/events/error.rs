@@ -48,6 +48,12 @@ pub enum Error {
         /// The tenant.
         tenant: TenantId,
     },
+    /// The tenant has no such stream.
+    #[error("there is no stream {stream}")]
+    StreamNotFound {
+        /// The stream.
+        stream: StreamId,
+    },
     /// An event id is taken by an event with other content, or by one of another group.
     #[error("event {event_id} exists with other content")]
     DuplicateEvent {
@@ -97,6 +103,7 @@ impl Error {
             | Self::Fenced { .. }
             | Self::HeadDiffers { .. }
             | Self::NotFound { .. }
+            | Self::StreamNotFound { .. }
             | Self::DuplicateEvent { .. }
             | Self::TooLarge { .. }
             | Self::Invalid(_)

@@ -26,8 +26,8 @@ pub struct Event {
     pub event_id: EventId,
     /// What happened.
     pub event_type: Cow<'static, str>,
-    /// The bytes as received.
-    pub payload: Vec<u8>,
+    /// The bytes as received; `None` since they were erased.
+    pub payload: Option<Vec<u8>>,
     /// The hash of the payload as received.
     pub payload_hash: Digest,
     /// The bytes as received.
@@ -55,7 +55,7 @@ impl Event {
     /// The bytes that count against a page.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.payload.len() + self.metadata.len()
+        self.payload.as_ref().map_or(0, Vec::len) + self.metadata.len()
     }
 }
 

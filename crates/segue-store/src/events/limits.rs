@@ -18,6 +18,12 @@ pub const STREAM_TYPE_BYTES: usize = 64;
 /// The longest event type, in bytes.
 pub const EVENT_TYPE_BYTES: usize = 128;
 
+/// The longest name of whoever asks for a redaction, in bytes.
+pub const ACTOR_BYTES: usize = 256;
+
+/// The longest reason of a redaction, in bytes.
+pub const REASON_BYTES: usize = 4 * 1024;
+
 /// The most streams that one call loads.
 pub const STREAMS_PER_LOAD: usize = 1_000;
 

@@ -12,10 +12,11 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use super::accept::{Accepted, Checked};
 use super::append::at_most;
 use super::query::order_key;
+use super::redact::Redaction;
 use super::{
     Append, Appended, Count, CountQuery, Cursor, Direction, Durability, Error, Event, EventStore,
-    Facets, Head, HeadSwap, LogPage, LogRead, Result, SnapshotPage, SnapshotQuery, StreamPage,
-    StreamRead, StreamState, Survives, Taken, limits,
+    Facets, Head, HeadSwap, LogPage, LogRead, Redact, Redacted, Result, SnapshotPage,
+    SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Taken, limits,
 };
 
 /// An event store in memory. Nothing survives it.
@@ -124,7 +125,7 @@ impl Log {
                 version: placed.version,
                 event_id: event.event_id,
                 event_type: event.event_type.clone(),
-                payload: event.payload.clone(),
+                payload: Some(event.payload.clone()),
                 payload_hash: placed.payload_hash,
                 metadata: event.metadata.clone(),
                 recorded_at: accepted.recorded_at,
@@ -143,6 +144,32 @@ impl Log {
         self.digests.extend(accepted.keep);
         self.head = accepted.head;
         accepted.appended
+    }
+
+    fn redact(&mut self, redaction: &Redaction) -> Result<Redacted> {
+        let redact = redaction.redact();
+        self.head.admits_write(redact.epoch)?;
+        let beyond = |position| Ok(self.at(position).map(|event| event.append_first_position));
+        let found = self.by_id(redact.event_id).cloned();
+        if let Some(redacted) = redaction.repeats(found, beyond)? {
+            return Ok(redacted);
+        }
+        let current = self.streams.get(&redact.stream_id);
+        let current = current.map(|stream| (stream.kind.clone(), stream.version()));
+        let checked =
+            redaction.append(current.as_ref().map(|(kind, version)| (kind.as_ref(), *version)))?;
+        let accepted = checked.accept(&self.head, &[current])?;
+        self.erase(&redact.stream_id);
+        Ok(self.write(checked.append(), accepted).into())
+    }
+
+    fn erase(&mut self, id: &StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.snapshot = None;
+        for position in &stream.positions {
+            let index = usize::try_from(position.0 - 1).expect("it was counted in memory");
+            self.events[index].payload = None;
+        }
     }
 
     fn state(&self, id: &StreamId) -> Option<StreamState> {
@@ -280,6 +307,13 @@ impl EventStore for MemoryEventStore {
         let tenant = checked.append().tenant;
         let mut tenants = self.tenants();
         tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?.append(&checked)
+    }
+
+    async fn redact(&self, redact: Redact) -> Result<Redacted> {
+        let redaction = Redaction::new(redact)?;
+        let tenant = redaction.redact().tenant;
+        let mut tenants = self.tenants();
+        tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?.redact(&redaction)
     }
 
     async fn load_many(

@@ -5,6 +5,9 @@
 //! that a count over a million sessions holds up neither turns nor appends. Every commit is flushed to
 //! disk before it is acknowledged (WAL, `synchronous = FULL`).
 //!
+//! What is erased or replaced is overwritten with zeros (`secure_delete`), and after a redaction the
+//! write-ahead log, which has older pages, is emptied as soon as its readers allow.
+//!
 //! Nothing is kept in memory between transactions, so several processes may open the same file: SQLite's
 //! locks order their writes. They then wait for each other, and give up as busy after some seconds.
 
@@ -26,10 +29,11 @@ use tokio::sync::oneshot;
 
 use super::accept::Checked;
 use super::append::at_most;
+use super::redact::Redaction;
 use super::{
     Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, LogPage,
-    LogRead, Result, SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Survives,
-    limits,
+    LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage, StreamRead,
+    StreamState, Survives, limits,
 };
 use readers::Readers;
 pub use schema::OpenError;
@@ -132,7 +136,7 @@ impl EventStore for SqliteEventStore {
     }
 
     fn durability(&self) -> Durability {
-        let settings = "journal_mode = WAL, synchronous = FULL".into();
+        let settings = "journal_mode = WAL, synchronous = FULL, secure_delete = ON".into();
         Durability { survives: Survives::PowerLoss, settings }
     }
 
@@ -162,6 +166,12 @@ impl EventStore for SqliteEventStore {
         let checked = Box::new(Checked::new(append)?);
         let (answer, answered) = oneshot::channel();
         self.writer.write(Write::Append(checked, answer), answered).await
+    }
+
+    async fn redact(&self, redact: Redact) -> Result<Redacted> {
+        let redaction = Box::new(Redaction::new(redact)?);
+        let (answer, answered) = oneshot::channel();
+        self.writer.write(Write::Redact(redaction, answer), answered).await
     }
 
     async fn load_many(

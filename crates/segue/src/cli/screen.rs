@@ -85,7 +85,7 @@ impl Screen {
                 Style::new().yellow()
             }
             "re_route" | "approved" | "teleport" | "info" => Style::new().cyan(),
-            "rejected" | "withdrawn" | "exit_scenario" | "exited" | "critical" => {
+            "rejected" | "withdrawn" | "exit_scenario" | "exited" | "erased" | "critical" => {
                 Style::new().red()
             }
             _ => Style::new(),

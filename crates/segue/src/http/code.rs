@@ -95,6 +95,8 @@ codes! {
     StepNotAllowed = "step_not_allowed", CONFLICT;
     /// The tenant has as many of these as it may.
     LimitReached = "limit_reached", CONFLICT;
+    /// What was said in the session was erased.
+    SessionErased = "session_erased", GONE;
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The body is not sent as JSON.

@@ -95,6 +95,7 @@ fn code_and_details(error: &Error) -> (Code, Value) {
         Error::SessionOver { session, status } => {
             (Code::SessionOver, json!({ "session_id": session, "status": status }))
         }
+        Error::SessionErased { session } => (Code::SessionErased, json!({ "session_id": session })),
         Error::StepNotAllowed { from, to, allowed } => (
             Code::StepNotAllowed,
             json!({ "from_step_id": from, "to_step_id": to, "allowed_step_ids": allowed }),

@@ -91,9 +91,9 @@ pub struct SessionEvent {
     pub version: StreamVersion,
     /// Its place in the tenant log.
     pub position: Position,
-    /// The bytes as stored.
-    #[schema(value_type = Object)]
-    pub payload: Box<RawValue>,
+    /// The bytes as stored; null since they were erased.
+    #[schema(value_type = Option<Object>)]
+    pub payload: Option<Box<RawValue>>,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
@@ -172,6 +172,12 @@ pub async fn get_session(
     Ok(axum::Json(app.opened.scenarios.sessions.get(tenant, id).await?))
 }
 
+/// Bytes that should be JSON.
+fn json(payload: Vec<u8>) -> Result<Box<RawValue>, String> {
+    let text = String::from_utf8(payload).map_err(|error| error.to_string())?;
+    RawValue::from_string(text).map_err(|error| error.to_string())
+}
+
 /// Lists what happened in a session
 #[utoipa::path(get, path = "/sessions/{session_id}/events", tag = "sessions",
     params(("X-Tenant-ID" = uuid::Uuid, Header), ("session_id" = uuid::Uuid, Path), Paging),
@@ -188,14 +194,11 @@ pub async fn list_session_events(
     let page = app.opened.scenarios.sessions.events(tenant, id, from, limit).await?;
     let mut events = Vec::with_capacity(page.events.len());
     for event in page.events {
-        let payload = String::from_utf8(event.payload).map_err(|error| error.to_string());
-        let payload = payload
-            .and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()))
-            .map_err(|reason| Error::Corrupt {
-                what: "the event store",
-                reason: format!("event {} should be JSON: {reason}", event.event_id),
-                source: None,
-            })?;
+        let payload = event.payload.map(json).transpose().map_err(|reason| Error::Corrupt {
+            what: "the event store",
+            reason: format!("event {} should be JSON: {reason}", event.event_id),
+            source: None,
+        })?;
         events.push(SessionEvent {
             event_id: event.event_id,
             event_type: event.event_type.into_owned(),

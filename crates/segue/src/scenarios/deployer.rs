@@ -362,12 +362,12 @@ impl MigrationDeployer {
 }
 
 fn application(decided: Decided, event: &Event) -> Result<Application> {
-    let recorded: Recorded =
-        serde_json::from_slice(&event.payload).map_err(|error| Error::Corrupt {
-            what: "the event store",
-            reason: format!("event {} should be a decided migration: {error}", event.event_id),
-            source: None,
-        })?;
+    let payload = event.payload.as_deref().unwrap_or_default();
+    let recorded: Recorded = serde_json::from_slice(payload).map_err(|error| Error::Corrupt {
+        what: "the event store",
+        reason: format!("event {} should be a decided migration: {error}", event.event_id),
+        source: None,
+    })?;
     Ok(Application {
         session_id: recorded.session_id,
         outcome: decided.as_str(),

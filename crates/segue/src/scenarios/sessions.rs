@@ -142,8 +142,8 @@ impl Sessions {
     /// Whether the session of this id began with what the caller asks for now, whenever that was.
     async fn began_so(&self, tenant: TenantId, wanted: &SessionStarted) -> Result<bool> {
         let page = self.events(tenant, wanted.session_id, StreamVersion(1), 1).await?;
-        let first = page.events.first().map(|event| (&event.event_type, &event.payload));
-        let began = first.map(|(event_type, payload)| Event::from_payload(event_type, payload));
+        let first = page.events.first().and_then(|event| Some((event, event.payload.as_ref()?)));
+        let began = first.map(|(event, payload)| Event::from_payload(&event.event_type, payload));
         let Some(Ok(Event::SessionStarted(began))) = began else { return Ok(false) };
         let values = |of: &SessionStarted| -> Vec<_> {
             of.variables.iter().map(|(name, known)| (name.clone(), known.value.clone())).collect()

@@ -162,7 +162,7 @@ pub async fn bytes_and_microseconds_are_kept(world: World) {
     group.recorded_at = Timestamp::new(1_800_000_000, 123_456_789).unwrap();
     world.store.append(group).await.unwrap();
     let log = world.verify().await;
-    assert_eq!((&log[0].payload, &log[0].metadata), (&odd.payload, &odd.metadata));
+    assert_eq!((&log[0].payload, &log[0].metadata), (&Some(odd.payload), &odd.metadata));
     assert_eq!(log[0].recorded_at, Timestamp::new(1_800_000_000, 123_456_000).unwrap());
 }
 

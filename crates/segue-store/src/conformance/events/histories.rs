@@ -9,7 +9,8 @@ use super::{World, at, event, stream};
 use crate::dice::Dice;
 use crate::events::{
     Append, CountBy, CountQuery, Direction, EventStore, Expected, Facets, Filter, HeadSwap,
-    LogRead, MemoryEventStore, Mode, Result, Snapshot, SnapshotQuery, StreamAppend, StreamRead,
+    LogRead, MemoryEventStore, Mode, Redact, Result, Snapshot, SnapshotQuery, StreamAppend,
+    StreamRead,
 };
 
 /// One thing that is done to a store or asked of it.
@@ -17,6 +18,8 @@ use crate::events::{
 pub enum Step {
     /// Append a group.
     Append(Append),
+    /// Erase a stream.
+    Redact(Redact),
     /// Change the head.
     Swap(HeadSwap),
     /// Open the tenant again.
@@ -50,6 +53,7 @@ async fn answer(store: &dyn EventStore, world: &World, step: &Step) -> String {
     let (tenant, epoch) = (world.tenant, world.epoch);
     match step.clone() {
         Step::Append(append) => text(store.append(append).await),
+        Step::Redact(redact) => text(store.redact(redact).await),
         Step::Swap(swap) => text(store.swap_head(tenant, swap).await),
         Step::Open(epoch) => text(store.open_tenant(tenant, epoch).await),
         Step::Load(streams) => text(store.load_many(tenant, epoch, &streams).await),
@@ -81,7 +85,8 @@ pub fn random_step(world: &World, dice: &mut Dice, n: u64) -> Step {
     let name = |dice: &mut Dice| stream(&format!("s{}", dice.below(4)));
     let from = StreamVersion(dice.below(8));
     match dice.below(20) {
-        0..11 => Step::Append(random_append(world, dice, n)),
+        0..10 => Step::Append(random_append(world, dice, n)),
+        10 => Step::Redact(random_redact(world, dice, n)),
         11 => Step::Swap(random_swap(world, dice)),
         12 => Step::Open(Epoch(epoch.0 + dice.below(8) / 7)),
         13..15 => Step::Load(vec![name(dice), name(dice)]),
@@ -134,6 +139,28 @@ fn random_append(world: &World, dice: &mut Dice, n: u64) -> Append {
     }
     let epoch = Epoch(world.epoch.0 + dice.below(12) / 11);
     Append { tenant: world.tenant, epoch, recorded_at: at(dice.below(100) as i64), streams }
+}
+
+fn random_redact(world: &World, dice: &mut Dice, n: u64) -> Redact {
+    let expected = match dice.below(4) {
+        0 => Expected::Version(StreamVersion(dice.below(6))),
+        _ => Expected::Any,
+    };
+    // One in eight is under an earlier step's id again.
+    let base = if dice.below(8) == 0 { dice.below(n + 1) } else { n };
+    let snapshot = (dice.below(2) > 0)
+        .then(|| Snapshot { state: n.to_string().into_bytes(), facets: random_facets(dice) });
+    Redact {
+        tenant: world.tenant,
+        epoch: Epoch(world.epoch.0 + dice.below(12) / 11),
+        recorded_at: at(dice.below(100) as i64),
+        stream_id: stream(&format!("s{}", dice.below(4))),
+        expected,
+        event_id: event(u128::from(base * 100)).event_id,
+        redacted_by: ["olga", "otto"][dice.below(2) as usize].into(),
+        reason: None,
+        snapshot,
+    }
 }
 
 fn random_swap(world: &World, dice: &mut Dice) -> HeadSwap {

@@ -130,7 +130,7 @@ pub async fn an_event_is_found_by_its_id(world: World) {
     world.append(vec![to("a", Expected::Any, [event(1), event(2)])]).await.unwrap();
     let find = |id| world.store.event(world.tenant, world.epoch, id);
     let found = find(event(2).event_id).await.unwrap().unwrap();
-    assert_eq!((found.position, found.payload), (Position(2), event(2).payload));
+    assert_eq!((found.position, found.payload), (Position(2), Some(event(2).payload)));
     assert_eq!(find(event(3).event_id).await.unwrap(), None);
 }
 

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SegE");
 
 /// The schema that this program writes; the number of the last migration.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// How long a statement waits for another process that writes.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -136,6 +136,7 @@ pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Connection, Op
     }
     conn.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     conn.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+    conn.pragma_update(None, "secure_delete", true).map_err(sqlite)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(sqlite)?;
     conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(sqlite)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);

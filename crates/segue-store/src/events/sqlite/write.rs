@@ -5,12 +5,16 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
-use segue_core::ids::{EventId, Position, StreamVersion, TenantId};
+use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 
+use super::read;
 use super::rows::{self, EVENT, fail, integer};
 use super::writer::HeadChange;
 use crate::events::accept::{Accepted, Checked, Placed};
-use crate::events::{Append, Appended, Error, Event, Head, Result, Snapshot, StreamAppend};
+use crate::events::redact::Redaction;
+use crate::events::{
+    Append, Appended, Error, Event, Head, Redact, Redacted, Result, Snapshot, StreamAppend,
+};
 
 /// The heads of this transaction as they will be; written once at its end, however many appends a
 /// tenant has in it.
@@ -29,7 +33,7 @@ pub(super) fn append(conn: &Connection, heads: &mut Heads, checked: &Checked) ->
     let rows = append
         .streams
         .iter()
-        .map(|stream| StreamRow::find(conn, append.tenant, stream))
+        .map(|stream| StreamRow::find(conn, append.tenant, &stream.stream_id))
         .collect::<Result<Vec<_>>>()?;
     let current: Vec<_> = rows
         .iter()
@@ -39,6 +43,49 @@ pub(super) fn append(conn: &Connection, heads: &mut Heads, checked: &Checked) ->
     write(conn, append, &accepted, &rows).map_err(fail)?;
     heads.insert(append.tenant, accepted.head);
     Ok(accepted.appended)
+}
+
+/// Decides a redaction and writes all of it but the head.
+pub(super) fn redact(
+    conn: &Connection,
+    heads: &mut Heads,
+    redaction: &Redaction,
+) -> Result<Redacted> {
+    let Redact { tenant, epoch, stream_id, event_id, .. } = redaction.redact();
+    let head = current_head(conn, heads, *tenant)?;
+    head.admits_write(*epoch)?;
+    let found = read::event(conn, *tenant, *event_id)?;
+    let beyond = |position| group_at(conn, *tenant, position);
+    if let Some(redacted) = redaction.repeats(found, beyond)? {
+        return Ok(redacted);
+    }
+    let row = StreamRow::find(conn, *tenant, stream_id)?;
+    let checked = redaction.append(row.as_ref().map(|row| (row.kind.as_str(), row.version)))?;
+    let current = row.as_ref().map(|row| (Cow::Borrowed(row.kind.as_str()), row.version));
+    let accepted = checked.accept(&head, &[current])?;
+    erase(conn, *tenant, stream_id).map_err(fail)?;
+    write(conn, checked.append(), &accepted, &[row]).map_err(fail)?;
+    heads.insert(*tenant, accepted.head);
+    Ok(accepted.appended.into())
+}
+
+/// Removes the payloads of a stream's events and its snapshot. What is removed is overwritten with zeros:
+/// [`super::schema`] turns `secure_delete` on.
+fn erase(conn: &Connection, tenant: TenantId, stream: &StreamId) -> rusqlite::Result<()> {
+    let key = params![tenant.0.as_bytes(), stream.as_str()];
+    conn.prepare_cached(
+        "UPDATE events SET payload = NULL
+         WHERE tenant_id = ?1 AND stream_id = ?2 AND payload IS NOT NULL",
+    )?
+    .execute(key)?;
+    conn.prepare_cached(
+        "UPDATE streams SET snapshot_version = NULL, scenario_id = NULL, scenario_version = NULL,
+            step_id = NULL, channel = NULL, customer_id = NULL, live = 0, started_at = NULL,
+            settled = NULL, checkpoints = NULL, snapshot = NULL
+         WHERE tenant_id = ?1 AND stream_id = ?2",
+    )?
+    .execute(key)
+    .map(drop)
 }
 
 /// Decides a change of a head.
@@ -130,13 +177,13 @@ struct StreamRow {
 }
 
 impl StreamRow {
-    fn find(conn: &Connection, tenant: TenantId, stream: &StreamAppend) -> Result<Option<Self>> {
+    fn find(conn: &Connection, tenant: TenantId, stream: &StreamId) -> Result<Option<Self>> {
         let find = || {
             conn.prepare_cached(
                 "SELECT id, stream_type, version FROM streams
                  WHERE tenant_id = ?1 AND stream_id = ?2",
             )?
-            .query_row(params![tenant.0.as_bytes(), stream.stream_id.as_str()], |row| {
+            .query_row(params![tenant.0.as_bytes(), stream.as_str()], |row| {
                 let version = StreamVersion(rows::number(row, 2)?);
                 Ok(Self { id: row.get(0)?, kind: row.get(1)?, version })
             })

@@ -22,7 +22,8 @@ use super::rows;
 use super::schema::{self, OpenError};
 use super::write;
 use crate::events::accept::Checked;
-use crate::events::{Appended, Error, Head, HeadSwap, Reason, Result};
+use crate::events::redact::Redaction;
+use crate::events::{Appended, Error, Head, HeadSwap, Reason, Redacted, Result};
 
 /// How many writes may wait for the writer.
 const QUEUE: usize = 1_024;
@@ -42,10 +43,14 @@ const WAL_BYTES: u64 = 64 * 1024 * 1024;
 /// How long the writer waits for readers to leave the write-ahead log, once in each such time ten-fold.
 const WAL_WAIT: Duration = Duration::from_millis(100);
 
+/// How long the writer sleeps between two looks for writes while the write-ahead log is to be emptied.
+const WAL_POLL: Duration = Duration::from_millis(10);
+
 /// A write and whoever waits for it.
 #[derive(Debug)]
 pub(super) enum Write {
     Append(Box<Checked>, oneshot::Sender<Result<Appended>>),
+    Redact(Box<Redaction>, oneshot::Sender<Result<Redacted>>),
     Head(TenantId, HeadChange, oneshot::Sender<Result<Head>>),
 }
 
@@ -59,6 +64,7 @@ pub(super) enum HeadChange {
 /// What came of a write, kept until the commit.
 enum Outcome {
     Append(Appended),
+    Redacted(Redacted),
     Head(Head),
 }
 
@@ -66,6 +72,7 @@ impl Write {
     fn events(&self) -> usize {
         match self {
             Self::Append(checked, _) => checked.append().events().count(),
+            Self::Redact(..) => 1,
             Self::Head(..) => 0,
         }
     }
@@ -74,10 +81,14 @@ impl Write {
         // A caller who has gone learns the outcome by retrying with the same ids.
         match (self, outcome) {
             (Self::Append(_, to), Ok(Outcome::Append(appended))) => drop(to.send(Ok(appended))),
+            (Self::Redact(_, to), Ok(Outcome::Redacted(redacted))) => drop(to.send(Ok(redacted))),
             (Self::Head(_, _, to), Ok(Outcome::Head(head))) => drop(to.send(Ok(head))),
             (Self::Append(_, to), Err(error)) => drop(to.send(Err(error))),
+            (Self::Redact(_, to), Err(error)) => drop(to.send(Err(error))),
             (Self::Head(_, _, to), Err(error)) => drop(to.send(Err(error))),
-            (Self::Append(..), Ok(Outcome::Head(_))) | (Self::Head(..), Ok(Outcome::Append(_))) => {
+            (Self::Append(..), Ok(Outcome::Redacted(_) | Outcome::Head(_)))
+            | (Self::Redact(..), Ok(Outcome::Append(_) | Outcome::Head(_)))
+            | (Self::Head(..), Ok(Outcome::Append(_) | Outcome::Redacted(_))) => {
                 unreachable!("a write has an outcome of its own kind")
             }
         }
@@ -95,7 +106,12 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(conn: Connection, path: &Path) -> Result<Self, OpenError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let serving = Serving { conn, wal: schema::wal_path(path), wal_retry_at: Instant::now() };
+        let serving = Serving {
+            conn,
+            wal: schema::wal_path(path),
+            wal_retry_at: Instant::now(),
+            wal_holds_erased: false,
+        };
         let thread = thread::Builder::new()
             .name("segue-writer".into())
             .spawn(move || serving.serve(waiting))
@@ -133,11 +149,13 @@ struct Serving {
     conn: Connection,
     wal: PathBuf,
     wal_retry_at: Instant,
+    /// Whether payloads that were erased may still be read in the write-ahead log.
+    wal_holds_erased: bool,
 }
 
 impl Serving {
     fn serve(mut self, mut waiting: mpsc::Receiver<Write>) {
-        while let Some(first) = waiting.blocking_recv() {
+        while let Some(first) = self.next(&mut waiting) {
             let mut events = first.events();
             let mut writes = vec![first];
             while writes.len() < BATCH
@@ -149,10 +167,25 @@ impl Serving {
             }
             let outcomes = self.commit_or_retry(&writes);
             for (write, outcome) in writes.into_iter().zip(outcomes) {
+                self.wal_holds_erased |= matches!(&outcome, Ok(Outcome::Redacted(_)));
                 write.answer(outcome);
             }
             self.bound_wal();
         }
+    }
+
+    /// The next write. While the write-ahead log still holds what was erased, the thread does not sleep
+    /// for longer than it takes to try again.
+    fn next(&mut self, waiting: &mut mpsc::Receiver<Write>) -> Option<Write> {
+        while self.wal_holds_erased {
+            match waiting.try_recv() {
+                Ok(write) => return Some(write),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) => thread::sleep(WAL_POLL),
+            }
+            self.bound_wal();
+        }
+        waiting.blocking_recv()
     }
 
     fn commit_or_retry(&self, writes: &[Write]) -> Vec<Result<Outcome>> {
@@ -185,11 +218,15 @@ impl Serving {
     }
 
     /// Readers that overlap without end can keep SQLite from starting its write-ahead log over; then
-    /// the writer holds new ones back for a moment.
+    /// the writer holds new ones back for a moment. So it does to get rid of what was erased.
     fn bound_wal(&mut self) {
         let size = fs::metadata(&self.wal).map_or(0, |file| file.len());
         let now = Instant::now();
-        if size <= WAL_BYTES || now < self.wal_retry_at {
+        if size == 0 {
+            self.wal_holds_erased = false;
+        }
+        let is_due = size > WAL_BYTES || self.wal_holds_erased;
+        if !is_due || now < self.wal_retry_at {
             return;
         }
         self.wal_retry_at = now + 10 * WAL_WAIT;
@@ -202,7 +239,7 @@ impl Serving {
             .map(|busy: i64| busy == 0);
         let restored = self.conn.busy_timeout(schema::BUSY_TIMEOUT);
         match emptied.and_then(|emptied| restored.map(|()| emptied)) {
-            Ok(true) => {}
+            Ok(true) => self.wal_holds_erased = false,
             Ok(false) => {
                 tracing::debug!(size, "long reads keep the write-ahead log from being emptied")
             }
@@ -219,6 +256,9 @@ fn apply(conn: &Connection, writes: &[Write]) -> Result<Vec<Result<Outcome>>> {
         let outcome = match write {
             Write::Append(checked, _) => {
                 write::append(conn, &mut heads, checked).map(Outcome::Append)
+            }
+            Write::Redact(redaction, _) => {
+                write::redact(conn, &mut heads, redaction).map(Outcome::Redacted)
             }
             Write::Head(tenant, change, _) => {
                 write::head(conn, &mut heads, *tenant, *change).map(Outcome::Head)

@@ -20,9 +20,9 @@ use segue_core::ids::{
 use segue_core::plan::policy::MigrationScenario;
 use segue_core::reconcile::{Archive, Extractor, Judge, Situation};
 use segue_core::scenario::validate::Problem;
-use segue_core::session::Session;
 use segue_core::session::event::{Answer, Event, Idempotency, Migration};
 use segue_core::session::turn::{Input, Outcome, Refused, Taken, Turn, take};
+use segue_core::session::{Session, Status};
 use segue_store::events::{self, Direction, Expected, NewEvent, StreamAppend, StreamRead};
 use serde::Serialize;
 use serde_json::Value;
@@ -228,7 +228,8 @@ impl Sessions {
     ) -> Result<Option<TurnAnswer>> {
         let event_id = turn_event_id(id, idempotency);
         let Some(event) = self.0.router.event(tenant, event_id).await? else { return Ok(None) };
-        let payload = Event::from_payload(&event.event_type, &event.payload);
+        let payload = event.payload.as_ref().ok_or(Error::SessionErased { session: id })?;
+        let payload = Event::from_payload(&event.event_type, payload);
         let Ok(Event::TurnTaken(turn)) = payload else {
             return Err(Error::Corrupt {
                 what: "the event store",
@@ -268,7 +269,9 @@ impl Sessions {
                 if stored.version > turn && stored.append_first_position.0 != group {
                     return session.ok_or_else(|| not_found(id));
                 }
-                let event = Event::from_payload(&stored.event_type, &stored.payload);
+                let payload =
+                    stored.payload.as_ref().ok_or(Error::SessionErased { session: id })?;
+                let event = Event::from_payload(&stored.event_type, payload);
                 let event = event.map_err(|error| Error::Corrupt {
                     what: "the event store",
                     reason: format!("event {} of session {id}", stored.event_id),
@@ -435,6 +438,7 @@ fn note_duration(taken: &mut Taken, milliseconds: f64) {
 
 fn refusal(session: SessionId, refused: Refused) -> Error {
     match refused {
+        Refused::NotActive { status: Status::Erased } => Error::SessionErased { session },
         Refused::NotActive { status } => Error::SessionOver { session, status },
         Refused::StepNotAllowed { step_id, from, allowed, .. } => {
             Error::StepNotAllowed { from, to: step_id, allowed }
