@@ -13,8 +13,10 @@
 //! - Times are kept to the microsecond.
 
 pub mod audit;
+mod column;
 pub mod deployments;
 pub mod fields;
+mod list;
 pub mod page;
 pub mod plans;
 pub mod routing;

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
 use segue_core::plan::deployed::Deployed;
+use segue_core::plan::lifecycle::Kind;
 
 use super::plans::{Change, Plan};
-use super::{By, Generation, Result};
+use super::{By, Error, Generation, Result};
 
 /// What the core decided when an operator deploys a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,54 @@ pub struct Withdrawal {
     pub plan: Change,
     /// From when on the plan no longer applies.
     pub withdrawn_at: Timestamp,
+}
+
+impl Deployment {
+    /// Checks the deployment against its plan as it is, before anything is written.
+    pub(super) fn check(&self, before: &Plan) -> Result<()> {
+        let Self { plan: change, superseded, record } = self;
+        let agrees = record.plan_id == before.plan_id
+            && record.scenario_id == before.scenario_id
+            && (record.from_version, record.to_version) == (before.from_version, before.to_version)
+            && change.status.kind() == Kind::Deployed
+            && superseded.iter().all(|older| older.status.kind() == Kind::Superseded);
+        if !agrees {
+            return Err(Error::Refused("the parts of the deployment contradict each other"));
+        }
+        if before.revision != change.expected || !before.status.is_open() {
+            return Err(before.changed());
+        }
+        Ok(())
+    }
+
+    /// Checks that a plan can give way to this one.
+    pub(super) fn check_superseded(&self, older: &Plan) -> Result<()> {
+        let replaceable = older.status.is_open() || older.status.kind() == Kind::Deployed;
+        if older.scenario_id != self.record.scenario_id || !replaceable {
+            return Err(older.changed());
+        }
+        Ok(())
+    }
+
+    /// The act of deploying, with what its line of the audit tells.
+    pub(super) fn told(&self, by: &By) -> By {
+        by.with("scenario_id", self.record.scenario_id.to_string())
+            .with("from_version", self.record.from_version.0)
+            .with("to_version", self.record.to_version.0)
+    }
+}
+
+impl Withdrawal {
+    /// Checks the withdrawal against its plan as it is, before anything is written.
+    pub(super) fn check(&self, before: &Plan) -> Result<()> {
+        if self.plan.status.kind() != Kind::Withdrawn {
+            return Err(Error::Refused("a withdrawal leaves its plan withdrawn"));
+        }
+        if before.revision != self.plan.expected || before.status.kind() != Kind::Deployed {
+            return Err(before.changed());
+        }
+        Ok(())
+    }
 }
 
 /// All that is deployed of a scenario, as of one generation.

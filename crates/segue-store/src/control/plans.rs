@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::audit::Action;
 use super::scenarios::NewVersion;
-use super::{By, Listing, Page, Result};
+use super::{By, Conflict, Error, Listing, Page, Result};
 
 /// Counts the changes of a plan's header: 1 when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -89,6 +89,46 @@ pub struct Change {
     pub status: Status,
     /// The policies after it; nothing leaves them.
     pub policies: Option<Policies>,
+}
+
+impl Plan {
+    /// Says that the plan is not as the caller expected it.
+    pub(super) fn changed(&self) -> Error {
+        Error::Conflict(Conflict::Plan {
+            plan_id: self.plan_id,
+            revision: self.revision,
+            status: self.status.kind(),
+        })
+    }
+}
+
+impl NewPlan {
+    /// The act of making it, with what its line of the audit tells.
+    pub(super) fn told(&self, by: &By) -> By {
+        by.with("scenario_id", self.scenario_id.to_string())
+            .with("from_version", self.from_version.0)
+            .with("to_version", self.to_version.0)
+    }
+}
+
+impl Change {
+    /// Checks the change against the plan as it is, before anything is written.
+    pub(super) fn check(&self, before: &Plan) -> Result<()> {
+        if before.revision != self.expected {
+            return Err(before.changed());
+        }
+        let (from, to) = (before.status.kind(), self.status.kind());
+        let stays_its_own_affair = match to {
+            Kind::Pending | Kind::Approved | Kind::Rejected => before.status.is_open(),
+            Kind::Deployed | Kind::Superseded | Kind::Withdrawn => from == to,
+        };
+        if stays_its_own_affair {
+            return Ok(());
+        }
+        Err(Error::Refused(
+            "a plan is deployed, superseded and withdrawn by a deployment, and never opened again",
+        ))
+    }
 }
 
 /// Which plans are wanted; nothing means all.

@@ -8,7 +8,7 @@ use super::super::audit::{Action, Audit, By, Entry, Filter, Subject};
 use super::super::{Cursor, Listing, Page, Result};
 use super::Control;
 use super::column::{Id, Json, Micros, Word};
-use super::list::{List, Order, blob};
+use super::list::{List, Order};
 
 /// Writes what someone did to something, in the transaction that does it.
 pub(super) fn write(
@@ -68,7 +68,7 @@ impl Audit for Control {
         page: Page,
     ) -> Result<Listing<Entry>> {
         let list = List::new(COLUMNS, "audit", Order::Highest("entry"))
-            .only("tenant_id", blob(tenant.0))
+            .only("tenant_id", tenant.0)
             .only_if("action", filter.action.map(|action| action.as_str().to_owned()))
             .only_if("subject", filter.subject.map(|subject| subject.as_str().to_owned()))
             .only_if("subject_id", filter.subject_id.clone())

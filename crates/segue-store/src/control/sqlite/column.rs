@@ -4,11 +4,12 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use segue_core::ids::Version;
 use segue_core::scenario::hash::Checksum;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
+
+pub(super) use super::super::column::{Hex, Json, Micros, Number, Word};
 
 /// An id, as 16 bytes.
 #[derive(Clone, Copy)]
@@ -26,10 +27,6 @@ impl FromSql for Id {
     }
 }
 
-/// A time, in microseconds since 1970.
-#[derive(Clone, Copy)]
-pub(super) struct Micros(pub Timestamp);
-
 impl ToSql for Micros {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.0.as_microsecond().into())
@@ -41,10 +38,6 @@ impl FromSql for Micros {
         Timestamp::from_microsecond(value.as_i64()?).map(Self).map_err(FromSqlError::other)
     }
 }
-
-/// A number that counts something.
-#[derive(Clone, Copy)]
-pub(super) struct Number(pub u64);
 
 impl ToSql for Number {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -60,15 +53,6 @@ impl FromSql for Number {
     }
 }
 
-impl From<Version> for Number {
-    fn from(version: Version) -> Self {
-        Self(version.0)
-    }
-}
-
-/// A document, as JSON text.
-pub(super) struct Json<T>(pub T);
-
 impl<T: Serialize> ToSql for Json<T> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         serde_json::to_string(&self.0)
@@ -83,17 +67,11 @@ impl<T: DeserializeOwned> FromSql for Json<T> {
     }
 }
 
-/// One of a few words, or a short text with rules of its own.
-pub(super) struct Word<T>(pub T);
-
 impl<T: FromStr<Err: std::error::Error + Send + Sync + 'static>> FromSql for Word<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
     }
 }
-
-/// A checksum, as its hex characters.
-pub(super) struct Hex(pub Checksum);
 
 impl ToSql for Hex {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

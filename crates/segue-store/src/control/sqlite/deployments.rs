@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
 use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
 use segue_core::plan::deployed::Deployed;
-use segue_core::plan::lifecycle::Kind;
 
 use super::super::audit::{Action, Subject};
 use super::super::deployments::{Deployment, Deployments, History, Withdrawal, current_version};
@@ -54,24 +53,11 @@ fn deploy(
 ) -> Result<Plan> {
     let Deployment { plan: change, superseded, record } = deployment;
     let before = plans::find(transaction, tenant, change.plan_id)?;
-    let agrees = record.plan_id == before.plan_id
-        && record.scenario_id == before.scenario_id
-        && (record.from_version, record.to_version) == (before.from_version, before.to_version)
-        && change.status.kind() == Kind::Deployed
-        && superseded.iter().all(|older| older.status.kind() == Kind::Superseded);
-    if !agrees {
-        return Err(Error::Refused("the parts of the deployment contradict each other"));
-    }
-    if before.revision != change.expected || !before.status.is_open() {
-        return Err(plans::changed(&before));
-    }
+    deployment.check(&before)?;
     let plan = plans::swap(transaction, tenant, change, by)?;
     for older in superseded {
         let found = plans::find(transaction, tenant, older.plan_id)?;
-        let replaceable = found.status.is_open() || found.status.kind() == Kind::Deployed;
-        if found.scenario_id != plan.scenario_id || !replaceable {
-            return Err(plans::changed(&found));
-        }
+        deployment.check_superseded(&found)?;
         plans::swap(transaction, tenant, older, by)?;
         let by = by.with("superseded_by", plan.plan_id.to_string());
         let subject = (Subject::Plan, older.plan_id.to_string());
@@ -86,12 +72,8 @@ fn deploy(
     }
     keep(transaction, tenant, record)?;
     renew_current(transaction, tenant, plan.scenario_id, by)?;
-    let by = by
-        .with("scenario_id", plan.scenario_id.to_string())
-        .with("from_version", plan.from_version.0)
-        .with("to_version", plan.to_version.0);
     let subject = (Subject::Plan, plan.plan_id.to_string());
-    audit::write(transaction, tenant, &by, Action::PlanDeployed, subject)?;
+    audit::write(transaction, tenant, &deployment.told(by), Action::PlanDeployed, subject)?;
     Ok(plan)
 }
 
@@ -150,13 +132,8 @@ fn withdraw(
     by: &By,
 ) -> Result<Plan> {
     let change = &withdrawal.plan;
-    if change.status.kind() != Kind::Withdrawn {
-        return Err(Error::Refused("a withdrawal leaves its plan withdrawn"));
-    }
     let before = plans::find(transaction, tenant, change.plan_id)?;
-    if before.revision != change.expected || before.status.kind() != Kind::Deployed {
-        return Err(plans::changed(&before));
-    }
+    withdrawal.check(&before)?;
     let plan = plans::swap(transaction, tenant, change, by)?;
     transaction
         .prepare_cached(

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use segue_core::ids::{PlanId, ScenarioId, TenantId, Version};
-use segue_core::plan::lifecycle::{Kind, Status};
+use segue_core::plan::lifecycle::Status;
 use serde_json::value::RawValue;
 
 use super::super::audit::{Action, Subject};
 use super::super::plans::{Change, Filter, NewPlan, Plan, Plans, Revision};
-use super::super::{By, Conflict, Cursor, Error, Listing, Noun, Page, Result};
+use super::super::{By, Cursor, Error, Listing, Noun, Page, Result};
 use super::column::{Id, Json, Micros, Number};
-use super::list::{List, Order, blob};
+use super::list::{List, Order};
 use super::{Control, audit, scenarios};
 
 const COLUMNS: &str = "plan_id, scenario_id, from_version, to_version, revision, created_at, \
@@ -67,16 +67,7 @@ pub(super) fn swap(
             Micros(by.at),
         ])?;
     let plan = find(transaction, tenant, change.plan_id)?;
-    if swapped == 0 { Err(changed(&plan)) } else { Ok(plan) }
-}
-
-/// Says that a plan is not as the caller expected it.
-pub(super) fn changed(plan: &Plan) -> Error {
-    Error::Conflict(Conflict::Plan {
-        plan_id: plan.plan_id,
-        revision: plan.revision,
-        status: plan.status.kind(),
-    })
+    if swapped == 0 { Err(plan.changed()) } else { Ok(plan) }
 }
 
 fn create(
@@ -119,12 +110,8 @@ fn create(
              VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![tenant_key, plan_key, plan.summary.get(), plan.map.get()])?;
-    let by = by
-        .with("scenario_id", plan.scenario_id.to_string())
-        .with("from_version", plan.from_version.0)
-        .with("to_version", plan.to_version.0);
     let subject = (Subject::Plan, plan.plan_id.to_string());
-    audit::write(transaction, tenant, &by, Action::PlanCreated, subject)?;
+    audit::write(transaction, tenant, &plan.told(by), Action::PlanCreated, subject)?;
     find(transaction, tenant, plan.plan_id)
 }
 
@@ -159,19 +146,7 @@ fn update(
     by: &By,
 ) -> Result<Plan> {
     let before = find(transaction, tenant, change.plan_id)?;
-    if before.revision != change.expected {
-        return Err(changed(&before));
-    }
-    let (from, to) = (before.status.kind(), change.status.kind());
-    let stays_its_own_affair = match to {
-        Kind::Pending | Kind::Approved | Kind::Rejected => before.status.is_open(),
-        Kind::Deployed | Kind::Superseded | Kind::Withdrawn => from == to,
-    };
-    if !stays_its_own_affair {
-        return Err(Error::Refused(
-            "a plan is deployed, superseded and withdrawn by a deployment, and never opened again",
-        ));
-    }
+    change.check(&before)?;
     let plan = swap(transaction, tenant, change, by)?;
     let subject = (Subject::Plan, change.plan_id.to_string());
     audit::write(transaction, tenant, by, action, subject)?;
@@ -229,8 +204,8 @@ impl Plans for Control {
     ) -> Result<Listing<Plan>> {
         let newest = Order::Descending { rank: "created_at", id: "plan_id" };
         let list = List::new(COLUMNS, "plans", newest)
-            .only("tenant_id", blob(tenant.0))
-            .only_if("scenario_id", filter.scenario_id.map(|scenario| blob(scenario.0)))
+            .only("tenant_id", tenant.0)
+            .only_if("scenario_id", filter.scenario_id.map(|scenario| scenario.0))
             .only_if("status", filter.status.map(|status| status.as_str().to_owned()));
         let key =
             |plan: &Plan| Cursor { rank: plan.created_at.as_microsecond(), id: plan.plan_id.0 };

@@ -13,7 +13,7 @@ use super::super::scenarios::{
 };
 use super::super::{By, Conflict, Cursor, Error, Generation, Listing, Noun, Page, Result};
 use super::column::{Hex, Id, Json, Micros, Number};
-use super::list::{List, Order, blob};
+use super::list::{List, Order};
 use super::{Control, audit};
 
 const COLUMNS: &str = "s.scenario_id, v.name, v.description, s.current_version, s.generation, \
@@ -285,7 +285,7 @@ impl Scenarios for Control {
 
     async fn list_scenarios(&self, tenant: TenantId, page: Page) -> Result<Listing<Registered>> {
         let newest = Order::Descending { rank: "s.created_at", id: "s.scenario_id" };
-        let list = List::new(COLUMNS, ROWS, newest).only("s.tenant_id", blob(tenant.0));
+        let list = List::new(COLUMNS, ROWS, newest).only("s.tenant_id", tenant.0);
         let key = |scenario: &Registered| Cursor {
             rank: scenario.created_at.as_microsecond(),
             id: scenario.scenario_id.0,
@@ -301,8 +301,8 @@ impl Scenarios for Control {
     ) -> Result<Listing<VersionEntry>> {
         let columns = "version, name, checksum, steps, registered_at, replaced_at";
         let list = List::new(columns, "versions", Order::Highest("version"))
-            .only("tenant_id", blob(tenant.0))
-            .only("scenario_id", blob(scenario.0))
+            .only("tenant_id", tenant.0)
+            .only("scenario_id", scenario.0)
             .that("removed_at IS NULL");
         let key = |entry: &VersionEntry| Cursor {
             rank: entry.version.0.cast_signed(),
