@@ -19,6 +19,8 @@ pub mod fields;
 mod list;
 pub mod page;
 pub mod plans;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod routing;
 pub mod scenarios;
 #[cfg(feature = "sqlite")]
@@ -164,8 +166,12 @@ pub enum Unavailable {
     Busy,
     /// The file or its folder does not allow writing.
     ReadOnly,
-    /// The disk or the connection failed.
+    /// The disk failed, or the database cannot be used as it is.
     Io,
+    /// The database cannot be reached, or the connection to it was lost.
+    Unreachable,
+    /// The database did not answer in time.
+    TimedOut,
     /// The process is about to end.
     Closing,
 }
@@ -174,9 +180,11 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DiskFull => "the disk is full",
-            Self::Busy => "the database is locked by another writer",
+            Self::Busy => "the database is busy with others",
             Self::ReadOnly => "the database is read-only",
             Self::Io => "the database failed",
+            Self::Unreachable => "the database cannot be reached",
+            Self::TimedOut => "the database did not answer in time",
             Self::Closing => "this process is about to end",
         })
     }
