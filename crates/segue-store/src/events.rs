@@ -30,6 +30,8 @@ mod head;
 pub mod limits;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod query;
 mod redact;
 #[cfg(feature = "sqlite")]
@@ -42,7 +44,7 @@ use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
 
 pub use append::{Append, Appended, Expected, NewEvent, StreamAppend};
-pub use error::{Error, Reason, Result};
+pub use error::{Cause, Error, Reason, Result};
 pub use event::{Direction, Event, LogPage, LogRead, StreamPage, StreamRead, StreamState, Taken};
 pub use facets::{Facets, Snapshot};
 pub use head::{Head, HeadSwap, Mode};
@@ -56,7 +58,7 @@ pub use redact::{Redact, Redacted, STREAM_REDACTED, StreamRedacted};
 /// A place where tenant logs live.
 #[async_trait]
 pub trait EventStore: Send + Sync + fmt::Debug {
-    /// The kind of store, as the configuration names it: `memory`, `sqlite`.
+    /// The kind of store, as the configuration names it: `memory`, `sqlite`, `postgres`.
     fn kind(&self) -> &'static str;
 
     /// Says what an acknowledged append survives.

@@ -126,6 +126,10 @@ pub enum Reason {
     ReadOnly,
     /// Reading or writing failed.
     Io,
+    /// The database cannot be reached, or the connection to it was lost.
+    Lost,
+    /// The database did not answer in time.
+    Slow,
     /// The store was closed, or its thread ended.
     Closed,
     /// A fault was injected by a test.
@@ -139,6 +143,8 @@ impl fmt::Display for Reason {
             Self::Busy => "it is busy",
             Self::ReadOnly => "it is read-only",
             Self::Io => "input or output failed",
+            Self::Lost => "its database cannot be reached",
+            Self::Slow => "its database did not answer in time",
             Self::Closed => "it was closed",
             Self::Injected => "a fault was injected",
         })

@@ -224,6 +224,12 @@ impl Settings {
         self.pool_size
     }
 
+    /// So much time for a statement.
+    #[must_use]
+    pub fn statement_timeout(&self) -> Duration {
+        self.statement_timeout
+    }
+
     pub(super) fn connect_timeout(&self) -> Duration {
         let hosts = self.server.get_hosts().len().max(self.server.get_hostaddrs().len()).max(1);
         self.connect_timeout.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX))

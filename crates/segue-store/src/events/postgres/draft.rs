@@ -1,0 +1,145 @@
+//! Appends that were accepted one after the other, and are written by one statement.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use segue_core::ids::{StreamId, StreamVersion, TenantId};
+
+use super::columns::Columns;
+use super::rows::integer;
+use crate::events::accept::{Accepted, Checked};
+use crate::events::{Appended, Head, Result, StreamAppend};
+
+/// The type and version of a stream that exists.
+pub(super) type Present<'a> = (Cow<'a, str>, StreamVersion);
+
+/// What is to be written after a head, as far as it has been decided.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    tenant: TenantId,
+    before: Head,
+    after: Head,
+    accepted: Vec<Accepted<'a>>,
+    streams: HashMap<&'a StreamId, Written<'a>>,
+    /// The streams in the order in which they were first written.
+    order: Vec<&'a StreamId>,
+    /// What was taken on trust about streams: the statement must find them so.
+    trusted: Vec<(&'a StreamAppend, StreamVersion)>,
+}
+
+/// A stream after the appends.
+#[derive(Debug)]
+struct Written<'a> {
+    version: StreamVersion,
+    /// The last append that said something of it.
+    last: &'a StreamAppend,
+    /// The last append that brought a snapshot, and the version of that.
+    snapshot: Option<(&'a StreamAppend, StreamVersion)>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn after(tenant: TenantId, head: Head) -> Self {
+        Self {
+            tenant,
+            before: head,
+            after: head,
+            accepted: Vec::new(),
+            streams: HashMap::new(),
+            order: Vec::new(),
+            trusted: Vec::new(),
+        }
+    }
+
+    /// The head that it leads to.
+    pub(super) fn head(&self) -> Head {
+        self.after
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.accepted.is_empty()
+    }
+
+    /// Every stream that it writes, with its type and version after it.
+    pub(super) fn streams(
+        &self,
+    ) -> impl Iterator<Item = (&'a StreamId, &'a Cow<'static, str>, StreamVersion)> {
+        self.order.iter().map(|id| {
+            let written = &self.streams[*id];
+            (*id, &written.last.stream_type, written.version)
+        })
+    }
+
+    /// A stream as the draft leaves it, if it writes it.
+    pub(super) fn present(&self, stream: &StreamId) -> Option<Present<'a>> {
+        let written = self.streams.get(stream)?;
+        Some((Cow::Borrowed(written.last.stream_type.as_ref()), written.version))
+    }
+
+    /// Notes that a stream is taken to be where its append expects it, at this version.
+    pub(super) fn trust(&mut self, stream: &'a StreamAppend, version: StreamVersion) {
+        self.trusted.push((stream, version));
+    }
+
+    /// Decides an append after all others; a refused one leaves no trace. `current` has the type and
+    /// version of each of its streams, in order, where it exists.
+    pub(super) fn add(
+        &mut self,
+        checked: &'a Checked,
+        current: &[Option<Present<'_>>],
+    ) -> Result<Appended> {
+        let accepted = checked.accept(&self.after, current)?;
+        self.after = accepted.head;
+        for (stream, version) in checked.append().streams.iter().zip(&accepted.appended.versions) {
+            let id = &stream.stream_id;
+            let written = self.streams.entry(id).or_insert_with(|| {
+                self.order.push(id);
+                Written { version: *version, last: stream, snapshot: None }
+            });
+            written.version = *version;
+            written.last = stream;
+            if stream.snapshot.is_some() {
+                written.snapshot = Some((stream, *version));
+            }
+        }
+        let appended = accepted.appended.clone();
+        self.accepted.push(accepted);
+        Ok(appended)
+    }
+
+    /// All of it, as the parameters of the statement that writes it.
+    pub(super) fn columns(&self) -> Columns<'_> {
+        let mut columns = Columns::new(self.tenant, &self.before, &self.after);
+        for accepted in &self.accepted {
+            for placed in &accepted.placed {
+                columns.append_firsts.push(integer(accepted.first.0));
+                columns.event_ids.push(placed.event.event_id.0);
+                columns.versions.push(integer(placed.version.0));
+                columns.recorded_ats.push(accepted.recorded_at.as_microsecond());
+                columns.event_streams.push(placed.stream.stream_id.as_str());
+                columns.event_stream_types.push(&placed.stream.stream_type);
+                columns.event_types.push(&placed.event.event_type);
+                columns.payload_hashes.push(&placed.payload_hash.0);
+                columns.metadata.push(&placed.event.metadata);
+                columns.payloads.push(&placed.event.payload);
+            }
+            if let Some(mark) = &accepted.keep {
+                columns.digest_positions.push(integer(mark.position.0));
+                columns.digests.push(&mark.digest.0);
+            }
+        }
+        for id in &self.order {
+            let written = &self.streams[*id];
+            let state = written.snapshot.and_then(|(stream, version)| {
+                let snapshot = stream.snapshot.as_ref()?;
+                Some((version, &snapshot.facets, snapshot.state.as_slice()))
+            });
+            columns.streams.push(id, &written.last.stream_type, written.version, state);
+        }
+        for (stream, version) in &self.trusted {
+            columns.trusted_streams.push(stream.stream_id.as_str());
+            columns.trusted_types.push(&stream.stream_type);
+            columns.trusted_versions.push(integer(version.0));
+        }
+        columns
+    }
+}

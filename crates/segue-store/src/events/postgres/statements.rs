@@ -1,0 +1,37 @@
+//! The statements that every append uses, each prepared once on a connection.
+
+use std::sync::LazyLock;
+
+use super::columns::Columns;
+use super::rows::EVENT;
+
+/// Locks the head of a tenant and reads it. Writers of one tenant wait here for each other.
+pub(super) const LOCK_HEAD: &str = "SELECT position, digest, epoch, mode, coord_term \
+    FROM tenant_head WHERE tenant_id = $1 FOR NO KEY UPDATE";
+
+/// Makes a head, unless there is one by now.
+pub(super) const CREATE_HEAD: &str = "INSERT INTO tenant_head \
+        (tenant_id, position, digest, epoch, mode, coord_term) VALUES ($1, $2, $3, $4, $5, $6) \
+    ON CONFLICT (tenant_id) DO NOTHING";
+
+/// Changes everything about a head that is locked.
+pub(super) const CHANGE_HEAD: &str = "UPDATE tenant_head SET position = $2, digest = $3, epoch = $4, \
+    mode = $5, coord_term = $6 WHERE tenant_id = $1";
+
+/// Types and versions of streams.
+pub(super) const STREAMS: &str = "SELECT stream_id, stream_type, version FROM streams \
+    WHERE tenant_id = $1 AND stream_id = ANY($2)";
+
+/// Events by their ids, without payloads, each with the group of the event that follows it.
+pub(super) static KNOWN_EVENTS: LazyLock<String> = LazyLock::new(|| {
+    let columns = EVENT.replace(" payload,", " NULL::bytea AS payload,");
+    format!(
+        "SELECT {columns}, (SELECT beyond.append_first_position FROM events beyond \
+            WHERE beyond.tenant_id = $1 AND beyond.position = known.position + 1) AS beyond \
+         FROM events known WHERE tenant_id = $1 AND event_id = ANY($2)"
+    )
+});
+
+/// Writes accepted appends after the head that they were decided on, or nothing: see
+/// [`Columns::statement`].
+pub(super) static WRITE: LazyLock<String> = LazyLock::new(Columns::statement);
