@@ -17,6 +17,7 @@ mod lanes;
 mod link;
 mod memory;
 mod read;
+mod redact;
 mod rows;
 mod statements;
 
@@ -28,10 +29,11 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 
 use super::accept::Checked;
 use super::append::at_most;
+use super::redact::Redaction;
 use super::{
     Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, LogPage,
-    LogRead, Result, SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Survives,
-    limits,
+    LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage, StreamRead,
+    StreamState, Survives, limits,
 };
 use crate::postgres::{Database, Kind, OpenError, Settings};
 use heads::{ChangeHead, HeadChange};
@@ -120,6 +122,10 @@ impl EventStore for PostgresEventStore {
 
     async fn append(&self, append: Append) -> Result<Appended> {
         self.lanes.append(Checked::new(append)?).await
+    }
+
+    async fn redact(&self, redact: Redact) -> Result<Redacted> {
+        self.link.ask(&Redaction::new(redact)?).await?
     }
 
     async fn load_many(

@@ -197,8 +197,7 @@ fn decide<'a>(draft: &mut Draft<'a>, found: &Found, checked: &'a Checked) -> Res
         return Ok(appended);
     }
     let present = |stream: &StreamId| draft.present(stream).or_else(|| found.stream(stream));
-    let current: Vec<_> =
-        append.streams.iter().map(|stream| present(&stream.stream_id)).collect();
+    let current: Vec<_> = append.streams.iter().map(|stream| present(&stream.stream_id)).collect();
     draft.add(checked, &current)
 }
 

@@ -54,7 +54,8 @@ struct Condition {
 
 impl Condition {
     fn of_type(tenant: TenantId, stream_type: &str) -> Self {
-        let mut all = Self { sql: "tenant_id = $1".to_owned(), values: vec![Value::Uuid(tenant.0)] };
+        let mut all =
+            Self { sql: "tenant_id = $1".to_owned(), values: vec![Value::Uuid(tenant.0)] };
         all.and("stream_type = ?", Value::Text(stream_type.to_owned()));
         all
     }

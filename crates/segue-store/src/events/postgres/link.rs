@@ -198,7 +198,11 @@ impl Link {
     }
 
     /// Says who holds the head of a tenant, if that can still be found out.
-    pub(super) async fn locked(&self, tenant: Option<TenantId>, error: tokio_postgres::Error) -> Error {
+    pub(super) async fn locked(
+        &self,
+        tenant: Option<TenantId>,
+        error: tokio_postgres::Error,
+    ) -> Error {
         let blocker = match tenant {
             Some(tenant) => self.once(&WhoLocks { tenant }).await.ok().flatten(),
             None => None,

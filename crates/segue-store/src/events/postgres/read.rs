@@ -214,8 +214,7 @@ impl Work for StreamRead {
         let limit = integer(self.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64);
         let max_bytes = integer(limits::BYTES_PER_PAGE as u64);
         let (stream, from) = (self.stream.as_str(), integer(self.from.0));
-        let parameters: [Parameter<'_>; 5] =
-            [&self.tenant.0, &stream, &from, &limit, &max_bytes];
+        let parameters: [Parameter<'_>; 5] = [&self.tenant.0, &stream, &from, &limit, &max_bytes];
         let statement = match self.direction {
             Direction::Forwards => &FORWARDS,
             Direction::Backwards => &BACKWARDS,
@@ -228,9 +227,7 @@ impl Work for StreamRead {
         // Versions have no gaps, so where the page ends the next one begins.
         let next = events.last().and_then(|last| match self.direction {
             Direction::Forwards => (last.version.0 < version).then(|| last.version.next()),
-            Direction::Backwards => {
-                (last.version.0 > 1).then(|| StreamVersion(last.version.0 - 1))
-            }
+            Direction::Backwards => (last.version.0 > 1).then(|| StreamVersion(last.version.0 - 1)),
         });
         let stream_type = kind.map(Cow::Owned);
         Ok(StreamPage { version: StreamVersion(version), stream_type, events, next })
@@ -262,8 +259,7 @@ impl Work for EventById {
 
     async fn run(&self, client: &Client) -> Result<Option<Event>, Failure> {
         let parameters: [Parameter<'_>; 2] = [&self.tenant.0, &self.id.0];
-        let (_, rows) =
-            query(client, &EVENT_BY_ID, &parameters, self.tenant, self.epoch).await?;
+        let (_, rows) = query(client, &EVENT_BY_ID, &parameters, self.tenant, self.epoch).await?;
         Ok(events(&rows, HEAD_COLUMNS)?.pop())
     }
 }

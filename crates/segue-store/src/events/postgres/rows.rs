@@ -20,8 +20,7 @@ use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamStat
 use crate::postgres::{Fault, OpenError, Refusal, fault};
 
 /// The columns of a head, in the order that [`head`] reads them.
-pub(super) const HEAD: &str =
-    "head.position, head.digest, head.epoch, head.mode, head.coord_term";
+pub(super) const HEAD: &str = "head.position, head.digest, head.epoch, head.mode, head.coord_term";
 
 /// How many columns [`HEAD`] has.
 pub(super) const HEAD_COLUMNS: usize = 5;

@@ -1,0 +1,97 @@
+//! Erasing what a stream has said, in one transaction behind the lock of the head.
+//!
+//! An erased payload is gone for every reader at the commit. Its bytes stay in the table as a dead row until
+//! the server's next vacuum, and in the server's write-ahead log and backups as long as those are kept.
+
+use futures_util::future::join;
+use segue_core::ids::TenantId;
+use uuid::Uuid;
+
+use super::commit::{Found, write_and_commit};
+use super::draft::Draft;
+use super::link::{Failure, Work};
+use crate::events::accept::Checked;
+use crate::events::redact::Redaction;
+use crate::events::{Error, Redacted, Result};
+use crate::postgres::Client;
+
+const ERASE_PAYLOADS: &str = "UPDATE events SET payload = NULL \
+    WHERE tenant_id = $1 AND stream_id = $2 AND payload IS NOT NULL";
+
+const ERASE_SNAPSHOT: &str = "UPDATE streams SET snapshot_version = NULL, listed_at = NULL, \
+        started_at = NULL, scenario_version = NULL, scenario_id = NULL, settled = NULL, live = false, \
+        step_id = NULL, channel = NULL, customer_id = NULL, checkpoints = NULL, \
+        checkpoints_long = NULL, snapshot = NULL \
+    WHERE tenant_id = $1 AND stream_id = $2";
+
+/// What is to be done for a redaction.
+enum Decided {
+    /// Nothing: it is there, or is refused.
+    Nothing(Result<Redacted>),
+    /// This append, after the erasure.
+    Append(Checked),
+}
+
+impl Redaction {
+    fn decide_on(&self, found: &Found) -> Decided {
+        let redact = self.redact();
+        let decide = || {
+            let head = found.head.ok_or(Error::NotFound { tenant: redact.tenant })?;
+            head.admits_write(redact.epoch)?;
+            let known = found.event(redact.event_id);
+            if let Some(redacted) = self.repeats(known, |position| Ok(found.group_at(position)))? {
+                return Ok(Decided::Nothing(Ok(redacted)));
+            }
+            let current = found.stream(&redact.stream_id);
+            let current = current.as_ref().map(|(kind, version)| (kind.as_ref(), *version));
+            self.append(current).map(Decided::Append)
+        };
+        decide().unwrap_or_else(|refused| Decided::Nothing(Err(refused)))
+    }
+}
+
+impl Work for Redaction {
+    type Answer = Result<Redacted>;
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.redact().tenant)
+    }
+
+    async fn run(&self, client: &Client) -> Result<Result<Redacted>, Failure> {
+        let redact = self.redact();
+        let stream = redact.stream_id.as_str();
+        let ids = std::iter::once(redact.event_id);
+        let found = Found::behind_lock(client, redact.tenant, std::iter::once(stream), ids).await?;
+        let checked = match self.decide_on(&found) {
+            Decided::Append(checked) => checked,
+            Decided::Nothing(answer) => {
+                client.batch_execute("ROLLBACK").await?;
+                return Ok(answer);
+            }
+        };
+        let head = found.head.expect("it was decided on");
+        let mut draft = Draft::after(redact.tenant, head);
+        let appended = match draft.add(&checked, &[found.stream(&redact.stream_id)]) {
+            Ok(appended) => appended,
+            Err(refused) => {
+                client.batch_execute("ROLLBACK").await?;
+                return Ok(Err(refused));
+            }
+        };
+        erase(client, redact.tenant.0, stream).await?;
+        write_and_commit(client, &draft).await?;
+        Ok(Ok(appended.into()))
+    }
+}
+
+async fn erase(client: &Client, tenant: Uuid, stream: &str) -> Result<(), Failure> {
+    let payloads = client.prepare_cached(ERASE_PAYLOADS).await?;
+    let snapshot = client.prepare_cached(ERASE_SNAPSHOT).await?;
+    let (payloads, snapshot) = join(
+        client.execute(&payloads, &[&tenant, &stream]),
+        client.execute(&snapshot, &[&tenant, &stream]),
+    )
+    .await;
+    payloads.and(snapshot)?;
+    Ok(())
+}
