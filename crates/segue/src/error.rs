@@ -3,9 +3,15 @@
 //! The HTTP layer maps every kind to one status and one stable code; nothing else does. Each message says
 //! what happened, to what, and what to do.
 
-use segue_core::ids::{SessionId, StepId, Version};
+use segue_core::ids::{
+    EventId, Position, SessionId, StepId, StreamId, StreamVersion, SubscriptionName, Version,
+};
 use segue_core::scenario::validate::Problem;
 use segue_core::session::Status;
+use segue_store::control;
+use segue_store::events::Expected;
+
+use crate::tenants::WritePausedError;
 
 /// Something with an id that a tenant can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +173,47 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
+    /// A stream is not where an append expected it.
+    #[error(
+        "stream {stream} is at version {current}, {expected} was expected: read it and decide again"
+    )]
+    VersionConflict {
+        /// The stream.
+        stream: StreamId,
+        /// What the append expected.
+        expected: Expected,
+        /// Where the stream is; 0 if it does not exist.
+        current: StreamVersion,
+    },
+    /// An event id is taken by another event.
+    #[error(
+        "event {event_id} exists already and is another one: repeat an append with the same events, \
+         or give new ones new ids"
+    )]
+    DuplicateEvent {
+        /// The id.
+        event_id: EventId,
+    },
+    /// A stream of Segue's own was to be written by an application.
+    #[error(
+        "stream {stream} is kept by Segue itself: read it, and name yours otherwise than session-…, \
+         customer-… or plan-…"
+    )]
+    ReservedStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A position was named that nobody can have come to.
+    #[error("position {position} is ahead: there is nothing to have been read after {last}")]
+    PositionAhead {
+        /// The position.
+        position: Position,
+        /// The last one that can have been read.
+        last: Position,
+    },
+    /// The tenant's writes are paused.
+    #[error(transparent)]
+    WritePaused(#[from] WritePausedError),
     /// A list was asked to go on from a place that it never named.
     #[error("a page cursor must be one that a list answered: start again without it")]
     BadCursor,
@@ -204,6 +251,16 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What the control plane said of a subscription.
+    pub(crate) fn of_subscription(error: control::Error, name: &SubscriptionName) -> Self {
+        match error {
+            control::Error::NotFound(_) => {
+                Self::NotFound { kind: Kind::Subscription, id: name.to_string() }
+            }
+            other => other.into(),
+        }
+    }
+
     /// Part of a request is over its limit: `thing` names it with its unit, `path` is where it stands.
     pub(crate) fn over_limit(
         what: &'static str,
@@ -250,9 +307,9 @@ impl From<segue_store::events::Error> for Error {
     }
 }
 
-impl From<segue_store::control::Error> for Error {
-    fn from(error: segue_store::control::Error) -> Self {
-        use segue_store::control::{Error as Control, Noun};
+impl From<control::Error> for Error {
+    fn from(error: control::Error) -> Self {
+        use control::{Error as Control, Noun};
         let what = "the control plane";
         match error {
             Control::Unavailable(reason, source) => {

@@ -1,7 +1,8 @@
 //! Segue as a library: what the binary does, without the binary.
 //!
-//! [`scenarios::Scenarios`] is scenario migration on a control plane and a [`TenantStoreRouter`]; the
-//! HTTP API and the command line are thin layers over it.
+//! [`scenarios::Scenarios`] is scenario migration on a control plane and a [`TenantStoreRouter`];
+//! [`events`] opens the tenant logs behind it to applications. The HTTP API and the command line are thin
+//! layers over both.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -39,6 +40,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod scenarios;
 pub mod stores;
@@ -50,4 +52,4 @@ pub use scenarios::{DeploymentResult, DeploymentStatus, MigrationDeployer, Migra
 pub use segue_core::plan::document::MigrationPlan;
 pub use segue_core::plan::policy::{AnchorMigrationPolicy, MigrationScenario, ScopeFilter};
 pub use segue_core::plan::summary::MigrationSummary;
-pub use tenants::TenantStoreRouter;
+pub use tenants::{PauseMetrics, TenantStoreRouter, WritePausedError};

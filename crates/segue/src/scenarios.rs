@@ -114,6 +114,13 @@ impl Shared {
     }
 }
 
+/// Whether a stream is one of those that Segue keeps itself.
+pub(crate) fn keeps(stream: &StreamId) -> bool {
+    let kinds = [SESSION, CUSTOMER, PLAN];
+    let parts = stream.as_str().split_once('-');
+    parts.is_some_and(|(kind, _)| kinds.contains(&kind))
+}
+
 /// The stream of a session, a customer or an outcome: names made here are always valid.
 fn stream(name: String) -> StreamId {
     StreamId::new(name).expect("a prefix and an id are short and free of control characters")

@@ -1,6 +1,7 @@
 //! Opens what the configuration names: the control plane, every event store, and the router over them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use segue_core::ids::StoreId;
 use segue_store::control::ControlPlane;
@@ -10,6 +11,7 @@ use segue_store::events::{EventStore, MemoryEventStore};
 
 use crate::clock::Clock;
 use crate::config::{Config, Database, Store};
+use crate::events::{Events, Subscriptions};
 use crate::scenarios::Scenarios;
 use crate::tenants::TenantStoreRouter;
 
@@ -44,6 +46,10 @@ pub struct Opened {
     pub router: Arc<TenantStoreRouter>,
     /// Scenario migration on both.
     pub scenarios: Scenarios,
+    /// Applications' access to the logs.
+    pub events: Events,
+    /// Named consumers of the logs.
+    pub subscriptions: Subscriptions,
 }
 
 impl Opened {
@@ -61,10 +67,14 @@ impl Opened {
         for (id, configured) in config.stores.by_id.iter().filter(|(id, _)| **id != default) {
             router.register_store(id.clone(), store(id, configured)?);
         }
+        let timeout = config.tenant_migration.write_pause_timeout;
+        router.set_write_pause_timeout(Duration::from_secs_f64(timeout));
         let router = Arc::new(router);
         let settings = config.scenario_migration.clone();
-        let scenarios = Scenarios::new(control.clone(), router.clone(), clock, settings);
-        Ok(Self { control, router, scenarios })
+        let scenarios = Scenarios::new(control.clone(), router.clone(), clock.clone(), settings);
+        let events = Events::new(router.clone(), clock.clone());
+        let subscriptions = Subscriptions::new(control.clone(), router.clone(), clock);
+        Ok(Self { control, router, scenarios, events, subscriptions })
     }
 
     /// Says whether everything can be read and written now.

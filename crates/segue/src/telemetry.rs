@@ -49,6 +49,9 @@ const DEPLOY_DURATION: &str = "migration_plan_deploy_duration_ms";
 const APPLICATION_DURATION: &str = "migration_application_duration_ms";
 const TURNS: &str = "session_turns_total";
 const TURN_CONFLICTS: &str = "session_turn_conflicts_total";
+const EVENTS_APPENDED: &str = "events_appended_total";
+const LIVE_STREAMS: &str = "event_streams_open";
+const WRITES_PAUSED: &str = "writes_paused_total";
 const REQUESTS: &str = "http_requests_total";
 const REQUEST_DURATION: &str = "http_request_duration_seconds";
 const BUILD: &str = "segue_build_info";
@@ -94,6 +97,9 @@ fn describe() {
         TURN_CONFLICTS,
         "Turns decided again because another turn of the session came first."
     );
+    describe_counter!(EVENTS_APPENDED, "Events that applications appended to their streams.");
+    describe_gauge!(LIVE_STREAMS, "Live streams and waiting long polls that are open.");
+    describe_counter!(WRITES_PAUSED, "Writes that met a pause and waited.");
     describe_counter!(REQUESTS, "HTTP requests answered, by method, route and status.");
     describe_histogram!(
         REQUEST_DURATION,
@@ -102,9 +108,18 @@ fn describe() {
     describe_gauge!(BUILD, "1, with the version of the program.");
 
     // A counter that was never touched would be missing instead of 0.
-    for name in [PLANS_GENERATED, SESSIONS_MARKED, CHECKPOINT_BLOCKS, TURNS, TURN_CONFLICTS] {
+    for name in [
+        PLANS_GENERATED,
+        SESSIONS_MARKED,
+        CHECKPOINT_BLOCKS,
+        TURNS,
+        TURN_CONFLICTS,
+        EVENTS_APPENDED,
+        WRITES_PAUSED,
+    ] {
         counter!(name).increment(0);
     }
+    gauge!(LIVE_STREAMS).set(0.0);
     for scenario in
         [MigrationScenario::CleanGraft, MigrationScenario::GapFill, MigrationScenario::ReRoute]
     {
@@ -114,6 +129,26 @@ fn describe() {
         counter!(GAP_FILLS, "source" => source_label(source)).increment(0);
     }
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// An application's events were stored.
+pub fn events_appended(count: usize) {
+    counter!(EVENTS_APPENDED).increment(count as u64);
+}
+
+/// A live stream or a long poll was opened.
+pub fn stream_opened() {
+    gauge!(LIVE_STREAMS).increment(1.0);
+}
+
+/// A live stream or a long poll is over.
+pub fn stream_closed() {
+    gauge!(LIVE_STREAMS).decrement(1.0);
+}
+
+/// A write met a pause, and waits.
+pub fn write_paused() {
+    counter!(WRITES_PAUSED).increment(1);
 }
 
 /// A plan was generated.

@@ -57,6 +57,10 @@ codes! {
     InvalidTurn = "invalid_turn", BAD_REQUEST;
     /// Another part of the request breaks a rule.
     InvalidRequest = "invalid_request", BAD_REQUEST;
+    /// The events cannot be appended as they are.
+    InvalidAppend = "invalid_append", BAD_REQUEST;
+    /// The stream belongs to Segue itself.
+    ReservedStream = "reserved_stream", FORBIDDEN;
     /// There is no such path.
     RouteNotFound = "route_not_found", NOT_FOUND;
     /// The tenant has no such scenario.
@@ -95,6 +99,12 @@ codes! {
     StepNotAllowed = "step_not_allowed", CONFLICT;
     /// The tenant has as many of these as it may.
     LimitReached = "limit_reached", CONFLICT;
+    /// The stream is not at the expected version.
+    VersionConflict = "version_conflict", CONFLICT;
+    /// The event id belongs to another event.
+    DuplicateEvent = "duplicate_event", CONFLICT;
+    /// The position was not read yet.
+    PositionAhead = "position_ahead", CONFLICT;
     /// What was said in the session was erased.
     SessionErased = "session_erased", GONE;
     /// The body is too large.
@@ -103,6 +113,8 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY;
+    /// The tenant follows its log as often at once as it may.
+    TooManyStreams = "too_many_streams", TOO_MANY_REQUESTS;
     /// A defect of Segue.
     Internal = "internal", INTERNAL_SERVER_ERROR;
     /// Stored data was damaged.
@@ -111,6 +123,10 @@ codes! {
     Contended = "contended", SERVICE_UNAVAILABLE;
     /// A store cannot be used at the moment.
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE;
+    /// The tenant's writes are paused.
+    WritePaused = "write_paused", SERVICE_UNAVAILABLE;
+    /// The server serves as many live streams as it may.
+    StreamsExhausted = "streams_exhausted", SERVICE_UNAVAILABLE;
     /// The request took too long.
     TimedOut = "timed_out", SERVICE_UNAVAILABLE;
 }

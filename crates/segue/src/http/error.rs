@@ -106,6 +106,26 @@ fn code_and_details(error: &Error) -> (Code, Value) {
         Error::TooMany { kind, limit } => {
             (Code::LimitReached, json!({ "kind": kind.to_string(), "limit": limit }))
         }
+        Error::VersionConflict { stream, expected, current } => (
+            Code::VersionConflict,
+            json!({
+                "stream_id": stream.as_str(),
+                "expected": expected.to_string(),
+                "current_version": current,
+            }),
+        ),
+        Error::DuplicateEvent { event_id } => {
+            (Code::DuplicateEvent, json!({ "event_id": event_id }))
+        }
+        Error::ReservedStream { stream } => {
+            (Code::ReservedStream, json!({ "stream_id": stream.as_str() }))
+        }
+        Error::PositionAhead { position, last } => {
+            (Code::PositionAhead, json!({ "position": position, "last_position": last }))
+        }
+        Error::WritePaused(paused) => {
+            (Code::WritePaused, json!({ "timeout_seconds": paused.timeout_seconds }))
+        }
         Error::BadCursor => (Code::InvalidCursor, json!({ "parameter": "cursor" })),
         Error::Contended { session } => (Code::Contended, json!({ "session_id": session })),
         Error::Unavailable { what, reason: _, source: _ } => {
@@ -138,6 +158,7 @@ fn invalid(what: &str) -> Code {
         "field" => Code::InvalidFieldDefinition,
         "values" => Code::InvalidFieldValue,
         "turn" => Code::InvalidTurn,
+        "append" => Code::InvalidAppend,
         _ => Code::InvalidRequest,
     }
 }

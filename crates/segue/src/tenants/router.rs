@@ -8,19 +8,26 @@
 //! in the control plane. Dying in between leaves an empty head that the next attempt finds and uses. The
 //! other way round, a route without a head, can therefore only mean that the store lost the tenant, and is
 //! reported as such; an append never creates a head.
+//!
+//! While a tenant's writes are paused they wait here; see [`pause`](super::pause).
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use segue_core::ids::{Epoch, EventId, StoreId, StreamId, StreamVersion, TenantId};
-use segue_store::control::routing::Route;
+use segue_store::control::routing::{Phase, Route};
 use segue_store::control::{By, ControlPlane};
 use segue_store::events::{
-    self, Append, Appended, Count, CountQuery, Event, EventStore, Mode, SnapshotPage,
-    SnapshotQuery, StreamAppend, StreamPage, StreamRead, StreamState,
+    self, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
+    LogRead, Mode, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage, StreamRead, StreamState,
 };
+use tokio::time::Instant;
+
+use super::pause::Waiting;
+use super::tails::Tails;
 
 use crate::error::{Error, Result};
 
@@ -37,7 +44,24 @@ pub struct TenantStoreRouter {
     control: Arc<dyn ControlPlane>,
     stores: HashMap<StoreId, Arc<dyn EventStore>>,
     default_store: StoreId,
-    routes: RwLock<HashMap<TenantId, Route>>,
+    routes: RwLock<HashMap<TenantId, Known>>,
+    pub(super) write_pause_timeout: Duration,
+    pub(super) waiting: Waiting,
+    pub(super) tails: Tails,
+}
+
+/// A route, and when it was read.
+#[derive(Debug)]
+struct Known {
+    route: Route,
+    read_at: Instant,
+}
+
+/// Whether an operation waits while the tenant's writes are paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
 }
 
 impl TenantStoreRouter {
@@ -49,7 +73,20 @@ impl TenantStoreRouter {
         store: Arc<dyn EventStore>,
     ) -> Self {
         let stores = HashMap::from([(store_id.clone(), store)]);
-        Self { control, stores, default_store: store_id, routes: RwLock::default() }
+        Self {
+            control,
+            stores,
+            default_store: store_id,
+            routes: RwLock::default(),
+            write_pause_timeout: Duration::from_secs(5),
+            waiting: Waiting::default(),
+            tails: Tails::default(),
+        }
+    }
+
+    /// Sets how long a write waits for the end of a pause before it fails; 5 seconds otherwise.
+    pub fn set_write_pause_timeout(&mut self, timeout: Duration) {
+        self.write_pause_timeout = timeout;
     }
 
     /// Adds a store that tenants may live in, or replaces the one of the same id.
@@ -62,10 +99,25 @@ impl TenantStoreRouter {
         self.stores.iter()
     }
 
-    /// Appends a group of events. The tenant's first write gives it its home in the default store.
+    /// Appends events to one stream. The tenant's first write gives it its home in the default store.
+    ///
+    /// # Errors
+    /// As [`TenantStoreRouter::append`].
+    pub async fn append_events(
+        &self,
+        tenant: TenantId,
+        recorded_at: Timestamp,
+        stream: StreamAppend,
+    ) -> Result<Appended, Failure> {
+        self.append(tenant, recorded_at, vec![stream]).await
+    }
+
+    /// Appends a group of events to several streams, all or nothing. While the tenant's writes are paused
+    /// it waits.
     ///
     /// # Errors
     /// [`Failure::Store`] as [`EventStore::append`], fences aside: those are followed.
+    /// [`Error::WritePaused`] when a pause does not end in time.
     pub async fn append(
         &self,
         tenant: TenantId,
@@ -76,12 +128,27 @@ impl TenantStoreRouter {
             self.place(tenant, recorded_at).await?;
         }
         let appended = self
-            .routed(tenant, |store, epoch| {
+            .routed(tenant, Access::Write, |store, epoch| {
                 let append = Append { tenant, epoch, recorded_at, streams: streams.clone() };
                 async move { store.append(append).await }
             })
             .await?;
-        Ok(appended.expect("a placed tenant keeps a route"))
+        let appended = appended.expect("a placed tenant keeps a route");
+        self.tails.appended(tenant, appended.last_position);
+        Ok(appended)
+    }
+
+    /// The head of a tenant's log; nothing for a tenant that lives nowhere yet.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] as [`EventStore::head`].
+    pub async fn head(&self, tenant: TenantId) -> Result<Option<Head>, Failure> {
+        self.routed(tenant, Access::Read, |store, epoch| async move {
+            let head = store.head(tenant).await?;
+            head.admits_read(epoch)?;
+            Ok(head)
+        })
+        .await
     }
 
     /// The present state of streams, all of one moment, in the order asked for.
@@ -94,7 +161,7 @@ impl TenantStoreRouter {
         streams: [StreamId; N],
     ) -> Result<[Option<StreamState>; N], Failure> {
         let loaded = self
-            .routed(tenant, |store, epoch| {
+            .routed(tenant, Access::Read, |store, epoch| {
                 let streams = streams.clone();
                 async move { store.load_many(tenant, epoch, &streams).await }
             })
@@ -113,7 +180,7 @@ impl TenantStoreRouter {
         streams: &[StreamId],
     ) -> Result<Vec<StreamVersion>, Failure> {
         let versions = self
-            .routed(tenant, |store, epoch| async move {
+            .routed(tenant, Access::Read, |store, epoch| async move {
                 store.stream_versions(tenant, epoch, streams).await
             })
             .await?;
@@ -126,7 +193,7 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::read_stream`], fences aside.
     pub async fn read_stream(&self, read: StreamRead) -> Result<StreamPage, Failure> {
         let page = self
-            .routed(read.tenant, |store, epoch| {
+            .routed(read.tenant, Access::Read, |store, epoch| {
                 let read = StreamRead { epoch, ..read.clone() };
                 async move { store.read_stream(read).await }
             })
@@ -139,13 +206,47 @@ impl TenantStoreRouter {
         }))
     }
 
+    /// A page of a stream, oldest first, from a version on.
+    ///
+    /// # Errors
+    /// As [`TenantStoreRouter::read_stream`].
+    pub async fn get_events(
+        &self,
+        tenant: TenantId,
+        stream: &StreamId,
+        from_version: StreamVersion,
+        limit: usize,
+    ) -> Result<StreamPage, Failure> {
+        let (stream, direction) = (stream.clone(), Direction::Forwards);
+        let epoch = Epoch::default();
+        let read = StreamRead { tenant, epoch, stream, from: from_version, limit, direction };
+        self.read_stream(read).await
+    }
+
+    /// A page of the tenant log; `read`'s epoch is replaced by the route's. An unknown tenant's is empty.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] as [`EventStore::read_log`], fences aside.
+    pub async fn read_log(&self, read: LogRead) -> Result<LogPage, Failure> {
+        let page = self
+            .routed(read.tenant, Access::Read, |store, epoch| {
+                let read = LogRead { epoch, ..read.clone() };
+                async move { store.read_log(read).await }
+            })
+            .await?;
+        let empty = || LogPage { events: Vec::new(), head: Head::opened(Epoch(1)) };
+        Ok(page.unwrap_or_else(empty))
+    }
+
     /// One event by its id.
     ///
     /// # Errors
     /// [`Failure::Store`] as [`EventStore::event`], fences aside.
     pub async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<Event>, Failure> {
         let event = self
-            .routed(tenant, |store, epoch| async move { store.event(tenant, epoch, id).await })
+            .routed(tenant, Access::Read, |store, epoch| async move {
+                store.event(tenant, epoch, id).await
+            })
             .await?;
         Ok(event.flatten())
     }
@@ -156,7 +257,7 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::list`], fences aside.
     pub async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage, Failure> {
         let page = self
-            .routed(query.tenant, |store, epoch| {
+            .routed(query.tenant, Access::Read, |store, epoch| {
                 let query = SnapshotQuery { epoch, ..query.clone() };
                 async move { store.list(query).await }
             })
@@ -170,7 +271,7 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::count`], fences aside.
     pub async fn count(&self, query: CountQuery) -> Result<Vec<Count>, Failure> {
         let counts = self
-            .routed(query.tenant, |store, epoch| {
+            .routed(query.tenant, Access::Read, |store, epoch| {
                 let query = CountQuery { epoch, ..query.clone() };
                 async move { store.count(query).await }
             })
@@ -180,19 +281,39 @@ impl TenantStoreRouter {
 
     /// Performs an operation where the tenant lives, following its route when it changes; `None` for a
     /// tenant that lives nowhere yet.
-    async fn routed<T, Op, Running>(&self, tenant: TenantId, op: Op) -> Result<Option<T>, Failure>
+    async fn routed<T, Op, Running>(
+        &self,
+        tenant: TenantId,
+        access: Access,
+        op: Op,
+    ) -> Result<Option<T>, Failure>
     where
         Op: Fn(Arc<dyn EventStore>, Epoch) -> Running,
         Running: Future<Output = events::Result<T>>,
     {
-        for _ in 0..ROUTE_CHANGES {
+        let mut deadline = None;
+        let mut changes = 0;
+        while changes < ROUTE_CHANGES {
             let Some(route) = self.route(tenant).await? else { return Ok(None) };
+            match (access, route.phase) {
+                (Access::Write, Phase::Paused { .. }) => {
+                    let end = || Instant::now() + self.write_pause_timeout;
+                    let deadline = *deadline.get_or_insert_with(end);
+                    self.wait_for_release(tenant, &route, deadline).await?;
+                    changes = 0;
+                    continue;
+                }
+                (Access::Write, Phase::Settled)
+                | (Access::Read, Phase::Settled | Phase::Paused { .. }) => {}
+            }
             match op(self.store(&route.store_id)?, route.epoch).await {
                 Ok(answer) => return Ok(Some(answer)),
-                Err(events::Error::Fenced { mode, epoch }) => {
-                    if self.refresh(tenant).await?.as_ref() == Some(&route) {
-                        return Err(fenced_by_nobody(tenant, &route, mode, epoch));
+                Err(events::Error::Fenced { .. }) => {
+                    if let Some(same) = self.refresh(tenant).await?.filter(|now| *now == route) {
+                        // Its resumer may have died before it opened the store.
+                        self.settle(tenant, &same).await?;
                     }
+                    changes += 1;
                 }
                 Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &route)),
                 Err(error) => return Err(Failure::Store(error)),
@@ -206,24 +327,48 @@ impl TenantStoreRouter {
     }
 
     async fn route(&self, tenant: TenantId) -> Result<Option<Route>> {
-        let known = self.routes.read().expect("no panic while it is held").get(&tenant).cloned();
-        match known {
+        let remembered = {
+            let routes = self.routes.read().expect("no panic while it is held");
+            routes.get(&tenant).map(|known| known.route.clone())
+        };
+        match remembered {
             Some(route) => Ok(Some(route)),
             None => self.refresh(tenant).await,
         }
     }
 
-    async fn refresh(&self, tenant: TenantId) -> Result<Option<Route>> {
+    /// The route, if it was read so recently; otherwise the caller is to read it, and those who ask
+    /// meanwhile are given the old one.
+    pub(super) fn known_since(&self, tenant: TenantId, age: Duration) -> Option<Route> {
+        let mut routes = self.routes.write().expect("no panic while it is held");
+        let known = routes.get_mut(&tenant)?;
+        if known.read_at.elapsed() < age {
+            return Some(known.route.clone());
+        }
+        known.read_at = Instant::now();
+        None
+    }
+
+    /// Reads the route.
+    pub(super) async fn refresh(&self, tenant: TenantId) -> Result<Option<Route>> {
         let route = self.control.route(tenant).await?;
+        self.remember(tenant, route.as_ref());
+        Ok(route)
+    }
+
+    /// Keeps what was read of a route, unless something newer is known.
+    pub(super) fn remember(&self, tenant: TenantId, route: Option<&Route>) {
         let mut routes = self.routes.write().expect("no panic while it is held");
         if routes.len() >= ROUTES {
             routes.clear();
         }
-        match &route {
-            Some(route) => routes.insert(tenant, route.clone()),
-            None => routes.remove(&tenant),
+        let Some(route) = route else {
+            routes.remove(&tenant);
+            return;
         };
-        Ok(route)
+        if routes.get(&tenant).is_none_or(|known| known.route.term <= route.term) {
+            routes.insert(tenant, Known { route: route.clone(), read_at: Instant::now() });
+        }
     }
 
     async fn place(&self, tenant: TenantId, at: Timestamp) -> Result<(), Failure> {
@@ -234,7 +379,12 @@ impl TenantStoreRouter {
         Ok(())
     }
 
-    fn store(&self, id: &StoreId) -> Result<Arc<dyn EventStore>> {
+    /// The database of decisions.
+    pub(super) fn control(&self) -> &Arc<dyn ControlPlane> {
+        &self.control
+    }
+
+    pub(super) fn store(&self, id: &StoreId) -> Result<Arc<dyn EventStore>> {
         self.stores.get(id).cloned().ok_or_else(|| Error::Unavailable {
             what: "the event store",
             reason: format!("store `{id}` is not in this server's configuration ([stores.{id}])"),
@@ -244,7 +394,12 @@ impl TenantStoreRouter {
 }
 
 /// The store's fence and the control plane's route contradict each other: an operator has to look.
-fn fenced_by_nobody(tenant: TenantId, route: &Route, mode: Mode, epoch: Epoch) -> Failure {
+pub(super) fn fenced_by_nobody(
+    tenant: TenantId,
+    route: &Route,
+    mode: Mode,
+    epoch: Epoch,
+) -> Failure {
     Failure::Other(Error::Unavailable {
         what: "the event store",
         reason: format!(
@@ -255,7 +410,7 @@ fn fenced_by_nobody(tenant: TenantId, route: &Route, mode: Mode, epoch: Epoch) -
     })
 }
 
-fn lost(tenant: TenantId, route: &Route) -> Failure {
+pub(super) fn lost(tenant: TenantId, route: &Route) -> Failure {
     Failure::Other(Error::Corrupt {
         what: "the event store",
         reason: format!(
