@@ -3,7 +3,8 @@
 //! Defaults ← `config/default.toml` if it is there ← `--config FILE` ← environment variables such as
 //! `SEGUE__SERVER__LISTEN`. An unknown key or a bad value stops the start and names the file, the line,
 //! the key and what is allowed ([`locate`]). A setting that nothing acts on yet is refused, never
-//! ignored; `[tenant_migration]` alone is read and checked ahead of its time, and says so.
+//! ignored; `[tenant_migration]` alone is read and checked ahead of its time, and says so, but for
+//! `write_pause_timeout`.
 
 mod check;
 mod locate;
@@ -12,6 +13,7 @@ mod stores;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -20,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub use locate::{Error, Place};
 pub use stores::{Control, Database, Store, Stores};
+
+use crate::http::live::Limits;
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILE: &str = "config/default.toml";
@@ -36,7 +40,8 @@ pub struct Config {
     pub stores: Stores,
     /// How scenarios are migrated.
     pub scenario_migration: Migration,
-    /// How tenants are moved between stores. Read and checked, but this version moves no tenants.
+    /// How tenants are moved between stores. Read and checked, but this version moves no tenants; only
+    /// `write_pause_timeout` is acted on.
     pub tenant_migration: TenantMigration,
     /// An OpenAI-compatible endpoint. Refused: this version cannot call one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,8 +64,26 @@ pub struct Server {
     pub request_timeout_seconds: f64,
     /// Seconds that a stopping server waits for the requests it has accepted.
     pub shutdown_timeout_seconds: f64,
-    /// The largest request body, in bytes.
+    /// The largest request body, in bytes; that of an append of events may have 17 MiB in any case.
     pub max_body_bytes: usize,
+    /// Live streams and waiting long polls that may be open at once.
+    pub max_streams: NonZeroUsize,
+    /// The same of one tenant.
+    pub max_streams_per_tenant: NonZeroUsize,
+    /// Seconds after which a client that takes nothing of its answer is given up.
+    pub stalled_reader_timeout_seconds: f64,
+}
+
+impl Server {
+    /// What is allowed of live streams.
+    #[must_use]
+    pub fn live_limits(&self) -> Limits {
+        Limits {
+            per_tenant: self.max_streams_per_tenant,
+            in_all: self.max_streams,
+            request_timeout: Duration::from_secs_f64(self.request_timeout_seconds),
+        }
+    }
 }
 
 impl Default for Server {
@@ -72,11 +95,15 @@ impl Default for Server {
             request_timeout_seconds: 30.0,
             shutdown_timeout_seconds: 30.0,
             max_body_bytes: 8 * 1024 * 1024,
+            max_streams: NonZeroUsize::new(10_000).expect("it is not 0"),
+            max_streams_per_tenant: NonZeroUsize::new(100).expect("it is not 0"),
+            stalled_reader_timeout_seconds: 30.0,
         }
     }
 }
 
-/// `[tenant_migration]`, with the defaults of the original system. Nothing acts on it in this version.
+/// `[tenant_migration]`, with the defaults of the original system. In this version only
+/// `write_pause_timeout` is acted on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TenantMigration {
@@ -99,7 +126,7 @@ pub struct TenantMigration {
     /// Events per second that the bulk copy may take; no limit if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bulk_copy_rate: Option<f64>,
-    /// Seconds that a write waits for a cutover before it answers 503.
+    /// Seconds that a write waits for the end of a pause before it answers 503.
     pub write_pause_timeout: f64,
 }
 

@@ -9,15 +9,20 @@ pub mod customers;
 pub mod deployments;
 mod docs;
 pub mod error;
+pub mod events;
 pub mod extract;
 pub mod fields;
 mod health;
+pub mod live;
 mod observe;
 pub mod page;
 pub mod plans;
 pub mod scenarios;
 mod serve;
 pub mod sessions;
+mod stalled;
+pub mod streams;
+pub mod subscriptions;
 pub mod turns;
 
 use std::sync::Arc;
@@ -36,6 +41,7 @@ pub use serve::{asked_to_stop, serve};
 
 use code::Code;
 use error::Refusal;
+use live::Live;
 
 use crate::clock::Clock;
 use crate::stores::Opened;
@@ -56,6 +62,10 @@ pub struct App {
     pub max_body_bytes: usize,
     /// When a request is given up.
     pub request_timeout: Duration,
+    /// When a client that takes nothing of its answer is given up.
+    pub stalled_reader_timeout: Duration,
+    /// Live streams and long polls.
+    pub live: Arc<Live>,
 }
 
 fn endpoints() -> OpenApiRouter<App> {
@@ -82,7 +92,17 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(sessions::get_session))
         .routes(routes!(sessions::list_session_events))
         .routes(routes!(turns::take_turn))
-        .routes(routes!(customers::get_profile, customers::patch_profile));
+        .routes(routes!(customers::get_profile, customers::patch_profile))
+        .routes(routes!(streams::append_events, streams::read_stream))
+        .routes(routes!(events::read_log))
+        .routes(routes!(subscriptions::list_subscriptions))
+        .routes(routes!(
+            subscriptions::put_subscription,
+            subscriptions::get_subscription,
+            subscriptions::delete_subscription
+        ))
+        .routes(routes!(subscriptions::read_subscription))
+        .routes(routes!(subscriptions::acknowledge));
     OpenApiRouter::with_openapi(docs::whole())
         .nest(BASE, api)
         .routes(routes!(health::healthz))

@@ -56,9 +56,9 @@ impl Demo {
         let runtime = runtime(&config)?;
         let listener = runtime.block_on(bind(config.server.listen))?;
         let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
-        let router = {
+        let app = {
             let _inside = runtime.enter();
-            http::router(open(&config)?)
+            open(&config)?
         };
         let told = Arc::new(Notify::new());
         let (stay, end) = (!self.once, told.clone());
@@ -68,7 +68,7 @@ impl Demo {
                 http::asked_to_stop().await;
             }
         };
-        let serving = runtime.spawn(http::serve(listener, router, stop, Duration::from_secs(10)));
+        let serving = runtime.spawn(http::serve(listener, app, stop, Duration::from_secs(10)));
         let story = Story {
             client: Client::new(&format!("http://{address}"), TenantId(uuid::Uuid::now_v7())),
             screen: Screen::new(false),

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use super::failure::Failure;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::http::live::Live;
 use crate::http::{self, App};
 use crate::scenarios::Removed;
 use crate::stores::Opened;
@@ -59,7 +60,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stop = http::asked_to_stop();
     announce(address);
     let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
-    let served = http::serve(listener, http::router(app), stop, patience).await;
+    let served = http::serve(listener, app, stop, patience).await;
     tidying.abort();
     served.map_err(|error| Failure::Other(format!("the server stopped: {error}")))
 }
@@ -91,6 +92,10 @@ pub fn open(config: &Config) -> Result<App, Failure> {
         prometheus,
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: Duration::from_secs_f64(config.server.request_timeout_seconds),
+        stalled_reader_timeout: Duration::from_secs_f64(
+            config.server.stalled_reader_timeout_seconds,
+        ),
+        live: Live::new(config.server.live_limits()),
     })
 }
 

@@ -46,6 +46,9 @@ fn server(config: &Config) -> Result<(), Problem> {
     }
     seconds("server.request_timeout_seconds", server.request_timeout_seconds)?;
     seconds("server.shutdown_timeout_seconds", server.shutdown_timeout_seconds)?;
+    seconds("server.stalled_reader_timeout_seconds", server.stalled_reader_timeout_seconds)?;
+    between("server.max_streams", server.max_streams.get(), 1, 1_000_000)?;
+    between("server.max_streams_per_tenant", server.max_streams_per_tenant.get(), 1, 1_000_000)?;
     between("server.max_body_bytes", server.max_body_bytes, 1024, 1024 * 1024 * 1024)?;
     if let Some(threads) = server.worker_threads {
         between("server.worker_threads", threads.get(), 1, 1024)?;

@@ -27,6 +27,7 @@ use super::App;
         (name = "fields", description = "How data is typed, asked for and found"),
         (name = "sessions", description = "One customer's way through a scenario"),
         (name = "customers", description = "What is known of a customer across sessions"),
+        (name = "events", description = "The tenant's log: append, read, follow, subscribe"),
         (name = "server", description = "Health and metrics"),
     )
 )]

@@ -1,6 +1,6 @@
 //! Every error as an answer, once: status, stable code, message, details.
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use segue_core::scenario::validate::Problem;
 use serde::Serialize;
@@ -49,7 +49,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.body.code.status();
         let mut response = (status, axum::Json(self.body)).into_response();
-        if status == axum::http::StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
@@ -180,8 +180,6 @@ fn with_sources(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
-
     use super::*;
 
     #[test]

@@ -102,6 +102,20 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
+/// A JSON body of an endpoint that takes larger ones than others, in bytes.
+#[derive(Debug)]
+pub struct JsonUpTo<T, const BYTES: usize>(pub T);
+
+impl<T: DeserializeOwned, const BYTES: usize> FromRequest<App> for JsonUpTo<T, BYTES> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        require_json(&request)?;
+        let bytes = read(request.into_body(), app.max_body_bytes.max(BYTES)).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
 /// A JSON body that may be left out; then the default.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub T);

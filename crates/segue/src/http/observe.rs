@@ -35,7 +35,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         Err(_elapsed) => Refusal::new(
             Code::TimedOut,
             "the request took too long and was given up; it may or may not have taken effect: \
-             read the state, or repeat a turn with the same Idempotency-Key",
+             read the state, or repeat a turn or an append with the same Idempotency-Key",
             json!({ "timeout_ms": app.request_timeout.as_millis() }),
         )
         .into_response(),
@@ -67,12 +67,14 @@ fn status_label(status: StatusCode) -> &'static str {
         303 => "303",
         307 => "307",
         400 => "400",
+        403 => "403",
         404 => "404",
         405 => "405",
         409 => "409",
         413 => "413",
         415 => "415",
         422 => "422",
+        429 => "429",
         500 => "500",
         503 => "503",
         code if code < 300 => "2xx",
@@ -97,6 +99,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::config::{Config, Database, Store};
+    use crate::http::live::Live;
     use crate::stores::Opened;
 
     async fn answer(path: &str) -> (StatusCode, Value) {
@@ -110,6 +113,8 @@ mod tests {
             prometheus: telemetry::init_metrics().unwrap(),
             max_body_bytes: 1024,
             request_timeout: Duration::from_millis(20),
+            stalled_reader_timeout: Duration::from_secs(1),
+            live: Live::new(config.server.live_limits()),
         };
         let router: Router = Router::new()
             .route("/panic", get(|| async { panic!("a defect") as () }))

@@ -4,18 +4,20 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use axum::Router;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
-/// Serves until `stop` completes; then accepts nothing more and waits for the requests at hand, at most
-/// for `patience`.
+use super::stalled::Impatient;
+use super::{App, router};
+
+/// Serves until `stop` completes; then accepts nothing more, ends what would stay open, and waits for the
+/// requests at hand, at most for `patience`.
 ///
 /// # Errors
 /// When the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    app: App,
     stop: impl Future<Output = ()> + Send + 'static,
     patience: Duration,
 ) -> io::Result<()> {
@@ -25,14 +27,17 @@ pub async fn serve(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
     });
+    let listener = Impatient::new(listener, app.stalled_reader_timeout);
+    let live = app.live.clone();
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let stop = async move {
         stop.await;
         tracing::info!("stopping: finishing the requests at hand");
+        live.stop();
         // The receiver is gone only when serving has ended already.
         let _ = stopping.send(());
     };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
+    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
     tokio::select! {
         result = serving.into_future() => result,
         () = async {

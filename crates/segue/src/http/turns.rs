@@ -15,7 +15,7 @@ const KEY_BYTES: usize = 200;
 
 /// The `Idempotency-Key` of a request, if it has one.
 #[derive(Debug)]
-pub struct IdempotencyKey(Option<String>);
+pub struct IdempotencyKey(pub Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Refusal;
@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         (status = 404, description = "`session_not_found`", body = ErrorBody),
         (status = 409, description = "`session_over`, `step_not_allowed`", body = ErrorBody),
         (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
-        (status = 503, description = "`contended`, `store_unavailable`", body = ErrorBody)))]
+        (status = 503, description = "`contended`, `write_paused`, `store_unavailable`", body = ErrorBody)))]
 pub async fn take_turn(
     State(app): State<App>,
     Tenant(tenant): Tenant,
