@@ -68,7 +68,8 @@ fn shown(bytes: &[u8]) -> (Option<Box<RawValue>>, Option<String>) {
 
 impl From<Event> for LoggedEvent {
     fn from(event: Event) -> Self {
-        let (payload, payload_base64) = shown(&event.payload);
+        let redacted = event.payload.is_none();
+        let (payload, payload_base64) = event.payload.as_deref().map_or((None, None), shown);
         let (metadata, metadata_base64) =
             if event.metadata.is_empty() { (None, None) } else { shown(&event.metadata) };
         Self {
@@ -80,7 +81,7 @@ impl From<Event> for LoggedEvent {
             position: event.position,
             payload,
             payload_base64,
-            redacted: false,
+            redacted,
             metadata,
             metadata_base64,
             recorded_at: event.recorded_at,

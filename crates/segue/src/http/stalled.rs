@@ -129,31 +129,31 @@ mod tests {
     fn pair() -> (Watched<DuplexStream>, DuplexStream) {
         let (io, client) = tokio::io::duplex(8);
         let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
-        let patience = Duration::from_secs(30);
+        let patience = Duration::from_millis(200);
         (Watched { io, patience, deadline, state: State::Flows }, client)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_client_that_takes_nothing_is_given_up() {
         let (mut server, _client) = pair();
         let begun = Instant::now();
         let error = server.write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(begun.elapsed().as_secs(), 30);
+        assert!(begun.elapsed() >= Duration::from_millis(200));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_client_that_takes_a_little_now_and_then_is_served_to_the_end() {
         let (mut server, mut client) = pair();
         let reading = tokio::spawn(async move {
             let mut taken = Vec::new();
-            while taken.len() < 100 {
-                tokio::time::sleep(Duration::from_secs(25)).await;
+            while taken.len() < 40 {
+                tokio::time::sleep(Duration::from_millis(60)).await;
                 client.read_buf(&mut taken).await.unwrap();
             }
             taken.len()
         });
-        server.write_all(&[0; 100]).await.unwrap();
-        assert_eq!(reading.await.unwrap(), 100);
+        server.write_all(&[0; 40]).await.unwrap();
+        assert_eq!(reading.await.unwrap(), 40);
     }
 }
