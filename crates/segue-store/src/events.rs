@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod facets;
 mod head;
+mod import;
 pub mod limits;
 #[cfg(feature = "memory")]
 mod memory;
@@ -48,6 +49,7 @@ pub use error::{Cause, Error, Reason, Result};
 pub use event::{Direction, Event, LogPage, LogRead, StreamPage, StreamRead, StreamState, Taken};
 pub use facets::{Facets, Snapshot};
 pub use head::{Head, HeadSwap, Mode};
+pub use import::Import;
 #[cfg(feature = "memory")]
 pub use memory::MemoryEventStore;
 pub use query::{
@@ -89,6 +91,24 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::HeadDiffers`] when the head is not as expected; [`Error::NotFound`].
     async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head>;
+
+    /// Begins to fill the store with a log of another one, or goes on with it: makes an empty head in
+    /// mode `copying`, or claims one that is in it for this term and epoch.
+    ///
+    /// # Errors
+    /// [`Error::HeadDiffers`] when the head is in another mode, or was claimed at a later term.
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head>;
+
+    /// Extends a log that is being copied, all or nothing, and answers with the head after it. Again, when
+    /// the log already ends where the import ends, it changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::HeadDiffers`] when the head is not in mode `copying`, at this term, where the import
+    /// begins; [`Error::Damaged`] when the events do not continue the log, by the position of the first
+    /// that does not; [`Error::NotFound`] without a head; [`Error::TooLarge`] over one of the [`limits`];
+    /// [`Error::Invalid`] for states that do not belong to the events; [`Error::Unavailable`] when the
+    /// outcome may be unknown: import the same again.
+    async fn import(&self, import: Import) -> Result<Head>;
 
     /// Appends a group of events, all or nothing.
     ///

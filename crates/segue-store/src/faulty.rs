@@ -31,8 +31,8 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use crate::dice::Dice;
 use crate::events::{
     Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head, HeadSwap,
-    LogPage, LogRead, Reason, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
-    StreamRead, StreamState,
+    Import, LogPage, LogRead, Reason, Redact, Redacted, Result, SnapshotPage, SnapshotQuery,
+    StreamPage, StreamRead, StreamState,
 };
 
 /// What goes wrong.
@@ -61,6 +61,10 @@ pub enum Operation {
     OpenTenant,
     /// [`EventStore::swap_head`].
     SwapHead,
+    /// [`EventStore::begin_copy`].
+    BeginCopy,
+    /// [`EventStore::import`].
+    Import,
     /// [`EventStore::append`].
     Append,
     /// [`EventStore::redact`].
@@ -233,6 +237,15 @@ impl EventStore for FaultyEventStore {
 
     async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head> {
         self.call(Operation::SwapHead, self.inner.swap_head(tenant, swap)).await
+    }
+
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
+        let work = self.inner.begin_copy(tenant, epoch, coord_term);
+        self.call(Operation::BeginCopy, work).await
+    }
+
+    async fn import(&self, import: Import) -> Result<Head> {
+        self.call(Operation::Import, self.inner.import(import)).await
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {

@@ -8,6 +8,7 @@ pub mod appends;
 pub mod finds;
 pub mod heads;
 pub mod histories;
+pub mod imports;
 pub mod reads;
 pub mod redactions;
 
@@ -243,6 +244,16 @@ macro_rules! event_store_suite {
             redactions::erased_events_are_read_and_paged_like_any
             redactions::other_streams_and_tenants_keep_what_they_say
             redactions::a_redaction_races_appends_and_leaves_nothing_before_it
+            imports::a_copy_answers_as_its_source_does
+            imports::a_copy_keeps_the_digests_of_its_source
+            imports::an_import_can_be_repeated
+            imports::a_copy_is_begun_once_and_claimed_by_later_terms
+            imports::an_import_needs_the_head_that_it_continues
+            imports::damaged_events_are_refused_by_position
+            imports::events_that_contradict_what_is_stored_are_refused
+            imports::erased_events_are_copied_as_they_are
+            imports::a_redaction_that_is_copied_erases_what_came_before
+            imports::an_import_has_limits
             finds::a_list_is_newest_first_and_pages_without_gaps
             finds::a_list_of_thousands_pages_without_gaps
             finds::each_filter_narrows_as_it_says

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use segue_core::ids::{Epoch, EventId, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
 
 use super::append::Expected;
 use super::head::{Head, Mode};
@@ -60,6 +60,14 @@ pub enum Error {
         /// The event id.
         event_id: EventId,
     },
+    /// Events that were to be imported do not continue the log.
+    #[error("the log that was read is damaged at position {position}: {what}")]
+    Damaged {
+        /// The first event that does not.
+        position: Position,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Something is over its limit.
     #[error("{what} of {actual} is over the limit of {limit}")]
     TooLarge {
@@ -105,6 +113,7 @@ impl Error {
             | Self::NotFound { .. }
             | Self::StreamNotFound { .. }
             | Self::DuplicateEvent { .. }
+            | Self::Damaged { .. }
             | Self::TooLarge { .. }
             | Self::Invalid(_)
             | Self::Corrupt { .. } => false,

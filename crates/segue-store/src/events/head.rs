@@ -61,6 +61,25 @@ impl Head {
         if self.epoch == epoch && self.mode == Mode::Open { Ok(()) } else { Err(self.fenced()) }
     }
 
+    /// The head of a log that is copied at `coord_term`, to be known at `epoch`; `current` is the head as
+    /// it is, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::HeadDiffers`] when the head is in another mode, or was claimed at a later term.
+    pub(crate) fn claimed_for_copy(
+        current: Option<Self>,
+        epoch: Epoch,
+        coord_term: u64,
+    ) -> Result<Self> {
+        match current {
+            None => Ok(Self { mode: Mode::Copying, coord_term, ..Self::opened(epoch) }),
+            Some(head) if head.mode == Mode::Copying && head.coord_term <= coord_term => {
+                Ok(Self { epoch, coord_term, ..head })
+            }
+            Some(head) => Err(Error::HeadDiffers { head: Box::new(head) }),
+        }
+    }
+
     /// The head after `swap`.
     ///
     /// # Errors

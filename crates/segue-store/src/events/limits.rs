@@ -24,6 +24,12 @@ pub const ACTOR_BYTES: usize = 256;
 /// The longest reason of a redaction, in bytes.
 pub const REASON_BYTES: usize = 4 * 1024;
 
+/// The most events of one import.
+pub const EVENTS_PER_IMPORT: usize = 20_000;
+
+/// The largest import, snapshots included, in bytes.
+pub const IMPORT_BYTES: usize = 64 * 1024 * 1024;
+
 /// The most streams that one call loads.
 pub const STREAMS_PER_LOAD: usize = 1_000;
 

@@ -11,11 +11,12 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 
 use super::accept::{Accepted, Checked};
 use super::append::at_most;
+use super::import::{Admitted, Continuation, Extended};
 use super::query::order_key;
 use super::redact::Redaction;
 use super::{
     Append, Appended, Count, CountQuery, Cursor, Direction, Durability, Error, Event, EventStore,
-    Facets, Head, HeadSwap, LogPage, LogRead, Redact, Redacted, Result, SnapshotPage,
+    Facets, Head, HeadSwap, Import, LogPage, LogRead, Redact, Redacted, Result, SnapshotPage,
     SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Taken, limits,
 };
 
@@ -111,11 +112,7 @@ impl Log {
             let (stream, event) = (placed.stream, placed.event);
             self.positions.insert(event.event_id, placed.position);
             let entry = self.streams.entry(stream.stream_id.clone());
-            let kept = entry.or_insert_with(|| Stream {
-                kind: stream.stream_type.clone(),
-                positions: Vec::new(),
-                snapshot: None,
-            });
+            let kept = entry.or_insert_with(|| Stream::new(stream.stream_type.clone()));
             kept.positions.push(placed.position);
             self.events.push(Event {
                 position: placed.position,
@@ -170,6 +167,36 @@ impl Log {
             let index = usize::try_from(position.0 - 1).expect("it was counted in memory");
             self.events[index].payload = None;
         }
+    }
+
+    fn import(&mut self, continuation: &Continuation) -> Result<Head> {
+        let Admitted::Now(head) = continuation.admit(&self.head)? else { return Ok(self.head) };
+        let stored = |stream: &Extended| {
+            let stream = self.streams.get(&stream.id)?;
+            Some((Cow::Borrowed(stream.kind.as_ref()), stream.version()))
+        };
+        let current: Vec<_> = continuation.streams().iter().map(stored).collect();
+        let mut ids = continuation.events().iter().map(|event| event.event_id);
+        let taken = ids.find(|id| self.positions.contains_key(id));
+        continuation.check_stored(&current, taken)?;
+        for stream in continuation.streams().iter().filter(|stream| stream.is_redacted) {
+            self.erase(&stream.id);
+        }
+        for event in continuation.events() {
+            self.positions.insert(event.event_id, event.position);
+            let stream = self.streams.entry(event.stream_id.clone());
+            let stream = stream.or_insert_with(|| Stream::new(event.stream_type.clone()));
+            stream.positions.push(event.position);
+            self.events.push(event.clone());
+        }
+        for (id, state) in continuation.states() {
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.snapshot = state.snapshot.clone();
+            }
+        }
+        self.digests.extend(continuation.digests());
+        self.head = head;
+        Ok(head)
     }
 
     fn state(&self, id: &StreamId) -> Option<StreamState> {
@@ -236,6 +263,10 @@ impl Log {
 }
 
 impl Stream {
+    fn new(kind: Cow<'static, str>) -> Self {
+        Self { kind, positions: Vec::new(), snapshot: None }
+    }
+
     fn version(&self) -> StreamVersion {
         StreamVersion(self.positions.len() as u64)
     }
@@ -300,6 +331,21 @@ impl EventStore for MemoryEventStore {
         let log = tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?;
         log.head = log.head.swapped(&swap)?;
         Ok(log.head)
+    }
+
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
+        let mut tenants = self.tenants();
+        let current = tenants.get(&tenant).map(|log| log.head);
+        let head = Head::claimed_for_copy(current, epoch, coord_term)?;
+        tenants.entry(tenant).or_insert_with(|| Log::new(head)).head = head;
+        Ok(head)
+    }
+
+    async fn import(&self, import: Import) -> Result<Head> {
+        let continuation = Continuation::new(import)?;
+        let tenant = continuation.tenant();
+        let mut tenants = self.tenants();
+        tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?.import(&continuation)
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {

@@ -13,6 +13,7 @@ mod commit;
 mod draft;
 mod find;
 mod heads;
+mod import;
 mod lanes;
 mod link;
 mod memory;
@@ -29,11 +30,12 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 
 use super::accept::Checked;
 use super::append::at_most;
+use super::import::Continuation;
 use super::redact::Redaction;
 use super::{
-    Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, LogPage,
-    LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage, StreamRead,
-    StreamState, Survives, limits,
+    Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, Import,
+    LogPage, LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
+    StreamRead, StreamState, Survives, limits,
 };
 use crate::postgres::{Database, Kind, OpenError, Settings};
 use heads::{ChangeHead, HeadChange};
@@ -118,6 +120,14 @@ impl EventStore for PostgresEventStore {
 
     async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head> {
         self.change_head(tenant, HeadChange::Swap(swap)).await
+    }
+
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Copy(epoch, coord_term)).await
+    }
+
+    async fn import(&self, import: Import) -> Result<Head> {
+        self.link.ask(&Continuation::new(import)?).await?
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {

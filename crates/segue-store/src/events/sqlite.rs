@@ -12,6 +12,7 @@
 //! locks order their writes. They then wait for each other, and give up as busy after some seconds.
 
 mod find;
+mod import;
 mod read;
 mod readers;
 mod rows;
@@ -29,11 +30,12 @@ use tokio::sync::oneshot;
 
 use super::accept::Checked;
 use super::append::at_most;
+use super::import::Continuation;
 use super::redact::Redaction;
 use super::{
-    Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, LogPage,
-    LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage, StreamRead,
-    StreamState, Survives, limits,
+    Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, Import,
+    LogPage, LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
+    StreamRead, StreamState, Survives, limits,
 };
 use readers::Readers;
 pub use schema::OpenError;
@@ -160,6 +162,16 @@ impl EventStore for SqliteEventStore {
 
     async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head> {
         self.change_head(tenant, HeadChange::Swap(swap)).await
+    }
+
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Copy(epoch, coord_term)).await
+    }
+
+    async fn import(&self, import: Import) -> Result<Head> {
+        let continuation = Box::new(Continuation::new(import)?);
+        let (answer, answered) = oneshot::channel();
+        self.writer.write(Write::Import(continuation, answer), answered).await
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {

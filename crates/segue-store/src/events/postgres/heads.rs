@@ -20,6 +20,8 @@ pub(super) struct ChangeHead {
 pub(super) enum HeadChange {
     Open(Epoch),
     Swap(HeadSwap),
+    /// Claims the head for a copy at this epoch and term.
+    Copy(Epoch, u64),
 }
 
 impl ChangeHead {
@@ -28,6 +30,9 @@ impl ChangeHead {
             (HeadChange::Open(epoch), None) => Ok(Head::opened(epoch)),
             (HeadChange::Open(epoch), Some(head)) => head.admits_open(epoch).map(|()| head),
             (HeadChange::Swap(swap), Some(head)) => head.swapped(&swap),
+            (HeadChange::Copy(epoch, coord_term), current) => {
+                Head::claimed_for_copy(current, epoch, coord_term)
+            }
             (HeadChange::Swap(_), None) => Err(Error::NotFound { tenant: self.tenant }),
         }
     }

@@ -3,9 +3,7 @@
 //! An erased payload is gone for every reader at the commit. Its bytes stay in the table as a dead row until
 //! the server's next vacuum, and in the server's write-ahead log and backups as long as those are kept.
 
-use futures_util::future::join;
 use segue_core::ids::TenantId;
-use uuid::Uuid;
 
 use super::commit::{Found, write_and_commit};
 use super::draft::Draft;
@@ -16,13 +14,13 @@ use crate::events::{Error, Redacted, Result};
 use crate::postgres::Client;
 
 const ERASE_PAYLOADS: &str = "UPDATE events SET payload = NULL \
-    WHERE tenant_id = $1 AND stream_id = $2 AND payload IS NOT NULL";
+    WHERE tenant_id = $1 AND stream_id = ANY ($2) AND payload IS NOT NULL";
 
-const ERASE_SNAPSHOT: &str = "UPDATE streams SET snapshot_version = NULL, listed_at = NULL, \
+const ERASE_SNAPSHOTS: &str = "UPDATE streams SET snapshot_version = NULL, listed_at = NULL, \
         started_at = NULL, scenario_version = NULL, scenario_id = NULL, settled = NULL, live = false, \
         step_id = NULL, channel = NULL, customer_id = NULL, checkpoints = NULL, \
         checkpoints_long = NULL, snapshot = NULL \
-    WHERE tenant_id = $1 AND stream_id = $2";
+    WHERE tenant_id = $1 AND stream_id = ANY ($2)";
 
 /// What is to be done for a redaction.
 enum Decided {
@@ -78,20 +76,35 @@ impl Work for Redaction {
                 return Ok(Err(refused));
             }
         };
-        erase(client, redact.tenant.0, stream).await?;
+        erase_payloads(client, redact.tenant, &[stream]).await?;
+        erase_snapshots(client, redact.tenant, &[stream]).await?;
         write_and_commit(client, &draft).await?;
         Ok(Ok(appended.into()))
     }
 }
 
-async fn erase(client: &Client, tenant: Uuid, stream: &str) -> Result<(), Failure> {
-    let payloads = client.prepare_cached(ERASE_PAYLOADS).await?;
-    let snapshot = client.prepare_cached(ERASE_SNAPSHOT).await?;
-    let (payloads, snapshot) = join(
-        client.execute(&payloads, &[&tenant, &stream]),
-        client.execute(&snapshot, &[&tenant, &stream]),
-    )
-    .await;
-    payloads.and(snapshot)?;
+/// Erases the payloads of every stored event of some streams.
+pub(super) async fn erase_payloads(
+    client: &Client,
+    tenant: TenantId,
+    streams: &[&str],
+) -> Result<(), Failure> {
+    if !streams.is_empty() {
+        let statement = client.prepare_cached(ERASE_PAYLOADS).await?;
+        client.execute(&statement, &[&tenant.0, &streams]).await?;
+    }
+    Ok(())
+}
+
+/// Erases the snapshots of some streams, and everything that they are found by.
+pub(super) async fn erase_snapshots(
+    client: &Client,
+    tenant: TenantId,
+    streams: &[&str],
+) -> Result<(), Failure> {
+    if !streams.is_empty() {
+        let statement = client.prepare_cached(ERASE_SNAPSHOTS).await?;
+        client.execute(&statement, &[&tenant.0, &streams]).await?;
+    }
     Ok(())
 }

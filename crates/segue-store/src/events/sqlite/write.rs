@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
+use segue_core::digest::Mark;
 use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 
 use super::read;
@@ -13,7 +14,7 @@ use super::writer::HeadChange;
 use crate::events::accept::{Accepted, Checked, Placed};
 use crate::events::redact::Redaction;
 use crate::events::{
-    Append, Appended, Error, Event, Head, Redact, Redacted, Result, Snapshot, StreamAppend,
+    Append, Appended, Error, Event, Facets, Head, Redact, Redacted, Result, Snapshot,
 };
 
 /// The heads of this transaction as they will be; written once at its end, however many appends a
@@ -71,20 +72,33 @@ pub(super) fn redact(
 
 /// Removes the payloads of a stream's events and its snapshot. What is removed is overwritten with zeros:
 /// [`super::schema`] turns `secure_delete` on.
-fn erase(conn: &Connection, tenant: TenantId, stream: &StreamId) -> rusqlite::Result<()> {
+pub(super) fn erase(
+    conn: &Connection,
+    tenant: TenantId,
+    stream: &StreamId,
+) -> rusqlite::Result<()> {
     let key = params![tenant.0.as_bytes(), stream.as_str()];
     conn.prepare_cached(
         "UPDATE events SET payload = NULL
          WHERE tenant_id = ?1 AND stream_id = ?2 AND payload IS NOT NULL",
     )?
     .execute(key)?;
+    erase_snapshot(conn, tenant, stream)
+}
+
+/// Removes a stream's snapshot and everything it is found by.
+pub(super) fn erase_snapshot(
+    conn: &Connection,
+    tenant: TenantId,
+    stream: &StreamId,
+) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE streams SET snapshot_version = NULL, scenario_id = NULL, scenario_version = NULL,
             step_id = NULL, channel = NULL, customer_id = NULL, live = 0, started_at = NULL,
             settled = NULL, checkpoints = NULL, snapshot = NULL
          WHERE tenant_id = ?1 AND stream_id = ?2",
     )?
-    .execute(key)
+    .execute(params![tenant.0.as_bytes(), stream.as_str()])
     .map(drop)
 }
 
@@ -103,7 +117,13 @@ pub(super) fn head(
             head
         }
         (HeadChange::Swap(swap), Ok(head)) => head.swapped(&swap)?,
-        (HeadChange::Open(_) | HeadChange::Swap(_), Err(error)) => return Err(error),
+        (HeadChange::Copy(epoch, coord_term), Err(Error::NotFound { .. })) => {
+            Head::claimed_for_copy(None, epoch, coord_term)?
+        }
+        (HeadChange::Copy(epoch, coord_term), Ok(head)) => {
+            Head::claimed_for_copy(Some(head), epoch, coord_term)?
+        }
+        (_, Err(error)) => return Err(error),
     };
     heads.insert(tenant, after);
     Ok(after)
@@ -134,7 +154,7 @@ pub(super) fn heads(conn: &Connection, heads: &Heads) -> Result<()> {
     Ok(())
 }
 
-fn current_head(conn: &Connection, heads: &Heads, tenant: TenantId) -> Result<Head> {
+pub(super) fn current_head(conn: &Connection, heads: &Heads, tenant: TenantId) -> Result<Head> {
     heads.get(&tenant).map_or_else(|| rows::head(conn, tenant), |head| Ok(*head))
 }
 
@@ -170,14 +190,18 @@ fn group_at(conn: &Connection, tenant: TenantId, position: Position) -> Result<O
 }
 
 /// A stream that exists.
-struct StreamRow {
-    id: i64,
-    kind: String,
-    version: StreamVersion,
+pub(super) struct StreamRow {
+    pub(super) id: i64,
+    pub(super) kind: String,
+    pub(super) version: StreamVersion,
 }
 
 impl StreamRow {
-    fn find(conn: &Connection, tenant: TenantId, stream: &StreamId) -> Result<Option<Self>> {
+    pub(super) fn find(
+        conn: &Connection,
+        tenant: TenantId,
+        stream: &StreamId,
+    ) -> Result<Option<Self>> {
         let find = || {
             conn.prepare_cached(
                 "SELECT id, stream_type, version FROM streams
@@ -206,28 +230,33 @@ fn write(
     {
         let id = match row {
             Some(row) => row.id,
-            None => create_stream(conn, append.tenant, stream)?,
+            None => create_stream(conn, append.tenant, &stream.stream_id, &stream.stream_type)?,
         };
         match &stream.snapshot {
-            Some(snapshot) => write_snapshot(conn, id, *version, snapshot)?,
-            None => {
-                conn.prepare_cached("UPDATE streams SET version = ?2 WHERE id = ?1")?
-                    .execute(params![id, integer(version.0)])?;
+            Some(Snapshot { state, facets }) => {
+                write_snapshot(conn, id, (*version, *version), facets, state)?;
             }
+            None => write_version(conn, id, *version)?,
         }
     }
-    if let Some(mark) = accepted.keep {
-        conn.prepare_cached(
-            "INSERT INTO digests (tenant_id, position, digest) VALUES (?1, ?2, ?3)",
-        )?
-        .execute(params![
-            append.tenant.0.as_bytes(),
-            integer(mark.position.0),
-            mark.digest.0
-        ])?;
-    }
-    Ok(())
+    accepted.keep.iter().try_for_each(|mark| keep_digest(conn, append.tenant, mark))
 }
+
+pub(super) fn keep_digest(
+    conn: &Connection,
+    tenant: TenantId,
+    mark: &Mark,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO digests (tenant_id, position, digest) VALUES (?1, ?2, ?3)")?
+        .execute(params![tenant.0.as_bytes(), integer(mark.position.0), mark.digest.0])
+        .map(drop)
+}
+
+pub(super) const INSERT_EVENT: &str = "INSERT INTO events (tenant_id, position, \
+        append_first_position, stream_id, stream_type, version, event_id, event_type, payload, \
+        payload_hash, metadata, recorded_at) \
+    VALUES (:tenant, :position, :first, :stream, :stream_type, \
+        :version, :id, :type, :payload, :payload_hash, :metadata, :recorded_at)";
 
 fn write_event(
     conn: &Connection,
@@ -235,49 +264,56 @@ fn write_event(
     accepted: &Accepted<'_>,
     placed: &Placed<'_>,
 ) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO events (tenant_id, position, append_first_position, stream_id, stream_type,
-            version, event_id, event_type, payload, payload_hash, metadata, recorded_at)
-         VALUES (:tenant, :position, :first, :stream, :stream_type,
-            :version, :id, :type, :payload, :payload_hash, :metadata, :recorded_at)",
-    )?
-    .execute(named_params! {
-        ":tenant": tenant.0.as_bytes(),
-        ":position": integer(placed.position.0),
-        ":first": integer(accepted.first.0),
-        ":stream": placed.stream.stream_id.as_str(),
-        ":stream_type": placed.stream.stream_type,
-        ":version": integer(placed.version.0),
-        ":id": placed.event.event_id.0.as_bytes(),
-        ":type": placed.event.event_type,
-        ":payload": placed.event.payload,
-        ":payload_hash": placed.payload_hash.0,
-        ":metadata": placed.event.metadata,
-        ":recorded_at": accepted.recorded_at.as_microsecond(),
-    })
-    .map(drop)
+    conn.prepare_cached(INSERT_EVENT)?
+        .execute(named_params! {
+            ":tenant": tenant.0.as_bytes(),
+            ":position": integer(placed.position.0),
+            ":first": integer(accepted.first.0),
+            ":stream": placed.stream.stream_id.as_str(),
+            ":stream_type": placed.stream.stream_type,
+            ":version": integer(placed.version.0),
+            ":id": placed.event.event_id.0.as_bytes(),
+            ":type": placed.event.event_type,
+            ":payload": placed.event.payload,
+            ":payload_hash": placed.payload_hash.0,
+            ":metadata": placed.event.metadata,
+            ":recorded_at": accepted.recorded_at.as_microsecond(),
+        })
+        .map(drop)
 }
 
-fn create_stream(
+pub(super) fn create_stream(
     conn: &Connection,
     tenant: TenantId,
-    stream: &StreamAppend,
+    stream: &StreamId,
+    kind: &str,
 ) -> rusqlite::Result<i64> {
     conn.prepare_cached(
         "INSERT INTO streams (tenant_id, stream_id, stream_type, version) VALUES (?1, ?2, ?3, 0)",
     )?
-    .insert(params![tenant.0.as_bytes(), stream.stream_id.as_str(), stream.stream_type])
+    .insert(params![tenant.0.as_bytes(), stream.as_str(), kind])
 }
 
-fn write_snapshot(
+pub(super) fn write_version(
     conn: &Connection,
     stream: i64,
     version: StreamVersion,
-    snapshot: &Snapshot,
 ) -> rusqlite::Result<()> {
-    let facets = &snapshot.facets;
+    conn.prepare_cached("UPDATE streams SET version = ?2 WHERE id = ?1")?
+        .execute(params![stream, integer(version.0)])
+        .map(drop)
+}
+
+/// Writes the version of a stream, and its snapshot with the version that it was taken at.
+pub(super) fn write_snapshot(
+    conn: &Connection,
+    stream: i64,
+    (version, taken_at): (StreamVersion, StreamVersion),
+    facets: &Facets,
+    state: &[u8],
+) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE streams SET version = :version, snapshot_version = :version,
+        "UPDATE streams SET version = :version, snapshot_version = :taken_at,
             scenario_id = :scenario, scenario_version = :scenario_version, step_id = :step,
             channel = :channel, customer_id = :customer, live = :live, started_at = :started_at,
             settled = :settled, checkpoints = :checkpoints, snapshot = :snapshot
@@ -286,6 +322,7 @@ fn write_snapshot(
     .execute(named_params! {
         ":id": stream,
         ":version": integer(version.0),
+        ":taken_at": integer(taken_at.0),
         ":scenario": facets.scenario_id.as_ref().map(|id| id.0.as_bytes()),
         ":scenario_version": facets.scenario_version.map(|version| integer(version.0)),
         ":step": facets.step_id.as_ref().map(|id| id.as_str()),
@@ -295,7 +332,7 @@ fn write_snapshot(
         ":started_at": facets.started_at.map(Timestamp::as_microsecond),
         ":settled": facets.settled.as_ref().map(|id| id.0.as_bytes()),
         ":checkpoints": rows::checkpoints_text(&facets.checkpoints),
-        ":snapshot": snapshot.state,
+        ":snapshot": state,
     })
     .map(drop)
 }

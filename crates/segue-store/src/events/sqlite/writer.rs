@@ -18,10 +18,12 @@ use rusqlite::Connection;
 use segue_core::ids::{Epoch, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
+use super::import;
 use super::rows;
 use super::schema::{self, OpenError};
 use super::write;
 use crate::events::accept::Checked;
+use crate::events::import::Continuation;
 use crate::events::redact::Redaction;
 use crate::events::{Appended, Error, Head, HeadSwap, Reason, Redacted, Result};
 
@@ -52,6 +54,7 @@ pub(super) enum Write {
     Append(Box<Checked>, oneshot::Sender<Result<Appended>>),
     Redact(Box<Redaction>, oneshot::Sender<Result<Redacted>>),
     Head(TenantId, HeadChange, oneshot::Sender<Result<Head>>),
+    Import(Box<Continuation>, oneshot::Sender<Result<Head>>),
 }
 
 /// A change of a head that appends nothing.
@@ -59,6 +62,8 @@ pub(super) enum Write {
 pub(super) enum HeadChange {
     Open(Epoch),
     Swap(HeadSwap),
+    /// Claims the head for a copy at this epoch and term.
+    Copy(Epoch, u64),
 }
 
 /// What came of a write, kept until the commit.
@@ -74,6 +79,7 @@ impl Write {
             Self::Append(checked, _) => checked.append().events().count(),
             Self::Redact(..) => 1,
             Self::Head(..) => 0,
+            Self::Import(continuation, _) => continuation.events().len(),
         }
     }
 
@@ -82,13 +88,15 @@ impl Write {
         match (self, outcome) {
             (Self::Append(_, to), Ok(Outcome::Append(appended))) => drop(to.send(Ok(appended))),
             (Self::Redact(_, to), Ok(Outcome::Redacted(redacted))) => drop(to.send(Ok(redacted))),
-            (Self::Head(_, _, to), Ok(Outcome::Head(head))) => drop(to.send(Ok(head))),
+            (Self::Head(_, _, to) | Self::Import(_, to), Ok(Outcome::Head(head))) => {
+                drop(to.send(Ok(head)));
+            }
             (Self::Append(_, to), Err(error)) => drop(to.send(Err(error))),
             (Self::Redact(_, to), Err(error)) => drop(to.send(Err(error))),
-            (Self::Head(_, _, to), Err(error)) => drop(to.send(Err(error))),
+            (Self::Head(_, _, to) | Self::Import(_, to), Err(error)) => drop(to.send(Err(error))),
             (Self::Append(..), Ok(Outcome::Redacted(_) | Outcome::Head(_)))
             | (Self::Redact(..), Ok(Outcome::Append(_) | Outcome::Head(_)))
-            | (Self::Head(..), Ok(Outcome::Append(_) | Outcome::Redacted(_))) => {
+            | (Self::Head(..) | Self::Import(..), Ok(Outcome::Append(_) | Outcome::Redacted(_))) => {
                 unreachable!("a write has an outcome of its own kind")
             }
         }
@@ -262,6 +270,9 @@ fn apply(conn: &Connection, writes: &[Write]) -> Result<Vec<Result<Outcome>>> {
             }
             Write::Head(tenant, change, _) => {
                 write::head(conn, &mut heads, *tenant, *change).map(Outcome::Head)
+            }
+            Write::Import(continuation, _) => {
+                import::import(conn, &mut heads, continuation).map(Outcome::Head)
             }
         };
         match outcome {

@@ -1,0 +1,270 @@
+//! Filling a store with a log that another store wrote: pages of events at the positions they have there.
+//!
+//! A copy begins with [`EventStore::begin_copy`](super::EventStore::begin_copy): the head is in mode
+//! `copying`, and nobody but the copier reads or writes the log. Each import then extends it by
+//! compare-and-swap on position, digest and the copier's term, so the head is all there is to resume from:
+//! a page that was already taken changes nothing, one of an older copier is refused.
+//!
+//! The chain is computed here from what came in, never believed. A page that does not continue the log
+//! (a position, version or group out of place, a payload that is not what was hashed, an id that is taken)
+//! is refused by the number of its first bad event, and nothing of it is kept.
+//!
+//! With its events a page brings the present states of their streams. A state may be newer than the page;
+//! the pages that follow catch up with it, and until then nobody reads here. Where the page holds a
+//! redaction, what its stream said before is erased here too.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use segue_core::digest::{Mark, Verifier};
+use segue_core::ids::{EventId, StreamId, StreamVersion, TenantId};
+
+use super::append::at_most;
+use super::error::{Error, Result};
+use super::event::{Event, StreamState};
+use super::head::{Head, Mode};
+use super::limits;
+use super::redact::STREAM_REDACTED;
+
+/// A page of a log on its way into another store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// Whose log.
+    pub tenant: TenantId,
+    /// The term of the coordinator that copies; it must be the head's.
+    pub coord_term: u64,
+    /// Where the log must end.
+    pub after: Mark,
+    /// The events that follow, in order, in whole append groups.
+    pub events: Vec<Event>,
+    /// The present states of the streams of these events, at most one each; their snapshots are kept. A
+    /// stream without a state keeps the snapshot it has here.
+    pub streams: Vec<StreamState>,
+}
+
+/// An import whose events continue `after`. What every adapter decides in the same way.
+#[derive(Debug)]
+pub(crate) struct Continuation {
+    import: Import,
+    end: Mark,
+    digests: Vec<Mark>,
+    streams: Vec<Extended>,
+}
+
+/// A stream that a page extends.
+#[derive(Debug)]
+pub(crate) struct Extended {
+    pub(crate) id: StreamId,
+    pub(crate) kind: Cow<'static, str>,
+    /// The version that it has after.
+    pub(crate) version: StreamVersion,
+    /// Which event of the page is its first.
+    first: usize,
+    /// Whether the page redacts it, so that everything that is stored of it is to be erased.
+    pub(crate) is_redacted: bool,
+}
+
+/// What is to be done for an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// Nothing: it was done before.
+    Before,
+    /// To write all of it, and this head.
+    Now(Head),
+}
+
+impl Continuation {
+    pub(crate) fn new(mut import: Import) -> Result<Self> {
+        check_limits(&import)?;
+        erase(&mut import.events);
+        let mut following = Following::after(import.after);
+        import.events.iter().try_for_each(|event| following.push(event))?;
+        let end = following.verifier.close();
+        following.close(end);
+        let Following { digests, streams, .. } = following;
+        let continuation = Self { import, end, digests, streams };
+        continuation.check_states()?;
+        Ok(continuation)
+    }
+
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.import.tenant
+    }
+
+    /// The events, erased as far as the page says so.
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.import.events
+    }
+
+    /// The streams that it extends.
+    pub(crate) fn streams(&self) -> &[Extended] {
+        &self.streams
+    }
+
+    /// The digests to keep.
+    pub(crate) fn digests(&self) -> &[Mark] {
+        &self.digests
+    }
+
+    /// The state that came for a stream.
+    pub(crate) fn states(&self) -> HashMap<&StreamId, &StreamState> {
+        self.import.streams.iter().map(|state| (&state.stream_id, state)).collect()
+    }
+
+    /// Whether a head is the one that it continues.
+    pub(crate) fn admit(&self, head: &Head) -> Result<Admitted> {
+        let Import { coord_term, after, .. } = &self.import;
+        let copies = head.mode == Mode::Copying && head.coord_term == *coord_term;
+        if copies && head.mark() == self.end {
+            return Ok(Admitted::Before);
+        }
+        if !copies || head.mark() != *after {
+            return Err(Error::HeadDiffers { head: Box::new(*head) });
+        }
+        let Mark { position, digest } = self.end;
+        Ok(Admitted::Now(Head { position, digest, ..*head }))
+    }
+
+    /// Whether its events continue what is stored: `current` has the type and version of each of
+    /// [`Continuation::streams`], in order, where it exists; `taken` is an event id of the page that is
+    /// stored already.
+    pub(crate) fn check_stored(
+        &self,
+        current: &[Option<(Cow<'_, str>, StreamVersion)>],
+        taken: Option<EventId>,
+    ) -> Result<()> {
+        for (stream, current) in self.streams.iter().zip(current) {
+            let first = &self.events()[stream.first];
+            let version = current.as_ref().map_or(StreamVersion(0), |(_, version)| *version);
+            let kind = current.as_ref().map_or(stream.kind.as_ref(), |(kind, _)| kind.as_ref());
+            check_follows(first, version.next(), kind)?;
+        }
+        match taken.and_then(|id| self.events().iter().find(|event| event.event_id == id)) {
+            Some(event) => Err(taken_twice(event)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_states(&self) -> Result<()> {
+        let mut extended: HashMap<_, _> =
+            self.streams.iter().map(|stream| (&stream.id, stream)).collect();
+        for state in &self.import.streams {
+            let id = &state.stream_id;
+            let Some(stream) = extended.remove(id) else {
+                return Err(Error::Invalid(format!(
+                    "the state of stream {id} comes twice, or without an event of it"
+                )));
+            };
+            if state.stream_type != stream.kind || state.version < stream.version {
+                return Err(Error::Invalid(format!(
+                    "the state of stream {id} is of another type than its events, or older"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_limits(import: &Import) -> Result<()> {
+    at_most("an import in events", limits::EVENTS_PER_IMPORT, import.events.len())?;
+    let events: usize = import.events.iter().map(Event::size).sum();
+    let states = import.streams.iter().filter_map(|state| state.snapshot.as_ref());
+    let states: usize = states.map(|taken| taken.state.len()).sum();
+    at_most("an import in bytes", limits::IMPORT_BYTES, events + states)
+}
+
+/// Erases what a redaction of the same page should have erased: the page may have been read before it.
+fn erase(events: &mut [Event]) {
+    let redactions = events.iter().filter(|event| event.event_type == STREAM_REDACTED);
+    let redacted: HashMap<_, _> =
+        redactions.map(|event| (event.stream_id.clone(), event.version)).collect();
+    for event in events {
+        if redacted.get(&event.stream_id).is_some_and(|at| event.version < *at) {
+            event.payload = None;
+        }
+    }
+}
+
+/// What the events of a page come to, one after the other.
+struct Following {
+    verifier: Verifier,
+    last: Mark,
+    digests: Vec<Mark>,
+    streams: Vec<Extended>,
+    places: HashMap<StreamId, usize>,
+    ids: HashSet<EventId>,
+}
+
+impl Following {
+    fn after(mark: Mark) -> Self {
+        Self {
+            verifier: Verifier::after(mark),
+            last: mark,
+            digests: Vec::new(),
+            streams: Vec::new(),
+            places: HashMap::new(),
+            ids: HashSet::new(),
+        }
+    }
+
+    fn push(&mut self, event: &Event) -> Result<()> {
+        let (position, first) = (event.position, event.append_first_position);
+        let payload = event.payload.as_deref();
+        let closed = self
+            .verifier
+            .push(position, first, &event.entry(), payload)
+            .map_err(|violation| Error::Damaged { position, what: violation.to_string() })?;
+        if let Some(mark) = closed {
+            self.close(mark);
+        }
+        if !self.ids.insert(event.event_id) {
+            return Err(taken_twice(event));
+        }
+        self.extend(event)
+    }
+
+    fn extend(&mut self, event: &Event) -> Result<()> {
+        let place = *self.places.entry(event.stream_id.clone()).or_insert_with(|| {
+            let before = StreamVersion(event.version.0.saturating_sub(1));
+            self.streams.push(Extended {
+                id: event.stream_id.clone(),
+                kind: event.stream_type.clone(),
+                version: before,
+                first: self.ids.len() - 1,
+                is_redacted: false,
+            });
+            self.streams.len() - 1
+        });
+        let stream = &mut self.streams[place];
+        stream.version = stream.version.next();
+        stream.is_redacted |= event.event_type == STREAM_REDACTED;
+        check_follows(event, stream.version, &stream.kind)
+    }
+
+    /// Notes the end of an append group.
+    fn close(&mut self, mark: Mark) {
+        let every = limits::DIGEST_EVERY;
+        if mark.position.0 / every > self.last.position.0 / every {
+            self.digests.push(mark);
+        }
+        self.last = mark;
+    }
+}
+
+/// Whether an event is the next one of its stream.
+fn check_follows(event: &Event, next: StreamVersion, kind: &str) -> Result<()> {
+    let Event { position, stream_id: id, stream_type, version, .. } = event;
+    let what = if *version != next {
+        format!("version {next} of stream {id} should come next, found {version}")
+    } else if stream_type != kind {
+        format!("stream {id} is of type {kind}, not {stream_type}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Damaged { position: *position, what })
+}
+
+fn taken_twice(event: &Event) -> Error {
+    let what = format!("event {} stands in the log already", event.event_id);
+    Error::Damaged { position: event.position, what }
+}
