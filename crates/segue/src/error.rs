@@ -299,6 +299,7 @@ impl From<segue_store::events::Error> for Error {
             | Store::HeadDiffers { .. }
             | Store::NotFound { .. }
             | Store::DuplicateEvent { .. }
+            | Store::Damaged { .. }
             | Store::Invalid(_)
             | Store::Corrupt { .. } => {
                 Self::Corrupt { what, reason: error.to_string(), source: Some(Box::new(error)) }
