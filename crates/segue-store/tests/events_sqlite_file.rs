@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use segue_core::ids::{Position, StreamVersion};
-use segue_store::conformance::events::{Fixture, event, stream, tenant, to};
+use segue_store::conformance::events::{Fixture, event, redact, stream, tenant, to, with_snapshot};
 use segue_store::events::sqlite::{OpenError, Settings, SqliteEventStore};
-use segue_store::events::{Error, EventStore, Expected, Reason};
+use segue_store::events::{Error, EventStore, Expected, Reason, Snapshot};
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
@@ -181,4 +181,70 @@ async fn a_full_store_refuses_appends_whole_and_goes_on_when_there_is_room() {
     let all = world.store.load(world.tenant, world.epoch, &stream("all")).await.unwrap().unwrap();
     assert_eq!(all.version, StreamVersion(accepted.len() as u64 + 20));
     assert_eq!(world.head().await.position, Position(2 * all.version.0));
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_schema_learns_to_erase_and_keeps_its_log() {
+    let (_folder, file) = folder();
+    let world = Fixture::of(SqliteEventStore::open(&file).unwrap()).open().await;
+    world.append(vec![to("a", Expected::NoStream, [event(1), event(2)])]).await.unwrap();
+    let log = world.verify().await;
+    drop(world);
+    // What version 1 left behind, definition by definition.
+    let conn = Connection::open(&file).unwrap();
+    conn.execute_batch(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = replace(sql, 'payload               BLOB,',
+            'payload               BLOB    NOT NULL,') WHERE name = 'events';
+         PRAGMA writable_schema = RESET;
+         DELETE FROM refinery_schema_history WHERE version > 1;
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    conn.execute("UPDATE events SET payload = NULL", []).expect_err("not in version 1");
+    drop(conn);
+
+    let world = Fixture::of(SqliteEventStore::open(&file).unwrap()).open().await;
+    assert_eq!(world.verify().await, log);
+    world.store.redact(redact(&world, "a", 3)).await.unwrap();
+    assert!(world.verify().await[..2].iter().all(|event| event.payload.is_none()));
+    drop(world);
+    let sound: String = Connection::open(&file)
+        .unwrap()
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(sound, "ok");
+}
+
+/// How many of the store's files, the write-ahead log among them, hold these bytes.
+fn files_with(folder: &TempDir, bytes: &[u8]) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let holds =
+        |file: &PathBuf| fs::read(file).unwrap().windows(bytes.len()).any(|window| window == bytes);
+    files.filter(holds).collect()
+}
+
+#[tokio::test]
+async fn what_was_erased_is_nowhere_in_the_files() {
+    const SECRET: &[u8] = b"1 Elm Street, third bell";
+    let (folder, file) = folder();
+    let world = Fixture::of(SqliteEventStore::open(&file).unwrap()).open().await;
+    // States that grow move from page to page, and leave their old places behind.
+    for n in 0..40 {
+        let mut secret = event(n);
+        secret.payload = [SECRET.repeat(1 + n as usize * 9).as_slice(), b"."].concat();
+        let state = SECRET.repeat(1 + n as usize * 23);
+        let snapshot = Snapshot { state, ..Snapshot::default() };
+        let append = with_snapshot(to("a", Expected::Any, [secret]), snapshot);
+        world.append(vec![append]).await.unwrap();
+        world.append(vec![to("b", Expected::Any, [event(1_000 + n)])]).await.unwrap();
+    }
+    assert!(!files_with(&folder, SECRET).is_empty());
+    world.store.redact(redact(&world, "a", 9_999)).await.unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !files_with(&folder, SECRET).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{:?}", files_with(&folder, SECRET));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    world.verify().await;
 }

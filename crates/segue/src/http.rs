@@ -8,6 +8,7 @@ pub mod code;
 pub mod customers;
 pub mod deployments;
 mod docs;
+pub mod erasure;
 pub mod error;
 pub mod events;
 pub mod extract;
@@ -102,7 +103,9 @@ fn endpoints() -> OpenApiRouter<App> {
             subscriptions::delete_subscription
         ))
         .routes(routes!(subscriptions::read_subscription))
-        .routes(routes!(subscriptions::acknowledge));
+        .routes(routes!(subscriptions::acknowledge))
+        .routes(routes!(erasure::redact_stream))
+        .routes(routes!(erasure::erase_customer));
     OpenApiRouter::with_openapi(docs::whole())
         .nest(BASE, api)
         .routes(routes!(health::healthz))

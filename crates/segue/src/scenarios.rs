@@ -4,13 +4,15 @@
 //! - [`MigrationPlanner`] makes plans and takes them through review.
 //! - [`MigrationDeployer`] deploys them, takes them back, and counts whom they concern.
 //! - [`Sessions`] takes turns, and migrates each session just in time before its turn.
+//! - [`Erasure`] forgets: a stream, or everything about a customer.
 //!
-//! All four are handles on one [`Shared`] and cheap to clone. Nothing in it is state that matters: the
+//! All five are handles on one [`Shared`] and cheap to clone. Nothing in it is state that matters: the
 //! archive holds immutable versions and what the control plane's generations vouch for.
 
 mod archive;
 mod catalog;
 mod deployer;
+mod erasure;
 mod planner;
 mod retention;
 mod scope;
@@ -26,6 +28,7 @@ use segue_store::events::{Choice, Count, CountBy, CountQuery, Filter};
 
 pub use catalog::{Catalog, Standings};
 pub use deployer::{Application, DeploymentResult, DeploymentStatus, MigrationDeployer};
+pub use erasure::{Asked, ErasedCustomer, Erasure, RedactedStream};
 pub use planner::{MigrationPlanner, Overview};
 pub use retention::Removed;
 pub use sessions::{SessionFilter, SessionPage, SessionView, Sessions, StartSession, TurnAnswer};
@@ -54,6 +57,8 @@ pub struct Scenarios {
     pub deployer: MigrationDeployer,
     /// Sessions and profiles.
     pub sessions: Sessions,
+    /// What customers may ask to be forgotten.
+    pub erasure: Erasure,
 }
 
 impl Scenarios {
@@ -72,7 +77,8 @@ impl Scenarios {
             catalog: Catalog(shared.clone()),
             planner: MigrationPlanner(shared.clone()),
             deployer: MigrationDeployer(shared.clone()),
-            sessions: Sessions(shared),
+            sessions: Sessions(shared.clone()),
+            erasure: Erasure(shared),
         }
     }
 }

@@ -117,6 +117,10 @@ Action {
     SubscriptionDeleted = "subscription_deleted",
     /// A customer's profile was changed by an operator.
     ProfileChanged = "profile_changed",
+    /// A stream was about to be redacted; the stream's last event tells that it was.
+    StreamRedacted = "stream_redacted",
+    /// A customer was about to be erased; a line for each stream follows.
+    CustomerErased = "customer_erased",
 });
 
 words!(/// What kind of thing was changed.
@@ -133,6 +137,8 @@ Subject {
     Customer = "customer",
     /// A subscription.
     Subscription = "subscription",
+    /// A stream of the tenant log.
+    Stream = "stream",
 });
 
 /// One line of the audit.

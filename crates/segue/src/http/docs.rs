@@ -28,6 +28,7 @@ use super::App;
         (name = "sessions", description = "One customer's way through a scenario"),
         (name = "customers", description = "What is known of a customer across sessions"),
         (name = "events", description = "The tenant's log: append, read, follow, subscribe"),
+        (name = "erasure", description = "What customers may ask to be forgotten"),
         (name = "server", description = "Health and metrics"),
     )
 )]

@@ -33,6 +33,11 @@ use crate::tenants::router::Failure;
 pub use turns::TurnAnswer;
 pub(super) use turns::{Decided, Turnstiles, outcome_stream};
 
+/// The stream of a customer's profile.
+pub(super) fn customer_stream(customer: &CustomerId) -> StreamId {
+    stream(format!("customer-{customer}"))
+}
+
 /// Sessions and customers' profiles.
 #[derive(Debug, Clone)]
 pub struct Sessions(pub(super) Arc<Shared>);
@@ -307,6 +312,14 @@ fn folded(state: Option<StreamState>) -> Result<Option<Session>> {
         .map_err(|error| corrupt(format!("its snapshot is not a session: {error}")))
 }
 
+/// What a session's stream keeps when it is redacted.
+pub(super) fn erased(state: &StreamState, at: Timestamp) -> Option<Snapshot> {
+    let taken = state.snapshot.as_ref().filter(|_| state.stream_type == SESSION)?;
+    // A state that cannot be read is no reason to keep what a customer wants erased.
+    let session: Session = serde_json::from_slice(&taken.state).ok()?;
+    Some(snapshot(&session.erased(at)))
+}
+
 /// What a session's events add to its stream, snapshot included.
 fn append_to(
     session: &Session,
@@ -325,10 +338,14 @@ fn append_to(
         stream_type: SESSION.into(),
         expected,
         events: events.collect(),
-        snapshot: Some(Snapshot {
-            state: serde_json::to_vec(session).expect("plain data with text keys serialises"),
-            facets: facets(session),
-        }),
+        snapshot: Some(snapshot(session)),
+    }
+}
+
+fn snapshot(session: &Session) -> Snapshot {
+    Snapshot {
+        state: serde_json::to_vec(session).expect("plain data with text keys serialises"),
+        facets: facets(session),
     }
 }
 

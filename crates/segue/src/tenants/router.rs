@@ -22,7 +22,7 @@ use segue_store::control::routing::{Phase, Route};
 use segue_store::control::{By, ControlPlane};
 use segue_store::events::{
     self, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
-    LogRead, Mode, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage, StreamRead, StreamState,
+    LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage, StreamRead, StreamState,
 };
 use tokio::time::Instant;
 
@@ -149,6 +149,24 @@ impl TenantStoreRouter {
             Ok(head)
         })
         .await
+    }
+
+    /// Erases what a stream has said; `redact`'s epoch is replaced by the route's.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] as [`EventStore::redact`], fences aside.
+    pub async fn redact(&self, redact: Redact) -> Result<Redacted, Failure> {
+        let redacted = self
+            .routed(redact.tenant, Access::Write, |store, epoch| {
+                let redact = Redact { epoch, ..redact.clone() };
+                async move { store.redact(redact).await }
+            })
+            .await?;
+        let Some(redacted) = redacted else {
+            return Err(Failure::Store(events::Error::StreamNotFound { stream: redact.stream_id }));
+        };
+        self.tails.appended(redact.tenant, redacted.position);
+        Ok(redacted)
     }
 
     /// The present state of streams, all of one moment, in the order asked for.

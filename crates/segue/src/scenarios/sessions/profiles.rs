@@ -9,9 +9,9 @@ use segue_store::events::{self, Expected, Facets, NewEvent, Snapshot, StreamAppe
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Sessions, turns};
+use super::{Sessions, customer_stream, turns};
 use crate::error::{Error, Result};
-use crate::scenarios::{CUSTOMER, stream};
+use crate::scenarios::CUSTOMER;
 use crate::tenants::TenantStoreRouter;
 use crate::tenants::router::Failure;
 
@@ -39,12 +39,13 @@ pub(super) async fn load(
     tenant: TenantId,
     customer: &CustomerId,
 ) -> Result<LoadedProfile> {
-    let name = stream(format!("customer-{customer}"));
-    let [state] = router.load(tenant, [name]).await?;
+    let [state] = router.load(tenant, [customer_stream(customer)]).await?;
     let Some(state) = state else { return Ok(LoadedProfile::default()) };
-    let profile = state
-        .snapshot
-        .as_ref()
+    // Every change brings the profile along, so a stream without one was redacted: it begins anew.
+    let Some(taken) = &state.snapshot else {
+        return Ok(LoadedProfile { profile: Profile::default(), version: state.version });
+    };
+    let profile = Some(taken)
         .filter(|taken| taken.version == state.version)
         .and_then(|taken| serde_json::from_slice(&taken.state).ok())
         .ok_or_else(|| Error::Corrupt {
@@ -72,7 +73,7 @@ pub(super) fn append(
     };
     profile.fields.extend(writes.clone());
     StreamAppend {
-        stream_id: stream(format!("customer-{customer}")),
+        stream_id: customer_stream(customer),
         stream_type: CUSTOMER.into(),
         expected: Expected::Version(version),
         events: vec![event],
