@@ -15,6 +15,8 @@
 //! the hash of its payload, so that a payload can be erased later and the chain still verifies. Positions
 //! and groups are the log's own, so the digest does not depend on how a log is paged or copied.
 
+pub mod inspection;
+
 use std::fmt;
 use std::str::FromStr;
 
