@@ -46,7 +46,10 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 
 pub use append::{Append, Appended, Expected, NewEvent, StreamAppend};
 pub use error::{Cause, Error, Reason, Result};
-pub use event::{Direction, Event, LogPage, LogRead, StreamPage, StreamRead, StreamState, Taken};
+pub use event::{
+    Direction, Event, LogPage, LogRead, StreamPage, StreamRead, StreamState, Taken, Tally,
+    TallyRead,
+};
 pub use facets::{Facets, Snapshot};
 pub use head::{Head, HeadSwap, Mode};
 pub use import::Import;
@@ -195,6 +198,12 @@ pub trait EventStore: Send + Sync + fmt::Debug {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Mark>>;
+
+    /// A page of the streams by id, each with what is kept about it and what its events say.
+    ///
+    /// # Errors
+    /// As [`EventStore::load_many`].
+    async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>>;
 
     /// A page of the streams whose snapshots match, newest first.
     ///

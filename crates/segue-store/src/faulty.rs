@@ -32,7 +32,7 @@ use crate::dice::Dice;
 use crate::events::{
     Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head, HeadSwap,
     Import, LogPage, LogRead, Reason, Redact, Redacted, Result, SnapshotPage, SnapshotQuery,
-    StreamPage, StreamRead, StreamState,
+    StreamPage, StreamRead, StreamState, Tally, TallyRead,
 };
 
 /// What goes wrong.
@@ -81,6 +81,8 @@ pub enum Operation {
     Event,
     /// [`EventStore::digests`].
     Digests,
+    /// [`EventStore::tallies`].
+    Tallies,
     /// [`EventStore::list`].
     List,
     /// [`EventStore::count`].
@@ -295,6 +297,10 @@ impl EventStore for FaultyEventStore {
         limit: usize,
     ) -> Result<Vec<Mark>> {
         self.call(Operation::Digests, self.inner.digests(tenant, epoch, after, limit)).await
+    }
+
+    async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {
+        self.call(Operation::Tallies, self.inner.tallies(read)).await
     }
 
     async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage> {

@@ -228,6 +228,7 @@ macro_rules! event_store_suite {
             reads::loading_gives_version_and_snapshot_together
             reads::a_snapshot_stays_until_a_newer_one
             reads::many_streams_load_in_the_order_asked
+            reads::streams_are_tallied_against_their_events
             reads::an_event_is_found_by_its_id
             reads::an_append_is_seen_by_every_read_that_follows
             reads::another_tenants_streams_are_invisible

@@ -123,6 +123,46 @@ pub struct StreamPage {
     pub next: Option<StreamVersion>,
 }
 
+/// A request for a page of what the store keeps about its streams beside their events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TallyRead {
+    /// Whose log.
+    pub tenant: TenantId,
+    /// The epoch that the control plane gave for this store.
+    pub epoch: Epoch,
+    /// The stream before the page, by id; `None` begins at the first.
+    pub after: Option<StreamId>,
+    /// The most streams; bounded by [`super::limits::STREAMS_PER_LOAD`].
+    pub limit: usize,
+}
+
+/// What the store keeps about a stream, and what its events say, in one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The stream.
+    pub stream_id: StreamId,
+    /// What it is.
+    pub stream_type: Cow<'static, str>,
+    /// Its version, as kept.
+    pub version: StreamVersion,
+    /// The version of its snapshot, if it has one.
+    pub snapshot_version: Option<StreamVersion>,
+    /// The highest version of its events; 0 without any.
+    pub last: StreamVersion,
+    /// How many events it has.
+    pub events: u64,
+}
+
+impl Tally {
+    /// Whether what is kept agrees with the events.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.version == self.last
+            && self.events == self.last.0
+            && self.snapshot_version.is_none_or(|version| version <= self.version)
+    }
+}
+
 /// A request for a page of a tenant log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRead {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use super::redact::Redaction;
 use super::{
     Append, Appended, Count, CountQuery, Cursor, Direction, Durability, Error, Event, EventStore,
     Facets, Head, HeadSwap, Import, LogPage, LogRead, Redact, Redacted, Result, SnapshotPage,
-    SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Taken, limits,
+    SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Taken, Tally, TallyRead, limits,
 };
 
 /// An event store in memory. Nothing survives it.
@@ -201,6 +202,18 @@ impl Log {
 
     fn state(&self, id: &StreamId) -> Option<StreamState> {
         self.streams.get(id).map(|stream| stream.state(id))
+    }
+
+    fn tally(&self, id: &StreamId, stream: &Stream) -> Tally {
+        let last = stream.positions.last().and_then(|position| self.at(*position));
+        Tally {
+            stream_id: id.clone(),
+            stream_type: stream.kind.clone(),
+            version: stream.version(),
+            snapshot_version: stream.snapshot.as_ref().map(|taken| taken.version),
+            last: last.map_or(StreamVersion(0), |event| event.version),
+            events: stream.positions.len() as u64,
+        }
     }
 
     fn stream_page(&self, read: &StreamRead) -> StreamPage {
@@ -412,6 +425,15 @@ impl EventStore for MemoryEventStore {
         self.read(tenant, epoch, |log| {
             let later = log.digests.iter().filter(|mark| mark.position > after);
             Ok(later.take(limit).copied().collect())
+        })
+    }
+
+    async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {
+        let limit = read.limit.clamp(1, limits::STREAMS_PER_LOAD);
+        let from = read.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(read.tenant, read.epoch, |log| {
+            let streams = log.streams.range::<StreamId, _>((from, Bound::Unbounded)).take(limit);
+            Ok(streams.map(|(id, stream)| log.tally(id, stream)).collect())
         })
     }
 

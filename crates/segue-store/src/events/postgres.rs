@@ -35,7 +35,7 @@ use super::redact::Redaction;
 use super::{
     Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, Import,
     LogPage, LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
-    StreamRead, StreamState, Survives, limits,
+    StreamRead, StreamState, Survives, Tally, TallyRead, limits,
 };
 use crate::postgres::{Database, Kind, OpenError, Settings};
 use heads::{ChangeHead, HeadChange};
@@ -178,6 +178,10 @@ impl EventStore for PostgresEventStore {
         limit: usize,
     ) -> Result<Vec<Mark>> {
         self.link.ask(&Digests { tenant, epoch, after, limit }).await
+    }
+
+    async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {
+        self.link.ask(&read).await
     }
 
     async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage> {

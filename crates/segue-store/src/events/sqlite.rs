@@ -35,7 +35,7 @@ use super::redact::Redaction;
 use super::{
     Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, Import,
     LogPage, LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
-    StreamRead, StreamState, Survives, limits,
+    StreamRead, StreamState, Survives, Tally, TallyRead, limits,
 };
 use readers::Readers;
 pub use schema::OpenError;
@@ -230,6 +230,11 @@ impl EventStore for SqliteEventStore {
         limit: usize,
     ) -> Result<Vec<Mark>> {
         self.scan(tenant, epoch, move |conn, _| read::digests(conn, tenant, after, limit)).await
+    }
+
+    async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {
+        let (tenant, epoch) = (read.tenant, read.epoch);
+        self.scan(tenant, epoch, move |conn, _| read::tallies(conn, &read)).await
     }
 
     async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage> {

@@ -22,7 +22,8 @@ use segue_store::control::routing::{Phase, Route};
 use segue_store::control::{By, ControlPlane};
 use segue_store::events::{
     self, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
-    LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage, StreamRead, StreamState,
+    LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
+    StreamRead, StreamState,
 };
 use tokio::time::Instant;
 

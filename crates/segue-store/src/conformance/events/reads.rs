@@ -4,7 +4,8 @@ use segue_core::ids::{Position, StreamVersion};
 
 use super::{World, event, stream, tenant, to, with_snapshot};
 use crate::events::{
-    Direction, Error, Expected, Facets, LogRead, Snapshot, StreamPage, StreamRead, limits,
+    Direction, Error, Expected, Facets, LogRead, Snapshot, StreamPage, StreamRead, Tally,
+    TallyRead, limits,
 };
 
 async fn read(world: &World, from: u64, limit: usize, direction: Direction) -> StreamPage {
@@ -123,6 +124,39 @@ pub async fn many_streams_load_in_the_order_asked(world: World) {
     let many = vec![stream("a"); limits::STREAMS_PER_LOAD + 1];
     let refused = world.store.load_many(world.tenant, world.epoch, &many).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge { .. }));
+}
+
+/// Each stream with what is kept about it and what its events say, by id, in pages of any size.
+pub async fn streams_are_tallied_against_their_events(world: World) {
+    for (name, events) in [("b", 1..2), ("a", 2..5), ("c", 5..7)] {
+        world.append(vec![to(name, Expected::Any, events.map(event))]).await.unwrap();
+    }
+    let append = with_snapshot(to("a", Expected::Any, [event(9)]), snapshot("four"));
+    world.append(vec![append]).await.unwrap();
+    world.append(vec![to("a", Expected::Any, [event(10)])]).await.unwrap();
+    for limit in [1, 2, 3, 9] {
+        let mut found: Vec<Tally> = Vec::new();
+        loop {
+            let (tenant, epoch) = (world.tenant, world.epoch);
+            let after = found.last().map(|tally| tally.stream_id.clone());
+            let read = TallyRead { tenant, epoch, after, limit };
+            let page = world.store.tallies(read).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        let tally = |name: &str, n, taken: Option<u64>| Tally {
+            stream_id: stream(name),
+            stream_type: "thing".into(),
+            version: StreamVersion(n),
+            snapshot_version: taken.map(StreamVersion),
+            last: StreamVersion(n),
+            events: n,
+        };
+        assert_eq!(found, [tally("a", 5, Some(4)), tally("b", 1, None), tally("c", 2, None)]);
+        assert!(found.iter().all(Tally::is_sound));
+    }
 }
 
 /// An event is found by its id, with its place.

@@ -13,7 +13,7 @@ use super::link::{Failure, Work};
 use super::rows::{self, EVENT, HEAD, HEAD_COLUMNS, STATE, integer, of};
 use crate::events::{
     Direction, Error, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead, StreamState,
-    limits,
+    Tally, TallyRead, limits,
 };
 use crate::postgres::Client;
 
@@ -300,6 +300,42 @@ impl Work for Digests {
             }
         }
         Ok(marks)
+    }
+}
+
+static TALLIES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {HEAD}, page.stream_id, page.stream_type, page.version, page.snapshot_version, \
+            tally.last, tally.events \
+         FROM tenant_head head LEFT JOIN LATERAL ( \
+            SELECT stream_id, stream_type, version, snapshot_version FROM streams \
+            WHERE tenant_id = $1 AND stream_id > $2 ORDER BY stream_id LIMIT $3) page ON true \
+         LEFT JOIN LATERAL ( \
+            SELECT coalesce(max(version), 0) AS last, count(*) AS events FROM events \
+            WHERE tenant_id = $1 AND stream_id = page.stream_id) tally ON true \
+         WHERE head.tenant_id = $1 ORDER BY page.stream_id"
+    )
+});
+
+impl Work for TallyRead {
+    type Answer = Vec<Tally>;
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    async fn run(&self, client: &Client) -> Result<Vec<Tally>, Failure> {
+        let limit = integer(self.limit.clamp(1, limits::STREAMS_PER_LOAD) as u64);
+        let after = self.after.as_ref().map_or("", StreamId::as_str);
+        let parameters: [Parameter<'_>; 3] = [&self.tenant.0, &after, &limit];
+        let (_, rows) = query(client, &TALLIES, &parameters, self.tenant, self.epoch).await?;
+        let mut tallies = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if is_found(row)? {
+                tallies.push(rows::tally(row, HEAD_COLUMNS)?);
+            }
+        }
+        Ok(tallies)
     }
 }
 

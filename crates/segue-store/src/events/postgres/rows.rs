@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
-use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken};
+use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken, Tally};
 use crate::postgres::{Fault, OpenError, Refusal, fault};
 
 /// The columns of a head, in the order that [`head`] reads them.
@@ -109,6 +109,17 @@ pub(super) fn state(row: &Row, at: usize) -> Result<StreamState> {
 /// Reads a stream with its type and version from the columns that begin at `at`.
 pub(super) fn present(row: &Row, at: usize) -> Result<(StreamId, (String, StreamVersion))> {
     Ok((parsed::<StreamId>(row, at)?, (get(row, at + 1)?, StreamVersion(number(row, at + 2)?))))
+}
+
+pub(super) fn tally(row: &Row, at: usize) -> Result<Tally> {
+    Ok(Tally {
+        stream_id: parsed::<StreamId>(row, at)?,
+        stream_type: Cow::Owned(get(row, at + 1)?),
+        version: StreamVersion(number(row, at + 2)?),
+        snapshot_version: maybe_number(row, at + 3)?.map(StreamVersion),
+        last: StreamVersion(number(row, at + 4)?),
+        events: number(row, at + 5)?,
+    })
 }
 
 pub(super) fn mark(row: &Row, at: usize) -> Result<Mark> {

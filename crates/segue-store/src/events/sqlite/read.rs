@@ -8,7 +8,8 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 
 use super::rows::{self, EVENT, STATE, fail, integer};
 use crate::events::{
-    Direction, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead, StreamState, limits,
+    Direction, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead, StreamState, Tally,
+    TallyRead, limits,
 };
 
 /// Checks in this snapshot that the tenant may be read here, and gives its head.
@@ -75,7 +76,7 @@ pub(super) fn stream_page(conn: &Connection, read: &StreamRead) -> Result<Stream
     let key = params![read.tenant.0.as_bytes(), read.stream.as_str(), integer(read.from.0)];
     let (events, next) = page(&mut statement, key, read.limit, usize::MAX)?;
     let stream_type = Some(Cow::Owned(kind));
-    Ok(StreamPage { version, stream_type, events, next: next.map(|event| event.version) })
+    Ok(StreamPage { version, stream_type, events, next })
 }
 
 pub(super) fn log_page(conn: &Connection, head: Head, read: &LogRead) -> Result<LogPage> {
@@ -88,26 +89,53 @@ pub(super) fn log_page(conn: &Connection, head: Head, read: &LogRead) -> Result<
     Ok(LogPage { events, head })
 }
 
-/// Takes events up to the limits of a page, and the one after them.
+pub(super) fn tallies(conn: &Connection, read: &TallyRead) -> Result<Vec<Tally>> {
+    let limit = read.limit.clamp(1, limits::STREAMS_PER_LOAD);
+    let after = read.after.as_ref().map_or("", StreamId::as_str);
+    let tallies = || {
+        let mut statement = conn.prepare_cached(
+            "SELECT stream_id, stream_type, version, snapshot_version,
+                (SELECT ifnull(max(version), 0) FROM events
+                 WHERE tenant_id = ?1 AND stream_id = page.stream_id),
+                (SELECT count(*) FROM events WHERE tenant_id = ?1 AND stream_id = page.stream_id)
+             FROM (SELECT stream_id, stream_type, version, snapshot_version FROM streams
+                WHERE tenant_id = ?1 AND stream_id > ?2 ORDER BY stream_id LIMIT ?3) page
+             ORDER BY stream_id",
+        )?;
+        let key = params![read.tenant.0.as_bytes(), after, integer(limit as u64)];
+        statement.query_map(key, rows::tally)?.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    tallies().map_err(fail)
+}
+
+/// Takes events up to the limits of a page, and tells the version of the one after them, if there is one.
+/// That one is not read as a whole: a row that cannot be read spoils only pages that it is part of.
 fn page(
     statement: &mut Statement<'_>,
     key: &[&dyn ToSql],
     limit: usize,
     max_bytes: usize,
-) -> Result<(Vec<Event>, Option<Event>)> {
+) -> Result<(Vec<Event>, Option<StreamVersion>)> {
     let limit = limit.clamp(1, limits::EVENTS_PER_PAGE);
     let max_bytes = max_bytes.min(limits::BYTES_PER_PAGE);
-    let mut taken = Vec::new();
-    let mut bytes = 0;
-    for event in statement.query_map(key, rows::event).map_err(fail)? {
-        let event = event.map_err(fail)?;
-        bytes += event.size();
-        if taken.len() == limit || (!taken.is_empty() && bytes > max_bytes) {
-            return Ok((taken, Some(event)));
+    let mut take = || {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        let mut rows = statement.query(key)?;
+        while let Some(row) = rows.next()? {
+            if taken.len() == limit {
+                return Ok((taken, Some(rows::version(row)?)));
+            }
+            let event = rows::event(row)?;
+            bytes += event.size();
+            if !taken.is_empty() && bytes > max_bytes {
+                return Ok((taken, Some(event.version)));
+            }
+            taken.push(event);
         }
-        taken.push(event);
-    }
-    Ok((taken, None))
+        Ok((taken, None))
+    };
+    take().map_err(fail)
 }
 
 pub(super) fn event(conn: &Connection, tenant: TenantId, id: EventId) -> Result<Option<Event>> {

@@ -11,7 +11,7 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use segue_core::scenario::hash::ContentHash;
 use uuid::Uuid;
 
-use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken};
+use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken, Tally};
 
 /// The columns of an event, in the order that [`event`] reads them.
 pub(super) const EVENT: &str = "position, append_first_position, stream_id, stream_type, version, \
@@ -35,6 +35,11 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         metadata: row.get(9)?,
         recorded_at: row.get::<_, Micros>(10)?.0,
     })
+}
+
+/// The version of an event, and nothing else of it.
+pub(super) fn version(row: &Row<'_>) -> rusqlite::Result<StreamVersion> {
+    number(row, 4).map(StreamVersion)
 }
 
 pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<StreamState> {
@@ -61,6 +66,17 @@ pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<StreamState> {
         stream_type: Cow::Owned(row.get(1)?),
         version: StreamVersion(number(row, 2)?),
         snapshot,
+    })
+}
+
+pub(super) fn tally(row: &Row<'_>) -> rusqlite::Result<Tally> {
+    Ok(Tally {
+        stream_id: row.get::<_, Parsed<StreamId>>(0)?.0,
+        stream_type: Cow::Owned(row.get(1)?),
+        version: StreamVersion(number(row, 2)?),
+        snapshot_version: maybe_number(row, 3)?.map(StreamVersion),
+        last: StreamVersion(number(row, 4)?),
+        events: number(row, 5)?,
     })
 }
 
