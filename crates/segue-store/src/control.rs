@@ -169,9 +169,9 @@ pub enum Unavailable {
     /// The disk failed, or the database cannot be used as it is.
     Io,
     /// The database cannot be reached, or the connection to it was lost.
-    Unreachable,
+    Lost,
     /// The database did not answer in time.
-    TimedOut,
+    Slow,
     /// The process is about to end.
     Closing,
 }
@@ -183,8 +183,8 @@ impl fmt::Display for Unavailable {
             Self::Busy => "the database is busy with others",
             Self::ReadOnly => "the database is read-only",
             Self::Io => "the database failed",
-            Self::Unreachable => "the database cannot be reached",
-            Self::TimedOut => "the database did not answer in time",
+            Self::Lost => "the database cannot be reached",
+            Self::Slow => "the database did not answer in time",
             Self::Closing => "this process is about to end",
         })
     }

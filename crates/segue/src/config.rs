@@ -8,6 +8,7 @@
 
 mod check;
 mod locate;
+mod postgres;
 mod stores;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use segue_core::config::Migration;
 use serde::{Deserialize, Serialize};
 
 pub use locate::{Error, Place};
+pub use postgres::{Options, Url};
 pub use stores::{Control, Database, Store, Stores};
 
 use crate::http::live::Limits;

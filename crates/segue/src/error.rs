@@ -4,7 +4,8 @@
 //! what happened, to what, and what to do.
 
 use segue_core::ids::{
-    EventId, Position, SessionId, StepId, StreamId, StreamVersion, SubscriptionName, Version,
+    EventId, Position, SessionId, StepId, StoreId, StreamId, StreamVersion, SubscriptionName,
+    Version,
 };
 use segue_core::scenario::validate::Problem;
 use segue_core::session::Status;
@@ -275,6 +276,21 @@ impl Error {
             message: format!("{thing} may be {limit} at most, here it is {actual}"),
         };
         Self::Invalid { what, problems: vec![problem] }
+    }
+}
+
+impl Error {
+    /// Says which store an error is of.
+    pub(crate) fn of_store(id: &StoreId, error: segue_store::events::Error) -> Self {
+        match Self::from(error) {
+            Self::Unavailable { what, reason, source } => {
+                Self::Unavailable { what, reason: format!("store `{id}`: {reason}"), source }
+            }
+            Self::Corrupt { what, reason, source } => {
+                Self::Corrupt { what, reason: format!("store `{id}`: {reason}"), source }
+            }
+            other => other,
+        }
     }
 }
 

@@ -85,9 +85,9 @@ impl From<tokio_postgres::Error> for Error {
             Fault::LockTimeout | Fault::Serialization | Fault::TooManyConnections => {
                 Unavailable::Busy
             }
-            Fault::StatementTimeout => Unavailable::TimedOut,
+            Fault::StatementTimeout => Unavailable::Slow,
             Fault::ReadOnly => Unavailable::ReadOnly,
-            Fault::ConnectionLost | Fault::Shutdown => Unavailable::Unreachable,
+            Fault::ConnectionLost | Fault::Shutdown => Unavailable::Lost,
             Fault::Unique { .. } | Fault::Denied | Fault::Other => Unavailable::Io,
             Fault::Corrupt => {
                 return Self::Corrupt { what: "row or page", source: Box::new(error) };
@@ -101,7 +101,7 @@ impl From<OpenError> for Error {
     fn from(error: OpenError) -> Self {
         let reason = match &error.reason {
             Refusal::Busy | Refusal::TooManyConnections => Unavailable::Busy,
-            Refusal::TimedOut => Unavailable::TimedOut,
+            Refusal::TimedOut => Unavailable::Slow,
             Refusal::ReadOnly => Unavailable::ReadOnly,
             Refusal::DiskFull => Unavailable::DiskFull,
             Refusal::Unreachable
@@ -111,7 +111,7 @@ impl From<OpenError> for Error {
             | Refusal::Denied(_)
             | Refusal::Untrusted(_)
             | Refusal::NoTls
-            | Refusal::Authority { .. } => Unavailable::Unreachable,
+            | Refusal::Authority { .. } => Unavailable::Lost,
             Refusal::OldServer { .. }
             | Refusal::Encoding(_)
             | Refusal::Foreign { .. }

@@ -111,10 +111,11 @@ impl Database {
     async fn prepare(&self) -> Result<(), OpenError> {
         let Inner { settings, kind, migrations, outage, .. } = &*self.inner;
         // Taken out of the pool: it ends with this function, and with it its lock and its time-outs.
-        let mut client = Client::take(self.checkout().await?);
+        let mut client = Client::take(self.get().await?);
         let prepared = schema::bring_up_to_date(&mut client, settings, *kind, migrations).await;
-        if let Err(error) = &prepared {
-            outage.failed(error);
+        match &prepared {
+            Ok(()) => outage.is_over(),
+            Err(error) => outage.failed(error),
         }
         prepared
     }
@@ -126,19 +127,15 @@ impl Database {
     /// As [`Database::ready`], and [`Refusal::Busy`].
     pub(crate) async fn client(&self) -> Result<Client, OpenError> {
         self.ready().await?;
-        self.checkout().await
+        let client = self.get().await?;
+        self.inner.outage.is_over();
+        Ok(client)
     }
 
-    async fn checkout(&self) -> Result<Client, OpenError> {
+    async fn get(&self) -> Result<Client, OpenError> {
         let Inner { settings, pool, outage, .. } = &*self.inner;
         outage.admit(settings.connect_timeout())?;
-        match pool.get().await {
-            Ok(client) => {
-                outage.is_over();
-                Ok(client)
-            }
-            Err(error) => Err(self.no_connection(error)),
-        }
+        pool.get().await.map_err(|error| self.no_connection(error))
     }
 
     /// Explains why the pool has no connection, and remembers it unless other connections go on.

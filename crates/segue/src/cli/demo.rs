@@ -56,10 +56,7 @@ impl Demo {
         let runtime = runtime(&config)?;
         let listener = runtime.block_on(bind(config.server.listen))?;
         let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
-        let app = {
-            let _inside = runtime.enter();
-            open(&config)?
-        };
+        let app = runtime.block_on(open(&config))?;
         let told = Arc::new(Notify::new());
         let (stay, end) = (!self.once, told.clone());
         let stop = async move {

@@ -53,7 +53,7 @@ pub fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, Failure> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let listener = bind(config.server.listen).await?;
-    let app = open(&config)?;
+    let app = open(&config).await?;
     let tidying = tokio::spawn(tidy(app.clone()));
     let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
     // Whoever reads the line may ask to stop at once.
@@ -81,9 +81,9 @@ async fn tidy(app: App) {
 }
 
 /// Opens the stores and the control plane.
-pub fn open(config: &Config) -> Result<App, Failure> {
+pub async fn open(config: &Config) -> Result<App, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let opened = Opened::open(config, clock.clone()).map_err(Box::new)?;
+    let opened = Opened::open(config, clock.clone()).await.map_err(Box::new)?;
     let prometheus =
         telemetry::init_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     Ok(App {

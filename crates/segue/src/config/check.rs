@@ -1,6 +1,8 @@
 //! What no single type can say: ranges, and settings that this version cannot honour.
 
-use super::{Config, Database, Store};
+use segue_store::postgres::{Kind, Settings};
+
+use super::{Config, Database, Options, Store, Url};
 
 /// A value that is not allowed.
 #[derive(Debug)]
@@ -57,15 +59,7 @@ fn server(config: &Config) -> Result<(), Problem> {
 }
 
 fn stores(config: &Config) -> Result<(), Problem> {
-    const NO_POSTGRES: &str = "PostgreSQL is not built into this version; use SQLite";
-    if matches!(config.control.url, Database::Postgres(_)) {
-        return Err(problem("control.url", NO_POSTGRES));
-    }
-    for (id, store) in &config.stores.by_id {
-        if matches!(store, Store::Postgres { .. }) {
-            return Err(problem(format!("stores.{id}.kind"), NO_POSTGRES));
-        }
-    }
+    databases(config)?;
     if config.stores.by_id.contains_key(config.stores.default.as_str()) {
         return Ok(());
     }
@@ -78,6 +72,41 @@ fn stores(config: &Config) -> Result<(), Problem> {
             known.join(", ")
         ),
     ))
+}
+
+/// Each PostgreSQL database can be used, and no two parts share one place.
+fn databases(config: &Config) -> Result<(), Problem> {
+    let mut places: Vec<(String, Kind, Settings)> = Vec::new();
+    let mut check = |part: String, kind, options: &Options, url: &Url| {
+        let settings = options
+            .settings(url)
+            .map_err(|invalid| problem(format!("{part}.{}", invalid.setting), invalid.message))?;
+        let taken =
+            places.iter().find(|(_, other, place)| settings.is_same_place(kind, place, *other));
+        if let Some((other, ..)) = taken {
+            let schema = settings.schema(kind);
+            return Err(problem(
+                format!("{part}.url"),
+                format!(
+                    "[{other}] is in schema {schema} of the same database; give each a schema of its own"
+                ),
+            ));
+        }
+        places.push((part, kind, settings));
+        Ok(())
+    };
+    if let Database::Postgres(url) = &config.control.url {
+        check("control".to_owned(), Kind::Control, &config.control.options, url)?;
+    }
+    for (id, store) in &config.stores.by_id {
+        match store {
+            Store::Postgres { url, options } => {
+                check(format!("stores.{id}"), Kind::Events, options, url)?;
+            }
+            Store::Sqlite { .. } | Store::Memory => {}
+        }
+    }
+    Ok(())
 }
 
 fn scenario_migration(config: &Config) -> Result<(), Problem> {

@@ -9,17 +9,24 @@ use segue_core::ids::StoreId;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::postgres::{Options, Url};
+
 /// `[control]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Control {
     /// The database of the control plane.
     pub url: Database,
+    /// How it is used, if it is PostgreSQL.
+    #[serde(flatten)]
+    pub options: Options,
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Self { url: Database::Sqlite(PathBuf::from("./segue-data/control.db")) }
+        Self {
+            url: Database::Sqlite(PathBuf::from("./segue-data/control.db")),
+            options: Options::default(),
+        }
     }
 }
 
@@ -31,21 +38,26 @@ pub enum Database {
     Sqlite(PathBuf),
     /// Nothing on disk; gone with the process.
     Memory,
-    /// PostgreSQL. Refused: this version cannot use it.
-    Postgres(String),
+    /// PostgreSQL.
+    Postgres(Url),
 }
+
+const ALLOWED: &str =
+    "is not a database; write sqlite:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 
 impl FromStr for Database {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgres(url.to_owned()));
+        if let Some(url) = Url::recognise(url) {
+            return Ok(Self::Postgres(url));
         }
         match url.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
             Some(("memory", "")) => Ok(Self::Memory),
-            _ => Err(format!("`{url}` is not a database; write sqlite:PATH or memory:")),
+            // What stands there may be a URL with a password.
+            Some((scheme, _)) => Err(format!("`{scheme}:…` {ALLOWED}")),
+            None => Err(format!("`{url}` {ALLOWED}")),
         }
     }
 }
@@ -63,7 +75,7 @@ impl From<Database> for String {
         match database {
             Database::Sqlite(path) => format!("sqlite:{}", path.display()),
             Database::Memory => "memory:".to_owned(),
-            Database::Postgres(url) => url,
+            Database::Postgres(url) => url.to_string(),
         }
     }
 }
@@ -100,10 +112,13 @@ pub enum Store {
     },
     /// Nothing on disk; gone with the process.
     Memory,
-    /// PostgreSQL. Refused: this version cannot use it.
+    /// PostgreSQL.
     Postgres {
         /// `postgres://…`
-        url: String,
+        url: Url,
+        /// How it is used.
+        #[serde(flatten)]
+        options: Options,
     },
 }
 
@@ -115,25 +130,83 @@ enum Kind {
     Postgres,
 }
 
-/// A store as written. A tagged enum would lose the path to a wrong key, and so its line.
+/// A store as written. A tagged enum, or one struct in another, would lose the path to a wrong key, and so
+/// its line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct WrittenStore {
     kind: Kind,
     path: Option<PathBuf>,
-    url: Option<String>,
+    url: Option<Url>,
+    schema: Option<String>,
+    pool_size: Option<usize>,
+    connect_timeout_ms: Option<u64>,
+    statement_timeout_ms: Option<u64>,
+    lock_timeout_ms: Option<u64>,
+    tls_ca: Option<PathBuf>,
+    password_env: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Store {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Written { kind, path, url } = Written::deserialize(deserializer)?;
-        match (kind, path, url) {
-            (Kind::Sqlite, Some(path), None) => Ok(Self::Sqlite { path }),
-            (Kind::Memory, None, None) => Ok(Self::Memory),
-            (Kind::Postgres, None, Some(url)) => Ok(Self::Postgres { url }),
-            (Kind::Sqlite, ..) => Err(D::Error::custom("a sqlite store has a path and no url")),
-            (Kind::Memory, ..) => Err(D::Error::custom("a memory store has neither path nor url")),
+        let written = WrittenStore::deserialize(deserializer)?;
+        let options = Options {
+            schema: written.schema,
+            pool_size: written.pool_size,
+            connect_timeout_ms: written.connect_timeout_ms,
+            statement_timeout_ms: written.statement_timeout_ms,
+            lock_timeout_ms: written.lock_timeout_ms,
+            tls_ca: written.tls_ca,
+            password_env: written.password_env,
+        };
+        let has_options = options != Options::default();
+        match (written.kind, written.path, written.url) {
+            (Kind::Postgres, None, Some(url)) => Ok(Self::Postgres { url, options }),
+            (Kind::Sqlite, Some(path), None) if !has_options => Ok(Self::Sqlite { path }),
+            (Kind::Memory, None, None) if !has_options => Ok(Self::Memory),
+            (Kind::Sqlite, ..) => {
+                Err(D::Error::custom("a sqlite store has a path and nothing else"))
+            }
+            (Kind::Memory, ..) => Err(D::Error::custom("a memory store has nothing but its kind")),
             (Kind::Postgres, ..) => Err(D::Error::custom("a postgres store has a url and no path")),
+        }
+    }
+}
+
+/// `[control]` as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenControl {
+    url: Option<Database>,
+    schema: Option<String>,
+    pool_size: Option<usize>,
+    connect_timeout_ms: Option<u64>,
+    statement_timeout_ms: Option<u64>,
+    lock_timeout_ms: Option<u64>,
+    tls_ca: Option<PathBuf>,
+    password_env: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Control {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = WrittenControl::deserialize(deserializer)?;
+        let options = Options {
+            schema: written.schema,
+            pool_size: written.pool_size,
+            connect_timeout_ms: written.connect_timeout_ms,
+            statement_timeout_ms: written.statement_timeout_ms,
+            lock_timeout_ms: written.lock_timeout_ms,
+            tls_ca: written.tls_ca,
+            password_env: written.password_env,
+        };
+        let url = written.url.unwrap_or(Self::default().url);
+        match url {
+            Database::Sqlite(_) | Database::Memory if options != Options::default() => {
+                Err(D::Error::custom("only a control plane in PostgreSQL has more than a url"))
+            }
+            Database::Sqlite(_) | Database::Memory | Database::Postgres(_) => {
+                Ok(Self { url, options })
+            }
         }
     }
 }

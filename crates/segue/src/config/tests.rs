@@ -75,7 +75,11 @@ fn an_unknown_key_is_named_with_its_line_and_the_allowed_keys() {
     let (line, what) = refused("\n[stores.shared]\nkind = \"sqlite\"\npath = \"x\"\npth = \"y\"\n");
     assert_eq!(
         (line, what.as_str()),
-        (5, "unknown key `stores.shared.pth`; allowed here: kind, path, url")
+        (
+            5,
+            "unknown key `stores.shared.pth`; allowed here: kind, path, url, schema, \
+             pool_size, connect_timeout_ms, statement_timeout_ms, lock_timeout_ms, tls_ca, password_env"
+        )
     );
 
     let (line, what) = refused("[sever]\n");
@@ -137,13 +141,54 @@ fn what_this_version_cannot_do_is_refused_and_not_ignored() {
     let (line, what) = refused("[extraction]\nbase_url = \"http://x\"\nmodel = \"m\"\n");
     assert_eq!(line, 1);
     assert!(what.contains("cannot call an extraction endpoint"), "{what}");
+}
 
-    let (line, what) = refused("[stores.shared]\nkind = \"postgres\"\nurl = \"postgres://h/d\"\n");
+#[test]
+fn a_postgres_database_is_checked_key_by_key() {
+    let store = "[stores.shared]\nkind = \"postgres\"\nurl = \"postgres://u:s3cr3t@h/d\"\n";
+    let config = read(store).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"), "{config:?}");
+    assert!(!serde_json::to_string(&config).unwrap().contains("s3cr3t"));
+
+    for (key, value, allowed) in [
+        ("schema", "\"Big\"", "a-z, 0-9 and _"),
+        ("pool_size", "0", "1 to 1000"),
+        ("lock_timeout_ms", "0", "1 to 3600000"),
+        ("password_env", "\"SEGUE_TEST_NO_SUCH\"", "SEGUE_TEST_NO_SUCH is not set"),
+    ] {
+        let (line, what) = refused(&format!("{store}{key} = {value}\n"));
+        assert_eq!(line, 4);
+        assert!(what.contains(&format!("stores.shared.{key}")) && what.contains(allowed), "{what}");
+    }
+
+    let (line, what) = refused("[control]\nurl = \"postgres://u:s3cr3t@h\"\n");
     assert_eq!(line, 2);
-    assert!(what.contains("PostgreSQL is not built into this version"), "{what}");
+    assert!(what.contains("names no database") && !what.contains("s3cr3t"), "{what}");
+    let (_, what) = refused("[control]\nurl = \"mysql://u:s3cr3t@h/d\"\n");
+    assert!(what.contains("is not a database") && !what.contains("s3cr3t"), "{what}");
+    let (_, what) = refused("[control]\nurl = \"memory:\"\npool_size = 3\n");
+    assert!(what.contains("only a control plane in PostgreSQL"), "{what}");
+}
 
-    let (_, what) = refused("[control]\nurl = \"postgres://h/d\"\n");
-    assert!(what.contains("PostgreSQL is not built into this version"), "{what}");
+#[test]
+fn two_stores_in_one_schema_are_refused_by_name() {
+    let store = |name: &str, more: &str| {
+        format!("[stores.{name}]\nkind = \"postgres\"\nurl = \"postgres://u@h/d\"\n{more}")
+    };
+    let both = format!("[stores]\ndefault = \"a\"\n{}{}", store("a", ""), store("b", ""));
+    let (line, what) = refused(&both);
+    assert_eq!(line, 8);
+    assert!(what.contains("stores.b.url: [stores.a] is in schema segue_events"), "{what}");
+
+    let apart = format!(
+        "[stores]\ndefault = \"a\"\n[control]\nurl = \"postgres://u@h/d\"\n{}{}",
+        store("a", ""),
+        store("b", "schema = \"segue_events_b\"\n")
+    );
+    read(&apart).unwrap();
+    let with_control = apart.replace("segue_events_b", "segue_control");
+    let (_, what) = refused(&with_control);
+    assert!(what.contains("[control] is in schema segue_control"), "{what}");
 }
 
 #[test]

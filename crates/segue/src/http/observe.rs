@@ -108,7 +108,7 @@ mod tests {
         config.stores.by_id.values_mut().for_each(|store| *store = Store::Memory);
         let clock = Arc::new(SystemClock);
         let app = App {
-            opened: Arc::new(Opened::open(&config, clock.clone()).unwrap()),
+            opened: Arc::new(Opened::open(&config, clock.clone()).await.unwrap()),
             clock,
             prometheus: telemetry::init_metrics().unwrap(),
             max_body_bytes: 1024,
