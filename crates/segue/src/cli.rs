@@ -4,6 +4,7 @@
 mod client;
 mod compare;
 mod demo;
+mod events;
 mod explain;
 mod failure;
 mod field;
@@ -14,6 +15,8 @@ mod scenario;
 mod screen;
 mod serve;
 mod session;
+mod stream;
+mod subscription;
 
 use std::process::ExitCode;
 
@@ -64,6 +67,14 @@ enum Command {
     /// Start sessions, take turns, look at what happened
     #[command(subcommand)]
     Session(session::Session),
+    /// Append to streams and read them
+    #[command(subcommand)]
+    Stream(stream::Stream),
+    /// Read the tenant's log, and follow it
+    Events(events::Events),
+    /// Create, read and acknowledge subscriptions to the tenant's log
+    #[command(subcommand)]
+    Subscription(subscription::Subscription),
     /// Define fields
     #[command(subcommand)]
     Field(field::Field),
@@ -142,6 +153,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Scenario(scenario) => scenario.run(),
         Command::Plan(plan) => plan.run(),
         Command::Session(session) => session.run(),
+        Command::Stream(stream) => stream.run(),
+        Command::Events(events) => events.run(),
+        Command::Subscription(subscription) => subscription.run(),
         Command::Field(field) => field.run(),
         Command::Openapi => openapi::run(),
     }

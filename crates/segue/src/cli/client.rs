@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use segue_core::ids::TenantId;
+use serde::Serialize;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Method;
@@ -66,6 +67,27 @@ impl Client {
     /// Takes a turn, which a repetition with the same key does not take twice.
     pub fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Value, Failure> {
         self.send(Method::POST, path, body, Some(key))
+    }
+
+    /// Creates or acts with a body of any shape, sent as it serialises.
+    pub fn post_any(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let address = self.address(path);
+        let mut request = self.agent.post(address).header("X-Tenant-ID", &self.tenant);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.answer(request.send_json(body))
+    }
+
+    /// Removes.
+    pub fn delete(&self, path: &str) -> Result<Value, Failure> {
+        let request = self.agent.delete(self.address(path));
+        self.answer(request.header("X-Tenant-ID", &self.tenant).call())
     }
 
     fn send(

@@ -30,6 +30,14 @@ impl Screen {
         self.json
     }
 
+    /// Prints the value as one line of JSON if that was asked for; tells whether it did.
+    pub fn prints_json_line(&self, value: &Value) -> bool {
+        if self.json {
+            self.line(value.to_string());
+        }
+        self.json
+    }
+
     /// Prints a line.
     pub fn line(&self, text: impl AsRef<str>) {
         self.write(&format!("{}\n", text.as_ref()));

@@ -57,12 +57,6 @@ impl Tails {
             tail.saw(last);
         }
     }
-
-    /// How many tenants are followed.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        lock(&self.by_tenant).len()
-    }
 }
 
 fn lock(by_tenant: &ByTenant) -> MutexGuard<'_, HashMap<TenantId, Weak<Tail>>> {
@@ -133,5 +127,38 @@ impl Drop for Tail {
         if by_tenant.get(&self.tenant).is_some_and(|tail| tail.strong_count() == 0) {
             by_tenant.remove(&self.tenant);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId(Uuid::nil());
+
+    #[test]
+    fn a_tenant_that_nobody_follows_any_more_leaves_no_trace() {
+        let tails = Tails::default();
+        let (first, second) = (tails.of(TENANT), tails.of(TENANT));
+        tails.of(TenantId(Uuid::max()));
+        assert!(Arc::ptr_eq(&first, &second), "one tail however many follow");
+        assert_eq!(lock(&tails.by_tenant).len(), 1);
+        drop(first);
+        tails.appended(TENANT, Position(7));
+        assert_eq!(*second.known.borrow(), Position(7));
+        drop(second);
+        assert!(lock(&tails.by_tenant).is_empty());
+        tails.appended(TENANT, Position(8));
+    }
+
+    #[test]
+    fn what_comes_late_does_not_take_a_tail_back() {
+        let tails = Tails::default();
+        let tail = tails.of(TENANT);
+        assert!(tail.saw(Position(7)));
+        assert!(!tail.saw(Position(5)));
+        assert_eq!(*tail.known.borrow(), Position(7));
     }
 }

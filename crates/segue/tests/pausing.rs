@@ -1,0 +1,287 @@
+//! Pausing a tenant's writes across processes, and following its log through the library. Two `Opened` on
+//! the same files stand for two processes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use segue::clock::SystemClock;
+use segue::config::{Config, Database, Store};
+use segue::error::Kind;
+use segue::events::{AppendEvents, From, GivenEvent, WhenFound};
+use segue::scenarios::StartSession;
+use segue::stores::Opened;
+use segue::tenants::PageSize;
+use segue::{Error, WritePausedError};
+use segue_core::ids::{Epoch, Position, StreamVersion, TenantId, Term};
+use segue_store::control::By;
+use segue_store::control::routing::{Phase, PhaseChange};
+use segue_store::events::{self, Appended, EventStore, Expected, HeadSwap, Mode};
+use serde_json::json;
+use support::{Server, order_flow, segue};
+use uuid::Uuid;
+
+const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+
+fn config(folder: &Path, write_pause_timeout: f64) -> Config {
+    let mut config = Config::default();
+    config.control.url = Database::Sqlite(folder.join("control.db"));
+    let path = folder.join("shared.db");
+    config
+        .stores
+        .by_id
+        .values_mut()
+        .for_each(|store| *store = Store::Sqlite { path: path.clone() });
+    config.tenant_migration.write_pause_timeout = write_pause_timeout;
+    config
+}
+
+fn opened(folder: &Path) -> Opened {
+    opened_with(folder, 5.0)
+}
+
+fn opened_with(folder: &Path, write_pause_timeout: f64) -> Opened {
+    Opened::open(&config(folder, write_pause_timeout), Arc::new(SystemClock)).unwrap()
+}
+
+fn olga() -> By {
+    By::new("olga", Timestamp::now())
+}
+
+async fn append(to: &Opened, nth: u64) -> segue::Result<Appended> {
+    let append = AppendEvents {
+        stream_id: "counter".parse().unwrap(),
+        stream_type: "counter".to_owned(),
+        expected: Expected::Any,
+        events: vec![GivenEvent {
+            event_id: None,
+            event_type: "Counted".to_owned(),
+            payload: nth.to_string().into_bytes(),
+            metadata: Vec::new(),
+        }],
+        idempotency_key: None,
+    };
+    to.events.append(TENANT, append).await
+}
+
+fn store(of: &Opened) -> Arc<dyn EventStore> {
+    of.router.stores().next().unwrap().1.clone()
+}
+
+async fn mode(of: &Opened) -> (Mode, u64) {
+    let head = store(of).head(TENANT).await.unwrap();
+    (head.mode, head.coord_term)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_of_every_process_wait_while_paused_and_go_on_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (opened(folder.path()), opened(folder.path()));
+    append(&first, 1).await.unwrap();
+    append(&second, 2).await.unwrap();
+
+    assert!(first.router.pause_writes(TENANT, &olga()).await.unwrap());
+    assert!(!second.router.pause_writes(TENANT, &olga()).await.unwrap(), "it is paused already");
+    let writers: Vec<_> = (0..20)
+        .map(|nth| {
+            let to = if nth % 2 == 0 { first.clone() } else { second.clone() };
+            tokio::spawn(async move { append(&to, nth).await.map(|_| Instant::now()) })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let page = second.events.log(TENANT, Position(0), PageSize::default()).await.unwrap();
+    assert_eq!(page.events.len(), 2, "reads go on, and see nothing new");
+    let resumed = Instant::now();
+    let metrics = second.router.resume_writes(TENANT, &olga()).await.unwrap().unwrap();
+    assert_eq!(metrics.blocked_writers, 10, "the waiting of its own process");
+    let longest = metrics.longest_wait;
+    assert!(
+        longest >= Duration::from_millis(250) && longest < Duration::from_secs(3),
+        "{metrics:?}"
+    );
+    assert!(metrics.duration >= Duration::from_millis(300), "{metrics:?}");
+    for writer in writers {
+        let done = writer.await.unwrap().unwrap();
+        assert!(done > resumed - Duration::from_millis(50));
+        assert!(done.duration_since(resumed) < Duration::from_secs(2));
+    }
+    assert_eq!(first.router.resume_writes(TENANT, &olga()).await.unwrap(), None);
+    let head = first.router.head(TENANT).await.unwrap().unwrap();
+    assert_eq!((head.position, head.mode), (Position(22), Mode::Open));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_and_a_turn_that_wait_too_long_are_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (opened(folder.path()), opened_with(folder.path(), 0.3));
+    let mut scenario = order_flow();
+    scenario["id"] = json!(Uuid::from_u128(2));
+    let scenario = serde_json::from_value(scenario).unwrap();
+    let registered = first.scenarios.catalog.register(TENANT, scenario, "ops").await.unwrap();
+    let start = StartSession {
+        scenario_id: registered.scenario_id,
+        channel: "web".parse().unwrap(),
+        customer_id: None,
+        variables: Default::default(),
+        id: None,
+    };
+    let session = first.scenarios.sessions.start(TENANT, start).await.unwrap().session.id;
+    first.router.pause_writes(TENANT, &olga()).await.unwrap();
+
+    let begun = Instant::now();
+    let expected = WritePausedError { tenant_id: TENANT, timeout_seconds: 0.3 };
+    let refused = append(&second, 1).await;
+    assert!(
+        matches!(&refused, Err(Error::WritePaused(error)) if *error == expected),
+        "{refused:?}"
+    );
+    assert!((300..2_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    let turn = second.scenarios.sessions.take_turn(TENANT, session, Default::default(), None).await;
+    assert!(matches!(turn, Err(Error::WritePaused(_))), "{turn:?}");
+    second.scenarios.sessions.get(TENANT, session).await.unwrap();
+
+    first.router.resume_writes(TENANT, &olga()).await.unwrap().unwrap();
+    second.scenarios.sessions.take_turn(TENANT, session, Default::default(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = opened(folder.path());
+    append(&first, 1).await.unwrap();
+    let decide = async |expected, phase| {
+        let change = PhaseChange { expected: Term(expected), phase };
+        first.control.change_phase(TENANT, change, &olga()).await.unwrap();
+    };
+    // A pauser decides and dies.
+    decide(0, Phase::Paused { since: Timestamp::now() }).await;
+    assert_eq!(mode(&first).await, (Mode::Open, 0));
+    let second = opened_with(folder.path(), 0.2);
+    let refused = append(&second, 2).await;
+    assert!(matches!(refused, Err(Error::WritePaused(_))), "{refused:?}");
+    assert_eq!(mode(&first).await, (Mode::Fenced, 1), "the writer has fenced the store");
+    // A resumer decides and dies.
+    decide(1, Phase::Settled).await;
+    assert_eq!(mode(&first).await, (Mode::Fenced, 1));
+    append(&second, 3).await.unwrap();
+    assert_eq!(mode(&first).await, (Mode::Open, 2), "the writer has opened the store");
+    // A pauser dies before its effect, and the resumer comes first: the head is claimed all the same.
+    decide(2, Phase::Paused { since: Timestamp::now() }).await;
+    second.router.resume_writes(TENANT, &olga()).await.unwrap().unwrap();
+    assert_eq!(mode(&first).await, (Mode::Open, 4));
+    append(&first, 4).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pauser_that_slept_does_not_shut_what_was_opened_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = opened(folder.path());
+    append(&opened, 1).await.unwrap();
+    opened.router.pause_writes(TENANT, &olga()).await.unwrap();
+    opened.router.resume_writes(TENANT, &olga()).await.unwrap();
+    let late = HeadSwap {
+        expect_epoch: Epoch(1),
+        expect_mode: Mode::Open,
+        expect_mark: None,
+        coord_term: 1,
+        epoch: Epoch(1),
+        mode: Mode::Fenced,
+    };
+    let refused = store(&opened).swap_head(TENANT, late).await;
+    assert!(matches!(refused, Err(events::Error::HeadDiffers { .. })), "{refused:?}");
+    append(&opened, 2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_without_a_home_cannot_be_paused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = opened(folder.path()).router.pause_writes(TENANT, &olga()).await;
+    assert!(matches!(refused, Err(Error::NotFound { kind: Kind::Tenant, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_answers_503_while_another_process_has_paused_the_tenant() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = segue(dir.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command.env("SEGUE__TENANT_MIGRATION__WRITE_PAUSE_TIMEOUT", "0.2");
+    let server = Server::spawn(command, dir);
+    let tenant = server.tenant();
+    let id = TenantId(tenant.id);
+    let event = json!([{"event_type": "Counted", "payload": 1}]);
+    let body = json!({"stream_type": "counter", "expected_version": "any", "events": event});
+    tenant.post("/streams/counter/events", &body).is(201);
+
+    let beside = opened(&server.dir.path().join("segue-data"));
+    beside.router.pause_writes(id, &olga()).await.unwrap();
+    let refused = tenant.post("/streams/counter/events", &body);
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(refused.refused(503, "write_paused")["timeout_seconds"], 0.2);
+    tenant.get("/events").is(200);
+    beside.router.resume_writes(id, &olga()).await.unwrap().unwrap();
+    tenant.post("/streams/counter/events", &body).is(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followers_get_every_position_in_order_whoever_appends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (opened(folder.path()), opened(folder.path()));
+    let size = PageSize { events: 7, ..PageSize::default() };
+    let followers: Vec<_> = (0..8)
+        .map(|_| {
+            let mut pages = Box::pin(first.events.follow(TENANT, Position(0), size).pages());
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                while seen.len() < 100 {
+                    let page = pages.next().await.unwrap().unwrap();
+                    assert!(page.events.len() <= 7);
+                    seen.extend(page.events.iter().map(|event| event.position.0));
+                }
+                seen
+            })
+        })
+        .collect();
+    for nth in 0..100 {
+        append(if nth % 3 == 0 { &second } else { &first }, nth).await.unwrap();
+    }
+    for follower in followers {
+        assert_eq!(follower.await.unwrap(), (1..=100).collect::<Vec<_>>());
+    }
+    let stream = "counter".parse().unwrap();
+    let page = first.router.get_events(TENANT, &stream, StreamVersion(99), 10).await.unwrap();
+    assert_eq!(page.events.len(), 2);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_comes_again_begins_after_what_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = opened(folder.path());
+    for nth in 0..5 {
+        append(&opened, nth).await.unwrap();
+    }
+    let name = "billing".parse().unwrap();
+    let size = PageSize { events: 2, ..PageSize::default() };
+    let missing = opened.router.subscribe(TENANT, &name, size).await;
+    assert!(matches!(missing, Err(Error::NotFound { kind: Kind::Subscription, .. })));
+    opened
+        .subscriptions
+        .put(TENANT, &name, From::Beginning, WhenFound::Keep, "olga")
+        .await
+        .unwrap();
+
+    let mut killed = opened.router.subscribe(TENANT, &name, size).await.unwrap();
+    killed.next_page().await.unwrap();
+    let ahead = killed.acknowledge(Position(3), Timestamp::now()).await;
+    assert!(matches!(ahead, Err(Error::PositionAhead { last: Position(2), .. })), "{ahead:?}");
+    killed.acknowledge(Position(2), Timestamp::now()).await.unwrap();
+    killed.next_page().await.unwrap();
+    drop(killed);
+    let mut again = opened.router.subscribe(TENANT, &name, size).await.unwrap();
+    let page = again.next_page().await.unwrap();
+    assert_eq!(page.events[0].position, Position(3));
+}
