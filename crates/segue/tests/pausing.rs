@@ -41,12 +41,13 @@ fn config(folder: &Path, write_pause_timeout: f64) -> Config {
     config
 }
 
-fn opened(folder: &Path) -> Opened {
-    opened_with(folder, 5.0)
+async fn opened(folder: &Path) -> Opened {
+    opened_with(folder, 5.0).await
 }
 
-fn opened_with(folder: &Path, write_pause_timeout: f64) -> Opened {
-    Opened::open(&config(folder, write_pause_timeout), Arc::new(SystemClock)).unwrap()
+async fn opened_with(folder: &Path, write_pause_timeout: f64) -> Opened {
+    let config = config(folder, write_pause_timeout);
+    Opened::open(&config, Arc::new(SystemClock)).await.unwrap()
 }
 
 fn olga() -> By {
@@ -81,7 +82,7 @@ async fn mode(of: &Opened) -> (Mode, u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_of_every_process_wait_while_paused_and_go_on_after_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (opened(folder.path()), opened(folder.path()));
+    let (first, second) = (opened(folder.path()).await, opened(folder.path()).await);
     append(&first, 1).await.unwrap();
     append(&second, 2).await.unwrap();
 
@@ -118,7 +119,7 @@ async fn writes_of_every_process_wait_while_paused_and_go_on_after_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_and_a_turn_that_wait_too_long_are_told_so() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (opened(folder.path()), opened_with(folder.path(), 0.3));
+    let (first, second) = (opened(folder.path()).await, opened_with(folder.path(), 0.3).await);
     let mut scenario = order_flow();
     scenario["id"] = json!(Uuid::from_u128(2));
     let scenario = serde_json::from_value(scenario).unwrap();
@@ -152,7 +153,7 @@ async fn a_write_and_a_turn_that_wait_too_long_are_told_so() {
 #[tokio::test]
 async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes() {
     let folder = tempfile::tempdir().unwrap();
-    let first = opened(folder.path());
+    let first = opened(folder.path()).await;
     append(&first, 1).await.unwrap();
     let decide = async |expected, phase| {
         let change = PhaseChange { expected: Term(expected), phase };
@@ -161,7 +162,7 @@ async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes()
     // A pauser decides and dies.
     decide(0, Phase::Paused { since: Timestamp::now() }).await;
     assert_eq!(mode(&first).await, (Mode::Open, 0));
-    let second = opened_with(folder.path(), 0.2);
+    let second = opened_with(folder.path(), 0.2).await;
     let refused = append(&second, 2).await;
     assert!(matches!(refused, Err(Error::WritePaused(_))), "{refused:?}");
     assert_eq!(mode(&first).await, (Mode::Fenced, 1), "the writer has fenced the store");
@@ -180,7 +181,7 @@ async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes()
 #[tokio::test]
 async fn a_pauser_that_slept_does_not_shut_what_was_opened_after_it() {
     let folder = tempfile::tempdir().unwrap();
-    let opened = opened(folder.path());
+    let opened = opened(folder.path()).await;
     append(&opened, 1).await.unwrap();
     opened.router.pause_writes(TENANT, &olga()).await.unwrap();
     opened.router.resume_writes(TENANT, &olga()).await.unwrap();
@@ -200,7 +201,7 @@ async fn a_pauser_that_slept_does_not_shut_what_was_opened_after_it() {
 #[tokio::test]
 async fn a_tenant_without_a_home_cannot_be_paused() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = opened(folder.path()).router.pause_writes(TENANT, &olga()).await;
+    let refused = opened(folder.path()).await.router.pause_writes(TENANT, &olga()).await;
     assert!(matches!(refused, Err(Error::NotFound { kind: Kind::Tenant, .. })), "{refused:?}");
 }
 
@@ -217,7 +218,7 @@ async fn a_server_answers_503_while_another_process_has_paused_the_tenant() {
     let body = json!({"stream_type": "counter", "expected_version": "any", "events": event});
     tenant.post("/streams/counter/events", &body).is(201);
 
-    let beside = opened(&server.dir.path().join("segue-data"));
+    let beside = opened(&server.dir.path().join("segue-data")).await;
     beside.router.pause_writes(id, &olga()).await.unwrap();
     let refused = tenant.post("/streams/counter/events", &body);
     assert_eq!(refused.headers["retry-after"], "1");
@@ -230,7 +231,7 @@ async fn a_server_answers_503_while_another_process_has_paused_the_tenant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn followers_get_every_position_in_order_whoever_appends() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (opened(folder.path()), opened(folder.path()));
+    let (first, second) = (opened(folder.path()).await, opened(folder.path()).await);
     let size = PageSize { events: 7, ..PageSize::default() };
     let followers: Vec<_> = (0..8)
         .map(|_| {
@@ -260,7 +261,7 @@ async fn followers_get_every_position_in_order_whoever_appends() {
 #[tokio::test]
 async fn a_subscriber_that_comes_again_begins_after_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let opened = opened(folder.path());
+    let opened = opened(folder.path()).await;
     for nth in 0..5 {
         append(&opened, nth).await.unwrap();
     }
