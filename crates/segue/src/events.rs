@@ -46,7 +46,7 @@ impl Events {
     /// ids; [`Error::WritePaused`].
     pub async fn append(&self, tenant: TenantId, append: AppendEvents) -> Result<Appended> {
         append.check()?;
-        let key = append.idempotency_key.clone();
+        let key = append.key_of_all().cloned();
         let stream = append.into_stream(tenant, || self.clock.new_id());
         let count = stream.events.len();
         let appended = self.router.append_events(tenant, self.clock.now(), stream).await;

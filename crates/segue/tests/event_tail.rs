@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use segue_testing::postgres::TestDatabase;
 use serde_json::{Value, json};
 use support::{Server, Tenant, printed, segue};
 use tempfile::TempDir;
@@ -123,14 +124,36 @@ fn line_breaks_in_a_payload_do_not_break_an_event_apart() {
 }
 
 #[test]
-fn a_tail_sees_what_another_server_appends() {
+fn a_tail_sees_what_another_server_on_the_same_files_appends() {
     let first = Server::start();
-    let second = beside(&first);
+    sees_what_the_other_appends(&first, &beside(&first));
+}
+
+#[test]
+fn a_tail_sees_what_another_server_on_the_same_postgresql_appends() {
+    let database = TestDatabase::fresh_blocking();
+    let url = database.url();
+    let server = || {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[control]\nurl = \"{url}\"\n[stores.shared]\nkind = \"postgres\"\nurl = \"{url}\"\n"
+        );
+        std::fs::write(dir.path().join("my.toml"), text).unwrap();
+        Server::start_in(dir, &["--config", "my.toml"])
+    };
+    let (first, second) = (server(), server());
+    for server in [&first, &second] {
+        eventually("it is ready", || server.send("GET", "/readyz", &[], b"").status == 200);
+    }
+    sees_what_the_other_appends(&first, &second);
+}
+
+fn sees_what_the_other_appends(first: &Server, second: &Server) {
     let tenant = first.tenant();
     append(&tenant, 1);
     let mut tail = Tail::open(&tenant, "/events", None);
     tail.next().unwrap();
-    let elsewhere = Tenant { server: &second, id: tenant.id };
+    let elsewhere = Tenant { server: second, id: tenant.id };
     for position in 2..6 {
         let begun = Instant::now();
         append(&elsewhere, 1);
@@ -170,6 +193,18 @@ fn a_long_poll_answers_with_the_first_event_or_with_nothing_in_time() {
         assert_eq!(page["events"][0]["position"], 2);
         assert!(took < Duration::from_secs(5), "{took:?}");
     });
+}
+
+#[test]
+fn neither_a_tail_nor_a_long_poll_is_cut_by_the_time_that_a_request_may_take() {
+    let server = with(&[("SEGUE__SERVER__REQUEST_TIMEOUT_SECONDS", "0.5")]);
+    let tenant = server.tenant();
+    let mut tail = Tail::open(&tenant, "/events", None);
+    let page = tenant.get("/events?wait_ms=20000").is(200);
+    assert_eq!(page["events"], json!([]), "it answers in time, with nothing");
+    std::thread::sleep(Duration::from_millis(500));
+    append(&tenant, 1);
+    assert_eq!(tail.next().unwrap().0, 1);
 }
 
 #[test]
@@ -242,6 +277,7 @@ fn a_reader_that_does_not_read_while_much_is_appended_costs_nothing_and_misses_n
         send();
     }
     let grown = resident(&server).saturating_sub(before);
+    eprintln!("grown by {grown} bytes");
     assert!(grown < 24 * 1024 * 1024, "the server grew by {grown} bytes while 60 MB were appended");
     for position in 2..=100_000 {
         assert_eq!(slow.next().unwrap().0, position);

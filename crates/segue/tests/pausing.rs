@@ -1,10 +1,9 @@
-//! Pausing a tenant's writes across processes, and following its log through the library. Two `Opened` on
-//! the same files stand for two processes.
+//! Pausing a tenant's writes across processes, and following its log through the library, on files and on
+//! PostgreSQL. Two `Opened` on the same place stand for two processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,32 +21,84 @@ use segue_core::ids::{Epoch, Position, StreamVersion, TenantId, Term};
 use segue_store::control::By;
 use segue_store::control::routing::{Phase, PhaseChange};
 use segue_store::events::{self, Appended, EventStore, Expected, HeadSwap, Mode};
+use segue_testing::postgres::TestDatabase;
 use serde_json::json;
 use support::{Server, order_flow, segue};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
 
-fn config(folder: &Path, write_pause_timeout: f64) -> Config {
-    let mut config = Config::default();
-    config.control.url = Database::Sqlite(folder.join("control.db"));
-    let path = folder.join("shared.db");
-    config
-        .stores
-        .by_id
-        .values_mut()
-        .for_each(|store| *store = Store::Sqlite { path: path.clone() });
-    config.tenant_migration.write_pause_timeout = write_pause_timeout;
-    config
+/// Where everything lies.
+struct Place {
+    folder: TempDir,
+    database: Option<TestDatabase>,
 }
 
-async fn opened(folder: &Path) -> Opened {
-    opened_with(folder, 5.0).await
+impl Place {
+    fn files() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), database: None }
+    }
+
+    async fn postgres() -> Self {
+        Self { database: Some(TestDatabase::fresh().await), ..Self::files() }
+    }
+
+    /// One more process, and how long its writes wait for the end of a pause, in seconds.
+    async fn opened_with(&self, write_pause_timeout: f64) -> Opened {
+        let (control, store) = match &self.database {
+            Some(database) => {
+                let url = database.url();
+                (url.to_owned(), format!("kind = \"postgres\"\nurl = \"{url}\""))
+            }
+            None => {
+                let file = |name| self.folder.path().join(name).display().to_string();
+                let store = format!("kind = \"sqlite\"\npath = \"{}\"", file("shared.db"));
+                (format!("sqlite:{}", file("control.db")), store)
+            }
+        };
+        let text = format!(
+            "[control]\nurl = \"{control}\"\n[stores.shared]\n{store}\n\
+             [tenant_migration]\nwrite_pause_timeout = {write_pause_timeout:?}\n"
+        );
+        let config = toml::from_str::<Config>(&text).unwrap();
+        Opened::open(&config, Arc::new(SystemClock)).await.unwrap()
+    }
+
+    /// One more process.
+    async fn opened(&self) -> Opened {
+        self.opened_with(5.0).await
+    }
 }
 
-async fn opened_with(folder: &Path, write_pause_timeout: f64) -> Opened {
-    let config = config(folder, write_pause_timeout);
-    Opened::open(&config, Arc::new(SystemClock)).await.unwrap()
+/// Makes a test of each story, on files and on PostgreSQL.
+macro_rules! on_both {
+    ($($story:ident,)+) => {
+        mod on_files {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$story(super::Place::files()).await;
+            })+
+        }
+
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$story(super::Place::postgres().await).await;
+            })+
+        }
+    };
+}
+
+on_both! {
+    writes_of_every_process_wait_while_paused_and_go_on_after_it,
+    a_write_and_a_turn_that_wait_too_long_are_told_so,
+    what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes,
+    a_pauser_that_slept_does_not_shut_what_was_opened_after_it,
+    pausers_and_resumers_at_once_leave_the_store_as_it_was_decided,
+    a_tenant_without_a_home_cannot_be_paused,
+    followers_get_every_position_in_order_whoever_appends,
+    a_subscriber_that_comes_again_begins_after_what_it_acknowledged,
 }
 
 fn olga() -> By {
@@ -79,10 +130,8 @@ async fn mode(of: &Opened) -> (Mode, u64) {
     (head.mode, head.coord_term)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes_of_every_process_wait_while_paused_and_go_on_after_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (opened(folder.path()).await, opened(folder.path()).await);
+async fn writes_of_every_process_wait_while_paused_and_go_on_after_it(place: Place) {
+    let (first, second) = (place.opened().await, place.opened().await);
     append(&first, 1).await.unwrap();
     append(&second, 2).await.unwrap();
 
@@ -116,10 +165,8 @@ async fn writes_of_every_process_wait_while_paused_and_go_on_after_it() {
     assert_eq!((head.position, head.mode), (Position(22), Mode::Open));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_and_a_turn_that_wait_too_long_are_told_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (opened(folder.path()).await, opened_with(folder.path(), 0.3).await);
+async fn a_write_and_a_turn_that_wait_too_long_are_told_so(place: Place) {
+    let (first, second) = (place.opened().await, place.opened_with(0.3).await);
     let mut scenario = order_flow();
     scenario["id"] = json!(Uuid::from_u128(2));
     let scenario = serde_json::from_value(scenario).unwrap();
@@ -150,10 +197,8 @@ async fn a_write_and_a_turn_that_wait_too_long_are_told_so() {
     second.scenarios.sessions.take_turn(TENANT, session, Default::default(), None).await.unwrap();
 }
 
-#[tokio::test]
-async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = opened(folder.path()).await;
+async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes(place: Place) {
+    let first = place.opened().await;
     append(&first, 1).await.unwrap();
     let decide = async |expected, phase| {
         let change = PhaseChange { expected: Term(expected), phase };
@@ -162,7 +207,7 @@ async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes()
     // A pauser decides and dies.
     decide(0, Phase::Paused { since: Timestamp::now() }).await;
     assert_eq!(mode(&first).await, (Mode::Open, 0));
-    let second = opened_with(folder.path(), 0.2).await;
+    let second = place.opened_with(0.2).await;
     let refused = append(&second, 2).await;
     assert!(matches!(refused, Err(Error::WritePaused(_))), "{refused:?}");
     assert_eq!(mode(&first).await, (Mode::Fenced, 1), "the writer has fenced the store");
@@ -178,10 +223,8 @@ async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes()
     append(&first, 4).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_pauser_that_slept_does_not_shut_what_was_opened_after_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let opened = opened(folder.path()).await;
+async fn a_pauser_that_slept_does_not_shut_what_was_opened_after_it(place: Place) {
+    let opened = place.opened().await;
     append(&opened, 1).await.unwrap();
     opened.router.pause_writes(TENANT, &olga()).await.unwrap();
     opened.router.resume_writes(TENANT, &olga()).await.unwrap();
@@ -198,10 +241,60 @@ async fn a_pauser_that_slept_does_not_shut_what_was_opened_after_it() {
     append(&opened, 2).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_tenant_without_a_home_cannot_be_paused() {
-    let folder = tempfile::tempdir().unwrap();
-    let refused = opened(folder.path()).await.router.pause_writes(TENANT, &olga()).await;
+/// Eight processes pause and resume as they like while others write; nothing is lost, and at the end the
+/// store does what the route says.
+async fn pausers_and_resumers_at_once_leave_the_store_as_it_was_decided(place: Place) {
+    let first = place.opened().await;
+    append(&first, 0).await.unwrap();
+    let mut tasks = Vec::new();
+    for nth in 0..4 {
+        let process = place.opened().await;
+        tasks.push(tokio::spawn(async move {
+            for round in 0..10 {
+                if (nth + round) % 2 == 0 {
+                    process.router.pause_writes(TENANT, &olga()).await.unwrap();
+                } else {
+                    process.router.resume_writes(TENANT, &olga()).await.unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            0
+        }));
+        let writer = place.opened().await;
+        tasks.push(tokio::spawn(async move {
+            let mut acknowledged = 0;
+            for nth in 0..20 {
+                acknowledged += u64::from(append(&writer, nth).await.is_ok());
+            }
+            acknowledged
+        }));
+    }
+    // Writers go on once everybody has had their way.
+    let release = {
+        let process = place.opened().await;
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                process.router.resume_writes(TENANT, &olga()).await.unwrap();
+            }
+        })
+    };
+    let mut acknowledged = 1;
+    for task in tasks {
+        acknowledged += task.await.unwrap();
+    }
+    release.abort();
+    first.router.resume_writes(TENANT, &olga()).await.unwrap();
+    let route = first.control.route(TENANT).await.unwrap().unwrap();
+    assert_eq!(mode(&first).await, (Mode::Open, route.term.0));
+    let head = first.router.head(TENANT).await.unwrap().unwrap();
+    assert_eq!(head.position, Position(acknowledged), "each acknowledged write once, and no other");
+    first.router.pause_writes(TENANT, &olga()).await.unwrap();
+    assert_eq!(mode(&first).await, (Mode::Fenced, route.term.0 + 1));
+}
+
+async fn a_tenant_without_a_home_cannot_be_paused(place: Place) {
+    let refused = place.opened().await.router.pause_writes(TENANT, &olga()).await;
     assert!(matches!(refused, Err(Error::NotFound { kind: Kind::Tenant, .. })), "{refused:?}");
 }
 
@@ -218,7 +311,15 @@ async fn a_server_answers_503_while_another_process_has_paused_the_tenant() {
     let body = json!({"stream_type": "counter", "expected_version": "any", "events": event});
     tenant.post("/streams/counter/events", &body).is(201);
 
-    let beside = opened(&server.dir.path().join("segue-data")).await;
+    let mut config = Config::default();
+    config.control.url = Database::Sqlite(server.dir.path().join("segue-data/control.db"));
+    let path = server.dir.path().join("segue-data/shared.db");
+    config
+        .stores
+        .by_id
+        .values_mut()
+        .for_each(|store| *store = Store::Sqlite { path: path.clone() });
+    let beside = Opened::open(&config, Arc::new(SystemClock)).await.unwrap();
     beside.router.pause_writes(id, &olga()).await.unwrap();
     let refused = tenant.post("/streams/counter/events", &body);
     assert_eq!(refused.headers["retry-after"], "1");
@@ -228,10 +329,8 @@ async fn a_server_answers_503_while_another_process_has_paused_the_tenant() {
     tenant.post("/streams/counter/events", &body).is(201);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn followers_get_every_position_in_order_whoever_appends() {
-    let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (opened(folder.path()).await, opened(folder.path()).await);
+async fn followers_get_every_position_in_order_whoever_appends(place: Place) {
+    let (first, second) = (place.opened().await, place.opened().await);
     let size = PageSize { events: 7, ..PageSize::default() };
     let followers: Vec<_> = (0..8)
         .map(|_| {
@@ -258,10 +357,8 @@ async fn followers_get_every_position_in_order_whoever_appends() {
     assert_eq!(page.events.len(), 2);
 }
 
-#[tokio::test]
-async fn a_subscriber_that_comes_again_begins_after_what_it_acknowledged() {
-    let folder = tempfile::tempdir().unwrap();
-    let opened = opened(folder.path()).await;
+async fn a_subscriber_that_comes_again_begins_after_what_it_acknowledged(place: Place) {
+    let opened = place.opened().await;
     for nth in 0..5 {
         append(&opened, nth).await.unwrap();
     }

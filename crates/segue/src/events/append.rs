@@ -77,6 +77,12 @@ impl AppendEvents {
         if problems.is_empty() { Ok(()) } else { Err(Error::Invalid { what: "append", problems }) }
     }
 
+    /// The idempotency key, if it makes the ids of all events.
+    pub(super) fn key_of_all(&self) -> Option<&String> {
+        let made = self.events.iter().all(|event| event.event_id.is_none());
+        self.idempotency_key.as_ref().filter(|_| made)
+    }
+
     /// What the store is asked to append.
     pub(super) fn into_stream(
         self,

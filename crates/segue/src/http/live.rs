@@ -6,6 +6,7 @@
 //! their clients resume elsewhere with the last position.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,8 +121,15 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Live {
     limits: Limits,
-    taken: Mutex<HashMap<TenantId, usize>>,
+    taken: Mutex<Taken>,
     stopping: watch::Sender<bool>,
+}
+
+/// The seats that are taken.
+#[derive(Debug, Default)]
+struct Taken {
+    in_all: usize,
+    by_tenant: HashMap<TenantId, usize>,
 }
 
 impl Live {
@@ -143,7 +151,7 @@ impl Live {
     /// When all are taken: the tenant's, or the server's.
     pub fn seat(self: &Arc<Self>, tenant: TenantId) -> Result<Seat, Refusal> {
         let mut taken = self.taken();
-        if taken.values().sum::<usize>() >= self.limits.in_all.get() {
+        if taken.in_all >= self.limits.in_all.get() {
             let limit = self.limits.in_all;
             return Err(Refusal::new(
                 Code::StreamsExhausted,
@@ -151,7 +159,7 @@ impl Live {
                 json!({ "limit": limit }),
             ));
         }
-        let of_tenant = taken.entry(tenant).or_default();
+        let of_tenant = taken.by_tenant.entry(tenant).or_default();
         if *of_tenant >= self.limits.per_tenant.get() {
             let limit = self.limits.per_tenant;
             return Err(Refusal::new(
@@ -161,6 +169,7 @@ impl Live {
             ));
         }
         *of_tenant += 1;
+        taken.in_all += 1;
         telemetry::stream_opened();
         Ok(Seat { live: Arc::clone(self), tenant })
     }
@@ -199,7 +208,7 @@ impl Live {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,10 +224,11 @@ impl Drop for Seat {
     fn drop(&mut self) {
         telemetry::stream_closed();
         let mut taken = self.live.taken();
-        if let Some(of_tenant) = taken.get_mut(&self.tenant) {
-            *of_tenant -= 1;
-            if *of_tenant == 0 {
-                taken.remove(&self.tenant);
+        taken.in_all -= 1;
+        if let Entry::Occupied(mut of_tenant) = taken.by_tenant.entry(self.tenant) {
+            *of_tenant.get_mut() -= 1;
+            if *of_tenant.get() == 0 {
+                of_tenant.remove();
             }
         }
     }

@@ -293,3 +293,50 @@ impl Drop for Place<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId(Uuid::nil());
+
+    #[test]
+    fn those_who_wait_and_those_who_left_are_told_of_once_each() {
+        let waiting = Waiting::default();
+        let gone = waiting.enter(TENANT, Term(1)).unwrap();
+        let present = waiting.enter(TENANT, Term(1)).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        drop(gone);
+        let told = waiting.told(TENANT, Term(1), Duration::from_secs(1));
+        assert_eq!((told.blocked_writers, told.duration), (2, Duration::from_secs(1)));
+        assert!(told.longest_wait >= Duration::from_millis(5));
+        drop(present);
+        let nothing = waiting.told(TENANT, Term(3), Duration::ZERO);
+        assert_eq!((nothing.blocked_writers, nothing.longest_wait), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_new_pause_counts_anew_and_takes_those_along_who_still_wait() {
+        let waiting = Waiting::default();
+        drop(waiting.enter(TENANT, Term(1)).unwrap());
+        let _present = waiting.enter(TENANT, Term(1)).unwrap();
+        let _new = waiting.enter(TENANT, Term(3)).unwrap();
+        assert_eq!(waiting.told(TENANT, Term(3), Duration::ZERO).blocked_writers, 2);
+    }
+
+    #[test]
+    fn more_than_a_limit_do_not_wait() {
+        let waiting = Waiting::default();
+        let mut places: Vec<_> =
+            (0..WAITING).map(|_| waiting.enter(TENANT, Term(1)).unwrap()).collect();
+        assert!(waiting.enter(TENANT, Term(1)).is_none());
+        assert!(
+            waiting.enter(TenantId(Uuid::max()), Term(1)).is_some(),
+            "others are not concerned"
+        );
+        places.pop();
+        assert!(waiting.enter(TENANT, Term(1)).is_some());
+    }
+}
