@@ -13,7 +13,7 @@ use segue_store::control::subscriptions::Subscription;
 use segue_store::events::{LogPage, LogRead};
 
 use super::router::{Failure, TenantStoreRouter};
-use super::tails::Tail;
+use super::tails::{QUICK, Tail};
 use crate::error::{Error, Result};
 
 /// How much a page has at most.
@@ -79,6 +79,7 @@ impl Follow {
     /// # Errors
     /// [`Failure`] as [`TenantStoreRouter::read_log`].
     pub async fn next_page(&mut self) -> Result<LogPage, Failure> {
+        let mut told = false;
         loop {
             let (tenant, after) = (self.tenant, self.after);
             let PageSize { events: limit, bytes: max_bytes } = self.size;
@@ -89,7 +90,12 @@ impl Follow {
                 self.after = last.position;
                 return Ok(page);
             }
+            // Told of more than there is: a store that failed over has lost what it acknowledged.
+            if told {
+                tokio::time::sleep(QUICK).await;
+            }
             self.tail.beyond(&self.router, after).await?;
+            told = true;
         }
     }
 

@@ -69,6 +69,9 @@ impl TenantStoreRouter {
     /// [`Error::NotFound`] for a tenant without a home; [`Error::Unavailable`].
     pub async fn pause_writes(&self, tenant: TenantId, by: &By) -> Result<bool> {
         let before = self.turn(tenant, Wish::Pause, by).await?;
+        if before.is_some() {
+            tracing::info!(%tenant, by = by.actor, "writes are paused");
+        }
         Ok(before.is_some())
     }
 
@@ -83,7 +86,9 @@ impl TenantStoreRouter {
             Phase::Paused { since } => by.at.duration_since(since).try_into().unwrap_or_default(),
             Phase::Settled => Duration::ZERO,
         };
-        Ok(Some(self.waiting.told(tenant, before.term, duration)))
+        let metrics = self.waiting.told(tenant, before.term, duration);
+        tracing::info!(%tenant, by = by.actor, ?metrics, "writes go on");
+        Ok(Some(metrics))
     }
 
     /// Decides and performs; the route before, if it was this call that decided.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::router::{Failure, TenantStoreRouter};
 
 /// The pause between two polls while other processes append.
-const QUICK: Duration = Duration::from_millis(50);
+pub(super) const QUICK: Duration = Duration::from_millis(50);
 
 /// The pause between two polls after a long time without anything new.
 const SLOW: Duration = Duration::from_millis(500);
