@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use segue_testing::postgres::TestDatabase;
+use segue_testing::postgres::{Server as Postgres, TestDatabase};
 use serde_json::{Value, json};
 use support::{Server, Tenant, printed, segue};
 use tempfile::TempDir;
@@ -76,6 +76,18 @@ fn beside(first: &Server) -> Server {
     Server::spawn(command, tempfile::tempdir().unwrap())
 }
 
+/// A server that keeps everything in this database.
+fn on_postgres(url: &str) -> Server {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[control]\nurl = \"{url}\"\n[stores.shared]\nkind = \"postgres\"\nurl = \"{url}\"\n"
+    );
+    std::fs::write(dir.path().join("my.toml"), text).unwrap();
+    let server = Server::start_in(dir, &["--config", "my.toml"]);
+    eventually("it is ready", || server.send("GET", "/readyz", &[], b"").status == 200);
+    server
+}
+
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
@@ -132,19 +144,7 @@ fn a_tail_sees_what_another_server_on_the_same_files_appends() {
 #[test]
 fn a_tail_sees_what_another_server_on_the_same_postgresql_appends() {
     let database = TestDatabase::fresh_blocking();
-    let url = database.url();
-    let server = || {
-        let dir = tempfile::tempdir().unwrap();
-        let text = format!(
-            "[control]\nurl = \"{url}\"\n[stores.shared]\nkind = \"postgres\"\nurl = \"{url}\"\n"
-        );
-        std::fs::write(dir.path().join("my.toml"), text).unwrap();
-        Server::start_in(dir, &["--config", "my.toml"])
-    };
-    let (first, second) = (server(), server());
-    for server in [&first, &second] {
-        eventually("it is ready", || server.send("GET", "/readyz", &[], b"").status == 200);
-    }
+    let (first, second) = (on_postgres(database.url()), on_postgres(database.url()));
     sees_what_the_other_appends(&first, &second);
 }
 
@@ -483,6 +483,28 @@ fn a_followed_log_is_printed_as_it_grows_across_a_restart_of_the_server() {
     let server = Server::spawn(command, data);
     append(&Tenant { server: &server, id }, 1);
     assert_eq!(next(), 3);
+    following.kill().unwrap();
+    following.wait().unwrap();
+}
+
+#[test]
+fn a_followed_log_goes_on_after_postgresql_was_gone() {
+    let mut postgres = Postgres::start();
+    let server = on_postgres(&postgres.url());
+    let tenant = server.tenant();
+    append(&tenant, 2);
+    tenant.put("/subscriptions/billing", &json!({})).is(201);
+    let dir = tempfile::tempdir().unwrap();
+    let mut following = consumer(&tenant, &dir);
+    eventually("it has caught up", || results(&dir) == [1, 2]);
+    let mut tail = Tail::open(&tenant, "/events?after=2", None);
+    postgres.stop_immediate();
+    assert_eq!(tail.next(), None, "a live stream says why it ends");
+    postgres.start_again();
+    eventually("it is ready", || server.send("GET", "/readyz", &[], b"").status == 200);
+    assert_eq!(append(&tenant, 1), 3);
+    eventually("it goes on", || results(&dir).last() == Some(&3));
+    assert_eq!(Tail::open(&tenant, "/events", Some(2)).next().unwrap().0, 3);
     following.kill().unwrap();
     following.wait().unwrap();
 }

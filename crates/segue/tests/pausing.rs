@@ -15,12 +15,16 @@ use segue::error::Kind;
 use segue::events::{AppendEvents, From, GivenEvent, WhenFound};
 use segue::scenarios::StartSession;
 use segue::stores::Opened;
-use segue::tenants::PageSize;
+use segue::tenants::{PageSize, TenantStoreRouter};
 use segue::{Error, WritePausedError};
-use segue_core::ids::{Epoch, Position, StreamVersion, TenantId, Term};
+use segue_core::ids::{Epoch, EventId, Position, StreamVersion, TenantId, Term};
 use segue_store::control::By;
 use segue_store::control::routing::{Phase, PhaseChange};
-use segue_store::events::{self, Appended, EventStore, Expected, HeadSwap, Mode};
+use segue_store::control::sqlite::Control;
+use segue_store::events::{
+    self, Appended, EventStore, Expected, HeadSwap, MemoryEventStore, Mode, NewEvent, StreamAppend,
+};
+use segue_store::faulty::{Fault, FaultyEventStore, Operation};
 use segue_testing::postgres::TestDatabase;
 use serde_json::json;
 use support::{Server, order_flow, segue};
@@ -382,4 +386,51 @@ async fn a_subscriber_that_comes_again_begins_after_what_it_acknowledged(place: 
     let mut again = opened.router.subscribe(TENANT, &name, size).await.unwrap();
     let page = again.next_page().await.unwrap();
     assert_eq!(page.events[0].position, Position(3));
+}
+
+/// A store and a router on it that fail on command.
+async fn failing() -> (Arc<FaultyEventStore>, Arc<MemoryEventStore>, TenantStoreRouter) {
+    let memory = Arc::new(MemoryEventStore::new());
+    let faulty = Arc::new(FaultyEventStore::around(memory.clone()));
+    let control = Arc::new(Control::in_memory().unwrap());
+    let router = TenantStoreRouter::new(control, "shared".parse().unwrap(), faulty.clone());
+    let events = vec![NewEvent {
+        event_id: EventId(Uuid::new_v4()),
+        event_type: "Counted".into(),
+        payload: b"1".to_vec(),
+        metadata: Vec::new(),
+    }];
+    let stream = StreamAppend {
+        stream_id: "counter".parse().unwrap(),
+        stream_type: "counter".into(),
+        expected: Expected::Any,
+        events,
+        snapshot: None,
+    };
+    router.append_events(TENANT, Timestamp::now(), stream).await.unwrap();
+    (faulty, memory, router)
+}
+
+#[tokio::test]
+async fn a_pause_or_resume_whose_answer_was_lost_is_completed_by_repeating_it() {
+    for fault in [Fault::Before, Fault::After] {
+        let (faulty, memory, router) = failing().await;
+        let mode = async || memory.head(TENANT).await.unwrap().mode;
+        faulty.inject_next(Operation::SwapHead, fault);
+        router.pause_writes(TENANT, &olga()).await.unwrap_err();
+        assert!(
+            !router.pause_writes(TENANT, &olga()).await.unwrap(),
+            "it was decided the first time"
+        );
+        assert_eq!(mode().await, Mode::Fenced);
+
+        faulty.inject_next(Operation::SwapHead, fault);
+        router.resume_writes(TENANT, &olga()).await.unwrap_err();
+        assert_eq!(router.resume_writes(TENANT, &olga()).await.unwrap(), None);
+        assert_eq!(mode().await, Mode::Open);
+        faulty.inject_next(Operation::Head, fault);
+        router.pause_writes(TENANT, &olga()).await.unwrap_err();
+        router.resume_writes(TENANT, &olga()).await.unwrap().unwrap();
+        assert_eq!(mode().await, Mode::Open);
+    }
 }
