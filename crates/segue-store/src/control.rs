@@ -13,6 +13,7 @@
 //! - Times are kept to the microsecond.
 
 pub mod audit;
+pub mod changes;
 mod column;
 pub mod deployments;
 pub mod fields;
@@ -36,6 +37,7 @@ use segue_core::ids::{PlanId, Term};
 use segue_core::plan::lifecycle::Kind;
 
 pub use audit::{Audit, By};
+pub use changes::{Changed, Changes};
 pub use deployments::Deployments;
 pub use fields::Fields;
 pub use page::{Cursor, Listing, Page};
@@ -55,6 +57,12 @@ pub trait ControlPlane:
     /// # Errors
     /// [`Error::Unavailable`] with the reason.
     async fn check(&self) -> Result<()>;
+
+    /// Listens to what is decided from now on, by this process or another.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    fn changes(&self) -> Changes;
 }
 
 /// What the control plane answers.

@@ -14,8 +14,6 @@
 //! Only the session of PostgreSQL holds settings (`search_path`, time-outs), so a pooler in between must
 //! pool sessions, not transactions.
 
-#![allow(dead_code, unused_imports, reason = "the adapters that use it come next")]
-
 mod database;
 mod fault;
 mod outage;
@@ -28,6 +26,7 @@ use std::fmt;
 
 pub(crate) use database::{Client, Database};
 pub use fault::{Fault, fault};
+pub(crate) use outage::pause;
 pub use refusal::{OpenError, Refusal};
 pub use settings::{InvalidSetting, Settings};
 

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod audit;
+pub mod changes;
 pub mod deployments;
 pub mod fields;
 pub mod plans;
@@ -84,6 +85,7 @@ macro_rules! control_plane_suite {
             subscriptions: a_deleted_subscription_is_gone_and_its_name_is_free,
             subscriptions: subscriptions_list_by_the_bytes_of_their_names,
             subscriptions: a_tenant_has_so_many_subscriptions_and_no_more,
+            changes: a_decision_is_heard_of_within_a_second,
             audit: every_decision_leaves_its_line_with_who_and_when,
             audit: a_refused_decision_leaves_no_line,
             audit: the_audit_filters_and_pages,

@@ -20,9 +20,11 @@ mod subscriptions;
 
 use std::error::Error as _;
 use std::num::TryFromIntError;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::changes::{Announcer, Changes};
 use super::{ControlPlane, Error, Result, Unavailable};
 use crate::postgres::{Client, Database, Fault, Kind, OpenError, Refusal, Settings, fault};
 
@@ -34,6 +36,7 @@ mod schema {
 #[derive(Debug, Clone)]
 pub struct Control {
     database: Database,
+    announcer: Arc<Announcer>,
 }
 
 impl Control {
@@ -43,7 +46,8 @@ impl Control {
     /// [`OpenError`] when the settings name a file of certificates that cannot be used.
     pub fn open(settings: Settings) -> Result<Self, OpenError> {
         let migrations = schema::migrations::runner().get_migrations().clone();
-        Ok(Self { database: Database::open(settings, Kind::Control, &migrations)? })
+        let database = Database::open(settings, Kind::Control, &migrations)?;
+        Ok(Self { database, announcer: Announcer::new() })
     }
 
     /// Connects, finds out what the database is, and brings its schema up to date, unless that was done.
@@ -70,6 +74,12 @@ impl ControlPlane for Control {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    fn changes(&self) -> Changes {
+        let database = self.database.clone();
+        let schema = database.settings().schema(Kind::Control).to_owned();
+        self.announcer.listen(|listeners| changes::watch(database, schema, listeners))
     }
 }
 

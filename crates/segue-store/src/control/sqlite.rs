@@ -9,6 +9,7 @@
 //! would.
 
 mod audit;
+mod changes;
 mod column;
 mod connections;
 mod deployments;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::changes::{Announcer, Changes};
 use super::{ControlPlane, Error, Result, Unavailable};
 use crate::sqlite::{Fault, OpenError, fault};
 use connections::Connections;
@@ -37,6 +39,7 @@ mod schema {
 #[derive(Debug, Clone)]
 pub struct Control {
     connections: Arc<Connections>,
+    announcer: Arc<Announcer>,
 }
 
 impl Control {
@@ -57,7 +60,7 @@ impl Control {
     /// # Errors
     /// [`OpenError`]: the file is damaged, of another program, of a newer Segue, or cannot be written.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { connections: Arc::new(Connections::open(path, &migrations())?) })
+        Ok(Self::over(Connections::open(path, &migrations())?))
     }
 
     /// Makes an empty control plane that lives as long as this value and its clones; for tests.
@@ -65,7 +68,11 @@ impl Control {
     /// # Errors
     /// [`OpenError`] if there is no memory for it.
     pub fn in_memory() -> Result<Self, OpenError> {
-        Ok(Self { connections: Arc::new(Connections::in_memory(&migrations())?) })
+        Ok(Self::over(Connections::in_memory(&migrations())?))
+    }
+
+    fn over(connections: Connections) -> Self {
+        Self { connections: Arc::new(connections), announcer: Announcer::new() }
     }
 }
 
@@ -78,6 +85,12 @@ impl ControlPlane for Control {
     async fn check(&self) -> Result<()> {
         // Takes and gives back the right to write, which a read-only or a locked file refuses.
         self.connections.write(|_| Ok(())).await
+    }
+
+    fn changes(&self) -> Changes {
+        let connections = Arc::downgrade(&self.connections);
+        let written = self.connections.written();
+        self.announcer.listen(|listeners| changes::watch(connections, written, listeners))
     }
 }
 

@@ -74,20 +74,13 @@ impl Outage {
         }
     }
 
-    /// How long to wait before it is worth asking again; nothing if it is worth asking now.
-    pub(super) fn pause_left(&self) -> Option<Duration> {
-        let state = self.lock();
-        let left = state.as_ref()?.again_at.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Option<Down>> {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The pause after so many failures: half of it certain, half of it chance.
-pub(super) fn pause(failures: u32) -> Duration {
+pub(crate) fn pause(failures: u32) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let half = doubled.min(LONGEST_PAUSE) / 2;
     let (seed, _) = Uuid::new_v4().as_u64_pair();

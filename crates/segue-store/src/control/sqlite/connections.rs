@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use refinery::Migration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::Notify;
 
 use super::super::{Error, Result, Unavailable};
 use crate::sqlite::{self, Fault, Kind, OpenError, fault};
@@ -27,6 +28,7 @@ pub(super) struct Connections {
     quick: Vec<Mutex<Connection>>,
     next_quick: AtomicUsize,
     idle: Mutex<Vec<Connection>>,
+    written: Arc<Notify>,
 }
 
 impl fmt::Debug for Connections {
@@ -55,7 +57,13 @@ impl Connections {
             quick,
             next_quick: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
+            written: Arc::default(),
         }
+    }
+
+    /// Notified whenever this process has written something.
+    pub(super) fn written(&self) -> Arc<Notify> {
+        Arc::clone(&self.written)
     }
 
     /// Runs one immediate transaction and commits it, unless `decide` answers with an error: then
@@ -70,6 +78,7 @@ impl Connections {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let answer = decide(&transaction)?;
             transaction.commit()?;
+            connections.written.notify_one();
             Ok(answer)
         })
         .await
