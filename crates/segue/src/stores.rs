@@ -5,12 +5,12 @@
 //! there.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use segue_core::ids::StoreId;
-use segue_store::control::{self, ControlPlane};
+use segue_store::control::{self, Changes, ControlPlane};
 use segue_store::events::postgres::PostgresEventStore;
 use segue_store::events::sqlite::SqliteEventStore;
 use segue_store::events::{EventStore, MemoryEventStore};
@@ -109,6 +109,7 @@ impl Opened {
         router.set_write_pause_timeout(Duration::from_secs_f64(timeout));
         reach(remote).await?;
         let router = Arc::new(router);
+        tokio::spawn(follow(control.changes(), Arc::downgrade(&router)));
         let settings = config.scenario_migration.clone();
         let scenarios = Scenarios::new(control.clone(), router.clone(), clock.clone(), settings);
         let events = Events::new(router.clone(), clock.clone());
@@ -126,6 +127,18 @@ impl Opened {
             store.health().await.map_err(|error| crate::Error::of_store(id, error))
         });
         join_all(healths).await.into_iter().collect()
+    }
+}
+
+/// Forgets what the router remembers as soon as it may have changed. Nothing depends on it: a store refuses
+/// what comes by a stale route.
+async fn follow(mut changes: Changes, router: Weak<TenantStoreRouter>) {
+    loop {
+        let changed = changes.next().await;
+        match router.upgrade() {
+            Some(router) => router.forget(changed),
+            None => return,
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use segue_core::ids::{Epoch, EventId, StoreId, StreamId, StreamVersion, TenantId};
+use segue_store::control::audit::Subject;
 use segue_store::control::routing::{Phase, Route};
-use segue_store::control::{By, ControlPlane};
+use segue_store::control::{By, Changed, ControlPlane};
 use segue_store::events::{
     self, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
     LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
@@ -373,6 +374,19 @@ impl TenantStoreRouter {
         let route = self.control.route(tenant).await?;
         self.remember(tenant, route.as_ref());
         Ok(route)
+    }
+
+    /// Forgets the routes that may have changed, so that they are read before a store has to refuse one.
+    pub(crate) fn forget(&self, changed: Changed) {
+        let mut routes = self.routes.write().expect("no panic while it is held");
+        match changed {
+            Changed::Noun(tenant, Subject::Tenant) | Changed::Tenant(tenant) => {
+                routes.remove(&tenant);
+            }
+            // Nothing else is remembered here.
+            Changed::Noun(..) => {}
+            Changed::Anything => routes.clear(),
+        }
     }
 
     /// Keeps what was read of a route, unless something newer is known.
