@@ -5,11 +5,13 @@ mod client;
 mod compare;
 mod demo;
 mod events;
+mod erasure;
 mod explain;
 mod failure;
 mod field;
 mod input;
 mod openapi;
+mod operator;
 mod plan;
 mod scenario;
 mod screen;
@@ -17,6 +19,7 @@ mod serve;
 mod session;
 mod stream;
 mod subscription;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -36,6 +39,7 @@ Exit codes:
   5  the request is wrong (HTTP 400, 405, 413, 415, 422)
   6  the request does not fit the present state (HTTP 409)
   7  the server failed (HTTP 5xx)
+  8  verify: the log is damaged
   10 serve: the configuration is wrong
   11 serve: the address cannot be listened on
   12 serve: a store or the control plane cannot be opened
@@ -78,6 +82,17 @@ enum Command {
     /// Define fields
     #[command(subcommand)]
     Field(field::Field),
+    /// Erase a customer
+    #[command(subcommand)]
+    Customer(erasure::Customer),
+    /// List the event stores with their health and durability
+    #[command(subcommand)]
+    Store(operator::Store),
+    /// Show where tenants live, and place new ones
+    #[command(subcommand)]
+    Tenant(operator::Tenant),
+    /// Read a tenant's log back, hash it again, and say what is damaged
+    Verify(verify::Verify),
     /// Print the OpenAPI description of the server
     Openapi,
 }
@@ -157,6 +172,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Events(events) => events.run(),
         Command::Subscription(subscription) => subscription.run(),
         Command::Field(field) => field.run(),
+        Command::Customer(customer) => customer.run(),
+        Command::Store(store) => store.run(),
+        Command::Tenant(tenant) => tenant.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Openapi => openapi::run(),
     }
 }

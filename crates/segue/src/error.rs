@@ -5,7 +5,7 @@
 
 use segue_core::ids::{
     EventId, Position, SessionId, StepId, StoreId, StreamId, StreamVersion, SubscriptionName,
-    Version,
+    TenantId, Version,
 };
 use segue_core::scenario::validate::Problem;
 use segue_core::session::Status;
@@ -146,6 +146,25 @@ pub enum Error {
     SessionErased {
         /// The session.
         session: SessionId,
+    },
+    /// No store of this id is configured.
+    #[error("there is no store {store}; this server has: {}",
+        known.iter().map(StoreId::as_str).collect::<Vec<_>>().join(", "))]
+    UnknownStore {
+        /// Which was asked for.
+        store: StoreId,
+        /// Which there are.
+        known: Vec<StoreId>,
+    },
+    /// The tenant has its home in another store.
+    #[error(
+        "tenant {tenant} lives in store {store}: a tenant is placed once, and moved by a migration"
+    )]
+    TenantPlaced {
+        /// The tenant.
+        tenant: TenantId,
+        /// Where it lives.
+        store: StoreId,
     },
     /// The graph has no way from the session's step to the one that the caller named.
     #[error("the graph has no way from step {from} to step {to}; from there it leads to: {}",

@@ -22,9 +22,12 @@ pub mod scenarios;
 mod serve;
 pub mod sessions;
 mod stalled;
+pub mod stores;
 pub mod streams;
 pub mod subscriptions;
+pub mod tenants;
 pub mod turns;
+pub mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +108,11 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(subscriptions::read_subscription))
         .routes(routes!(subscriptions::acknowledge))
         .routes(routes!(erasure::redact_stream))
-        .routes(routes!(erasure::erase_customer));
+        .routes(routes!(erasure::erase_customer))
+        .routes(routes!(stores::list_stores))
+        .routes(routes!(tenants::list_tenants))
+        .routes(routes!(tenants::get_tenant, tenants::place_tenant))
+        .routes(routes!(verify::verify_tenant));
     OpenApiRouter::with_openapi(docs::whole())
         .nest(BASE, api)
         .routes(routes!(health::healthz))

@@ -1,10 +1,15 @@
-//! Where tenants live: the router through which everything reads and writes their logs.
+//! Where tenants live: the router through which everything reads and writes their logs, and whether what
+//! was written is still what is there.
 
 pub mod follow;
 pub mod pause;
+pub mod placement;
 pub mod router;
 mod tails;
+pub mod verify;
 
 pub use follow::{Follow, PageSize, Subscriber};
 pub use pause::{PauseMetrics, WritePausedError};
-pub use router::TenantStoreRouter;
+pub use placement::{StoreView, TenantPage, TenantState, TenantView};
+pub use router::{Home, TenantStoreRouter};
+pub use verify::Verification;

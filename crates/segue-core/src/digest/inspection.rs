@@ -161,8 +161,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds one.
-    pub fn add(&mut self, finding: Finding) {
+    fn add(&mut self, finding: Finding) {
         self.total += 1;
         let place = self.kept.partition_point(|kept| *kept <= finding);
         self.kept.insert(place, finding);
@@ -181,8 +180,7 @@ impl Findings {
         self.total
     }
 
-    /// Takes a finding about a range away, because more is known of it now.
-    pub fn replace(&mut self, coarse: &Finding, exact: &[Finding]) {
+    fn replace(&mut self, coarse: &Finding, exact: &[Finding]) {
         let before = self.kept.len();
         self.kept.retain(|kept| kept != coarse);
         self.total -= (before - self.kept.len()) as u64;
@@ -248,12 +246,6 @@ impl Inspection {
         self.expected
     }
 
-    /// Whether it knows no more marks to come.
-    #[must_use]
-    pub fn wants_marks(&self) -> bool {
-        self.marks.is_empty()
-    }
-
     /// Tells of the next mark, in order of position.
     pub fn expect(&mut self, mark: Mark) {
         self.marks.push_back(mark);
@@ -269,6 +261,11 @@ impl Inspection {
     #[must_use]
     pub fn findings(&self) -> &Findings {
         &self.findings
+    }
+
+    /// Says exactly what is wrong in a range of which only the digest was known to differ.
+    pub fn explain(&mut self, coarse: &Finding, exact: &[Finding]) {
+        self.findings.replace(coarse, exact);
     }
 
     /// Adds what was found by other means.
@@ -334,7 +331,11 @@ impl Inspection {
             Some(suspect) if suspect.chain == head.digest => self.blame_block(&suspect),
             Some(suspect) => {
                 self.blame_block(&suspect);
-                self.blame(first, last, Damage::ContentsOrHead);
+                if first > last {
+                    self.findings.add(Finding::at(last, Damage::Head));
+                } else {
+                    self.blame(first, last, Damage::ContentsOrHead);
+                }
             }
             // The last mark is the end of the log, and the chain has met it.
             None if self.anchor >= head.position => {

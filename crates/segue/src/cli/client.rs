@@ -1,12 +1,13 @@
 //! Talks to the server: JSON in, JSON out, refusals as [`Failure`].
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use segue_core::ids::TenantId;
 use serde::Serialize;
 use serde_json::Value;
-use ureq::Agent;
 use ureq::http::Method;
+use ureq::{Agent, RequestBuilder};
 
 use super::failure::Failure;
 use crate::http::BASE;
@@ -16,28 +17,33 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The largest answer that is read: a whole plan.
 const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 
-/// A server, on behalf of a tenant.
+/// A server, on behalf of a tenant, or of an operator who names none.
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
     url: String,
-    tenant: String,
+    tenant: Option<String>,
 }
 
 impl Client {
     /// Opens nothing yet.
     pub fn new(url: &str, tenant: TenantId) -> Self {
+        Self { tenant: Some(tenant.to_string()), ..Self::of_operator(url) }
+    }
+
+    /// The same without a tenant.
+    pub fn of_operator(url: &str) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
             .build();
         let url = url.trim_end_matches('/').to_owned();
-        Self { agent: config.new_agent(), url, tenant: tenant.to_string() }
+        Self { agent: config.new_agent(), url, tenant: None }
     }
 
     /// Reads.
     pub fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
-        let mut request = self.agent.get(self.address(path)).header("X-Tenant-ID", &self.tenant);
+        let mut request = self.for_tenant(self.agent.get(self.address(path)));
         for (name, value) in query {
             request = request.query(name, value);
         }
@@ -61,7 +67,31 @@ impl Client {
 
     /// On whose behalf.
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        self.tenant.as_deref().unwrap_or_default()
+    }
+
+    /// Acts, and hands on each server-sent event by its name, however long it takes.
+    pub fn follow(&self, path: &str, mut take: impl FnMut(&str, Value)) -> Result<(), Failure> {
+        let request = self.for_tenant(self.agent.post(self.address(path)));
+        let request = request.header("Accept", "text/event-stream");
+        let request = request.config().timeout_global(None).build();
+        let mut response = request.send_empty().map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            return self.answer(Ok(response)).map(drop);
+        }
+        let mut name = String::new();
+        for line in BufReader::new(response.body_mut().as_reader()).lines() {
+            let line = line.map_err(|error| Failure::Unreachable {
+                url: self.url.clone(),
+                reason: format!("the answer broke off: {error}"),
+            })?;
+            if let Some(event) = line.strip_prefix("event: ") {
+                event.clone_into(&mut name);
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                take(&name, serde_json::from_str(data).unwrap_or(Value::Null));
+            }
+        }
+        Ok(())
     }
 
     /// Takes a turn, which a repetition with the same key does not take twice.
@@ -103,11 +133,22 @@ impl Client {
             Method::PATCH => self.agent.patch(address),
             _ => self.agent.post(address),
         };
-        let mut request = request.header("X-Tenant-ID", &self.tenant);
+        let mut request = self.for_tenant(request);
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
         self.answer(if body.is_null() { request.send_empty() } else { request.send_json(body) })
+    }
+
+    fn for_tenant<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.tenant {
+            Some(tenant) => request.header("X-Tenant-ID", tenant),
+            None => request,
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        Failure::Unreachable { url: self.url.clone(), reason: error.to_string() }
     }
 
     fn address(&self, path: &str) -> String {
@@ -118,10 +159,7 @@ impl Client {
         &self,
         outcome: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, Failure> {
-        let unreachable = |error: ureq::Error| Failure::Unreachable {
-            url: self.url.clone(),
-            reason: error.to_string(),
-        };
+        let unreachable = |error: ureq::Error| self.unreachable(&error);
         let mut response = outcome.map_err(unreachable)?;
         let status = response.status();
         let text = response

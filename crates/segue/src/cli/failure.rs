@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use segue_core::ids::TenantId;
 use serde_json::Value;
 
 use crate::http::error::{ErrorBody, Refusal};
@@ -58,6 +59,21 @@ pub enum Failure {
     /// A store or the control plane cannot be opened.
     #[error(transparent)]
     Open(#[from] Box<stores::Error>),
+    /// A log is not what was written.
+    #[error("the log of tenant {tenant} is damaged{}",
+        first.as_ref().map(|first| format!(", first at position {first}")).unwrap_or_default())]
+    Damaged {
+        /// Whose.
+        tenant: TenantId,
+        /// The first damaged position, if events are.
+        first: Option<String>,
+    },
+    /// It cannot be told whether a log is sound.
+    #[error("the log could not be verified: {reason}")]
+    Unverified {
+        /// Why.
+        reason: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -73,7 +89,8 @@ impl Failure {
             Self::Refused { status: 404, .. } => 4,
             Self::Refused { status: 409, .. } => 6,
             Self::Refused { status, .. } if *status < 500 => 5,
-            Self::Refused { .. } => 7,
+            Self::Refused { .. } | Self::Unverified { .. } => 7,
+            Self::Damaged { .. } => 8,
             Self::Config(_) => 10,
             Self::Listen { .. } => 11,
             Self::Open(_) => 12,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Remote;
+use super::erasure::Redact;
 use super::events::tell;
 use super::failure::Failure;
 use super::input::{File, document, part};
@@ -21,6 +22,8 @@ pub enum Stream {
     Append(Append),
     /// Read a stream, oldest event first
     Read(Read),
+    /// Erase what a stream has said; its events stay, without their payloads
+    Redact(Redact),
 }
 
 /// `segue stream append`
@@ -105,6 +108,7 @@ impl Stream {
         match self {
             Self::Append(append) => append.run(),
             Self::Read(read) => read.run(),
+            Self::Redact(redact) => redact.run(),
         }
     }
 }

@@ -77,6 +77,8 @@ codes! {
     FieldNotFound = "field_not_found", NOT_FOUND;
     /// The tenant was never placed in a store.
     TenantNotFound = "tenant_not_found", NOT_FOUND;
+    /// No store of this id is configured.
+    StoreNotFound = "store_not_found", NOT_FOUND;
     /// The tenant has no such stream.
     StreamNotFound = "stream_not_found", NOT_FOUND;
     /// The tenant has no such subscription.
@@ -93,6 +95,8 @@ codes! {
     InvalidStateTransition = "invalid_state_transition", CONFLICT;
     /// Somebody else changed the plan at the same moment.
     PlanChanged = "plan_changed", CONFLICT;
+    /// The tenant lives in another store.
+    TenantAlreadyPlaced = "tenant_already_placed", CONFLICT;
     /// The session takes no more turns.
     SessionOver = "session_over", CONFLICT;
     /// The graph has no such way.

@@ -29,6 +29,7 @@ use super::App;
         (name = "customers", description = "What is known of a customer across sessions"),
         (name = "events", description = "The tenant's log: append, read, follow, subscribe"),
         (name = "erasure", description = "What customers may ask to be forgotten"),
+        (name = "tenants", description = "For operators: stores, where tenants live, whether their logs are sound"),
         (name = "server", description = "Health and metrics"),
     )
 )]

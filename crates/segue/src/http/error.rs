@@ -95,6 +95,12 @@ fn code_and_details(error: &Error) -> (Code, Value) {
         Error::SessionOver { session, status } => {
             (Code::SessionOver, json!({ "session_id": session, "status": status }))
         }
+        Error::UnknownStore { store, known } => {
+            (Code::StoreNotFound, json!({ "store_id": store, "known_store_ids": known }))
+        }
+        Error::TenantPlaced { tenant, store } => {
+            (Code::TenantAlreadyPlaced, json!({ "tenant_id": tenant, "store_id": store }))
+        }
         Error::SessionErased { session } => (Code::SessionErased, json!({ "session_id": session })),
         Error::StepNotAllowed { from, to, allowed } => (
             Code::StepNotAllowed,

@@ -52,6 +52,15 @@ pub struct TenantStoreRouter {
     pub(super) tails: Tails,
 }
 
+/// Where a tenant lives.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// The decision of the control plane.
+    pub route: Route,
+    /// The store that it names.
+    pub store: Arc<dyn EventStore>,
+}
+
 /// A route, and when it was read.
 #[derive(Debug)]
 struct Known {
@@ -404,12 +413,27 @@ impl TenantStoreRouter {
         }
     }
 
+    /// Where a tenant lives, as the control plane says now; nothing if it lives nowhere yet.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the control plane does not answer, or the store is not configured here.
+    pub async fn home(&self, tenant: TenantId) -> Result<Option<Home>> {
+        let Some(route) = self.refresh(tenant).await? else { return Ok(None) };
+        let store = self.store(&route.store_id)?;
+        Ok(Some(Home { route, store }))
+    }
+
     async fn place(&self, tenant: TenantId, at: Timestamp) -> Result<(), Failure> {
         self.store(&self.default_store)?.open_tenant(tenant, Epoch(1)).await?;
         let by = By::new("segue", at);
         self.control.place(tenant, &self.default_store, &by).await.map_err(Error::from)?;
         self.refresh(tenant).await?;
         Ok(())
+    }
+
+    /// Where new tenants live.
+    pub(super) fn default_store(&self) -> &StoreId {
+        &self.default_store
     }
 
     /// The database of decisions.

@@ -1,0 +1,113 @@
+//! `/tenants/{id}/verify`: is what was written still what is there? For operators.
+//!
+//! It takes as long as the log is long, so it tells how far it is, as server-sent events. It ends when its
+//! client leaves, and only so many run at once.
+
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use segue_core::digest::Mark;
+use segue_core::ids::TenantId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use utoipa::ToSchema;
+
+use super::App;
+use super::error::{ErrorBody, Refusal};
+use super::extract::{OptionalJson, Path};
+use crate::error::{Error, Kind, Result};
+use crate::tenants::Verification;
+use crate::tenants::verify::{Progress, Report};
+
+/// How many verifications run at once in this process: each keeps a core busy.
+static RUNNING: Semaphore = Semaphore::const_new(2);
+
+/// How many signs of progress wait for a client; what does not fit is not said.
+const PROGRESS: usize = 16;
+
+/// Where to begin.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRequest {
+    /// The `sound_up_to` of an earlier report; the beginning if left out.
+    #[schema(value_type = Option<Object>)]
+    pub from: Option<Mark>,
+}
+
+/// Reads a tenant's log back and hashes it again
+///
+/// Answers with the report at the end. With `Accept: text/event-stream` it tells how far it is: events
+/// `progress`, and at the end one event `report`, or `problem` when the store could not be read.
+#[utoipa::path(post, path = "/tenants/{tenant_id}/verify", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Path)), request_body = VerifyRequest,
+    responses((status = 200, body = Report),
+        (status = 404, description = "`tenant_not_found`", body = ErrorBody),
+        (status = 503, description = "`store_unavailable`", body = ErrorBody)))]
+pub async fn verify_tenant(
+    State(app): State<App>,
+    Path(tenant): Path<TenantId>,
+    headers: HeaderMap,
+    OptionalJson(request): OptionalJson<VerifyRequest>,
+) -> Result<Response, Refusal> {
+    let permit = RUNNING.try_acquire().map_err(|_| Error::Unavailable {
+        what: "the verification",
+        reason: "as many logs as this server verifies at once are being verified".to_owned(),
+        source: None,
+    })?;
+    let home = app.opened.router.home(tenant).await?;
+    let home = home.ok_or(Error::NotFound { kind: Kind::Tenant, id: tenant.to_string() })?;
+    let verification = Verification {
+        store_id: home.route.store_id,
+        store: home.store,
+        tenant,
+        epoch: home.route.epoch,
+        from: request.from.unwrap_or(Mark::START),
+    };
+    let wants = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if wants.is_some_and(|accept| accept.contains("text/event-stream")) {
+        return Ok(followed(verification, permit));
+    }
+    Ok(axum::Json(verification.run(|_| ()).await?).into_response())
+}
+
+/// Answers with the verification as it goes on.
+fn followed(verification: Verification, permit: SemaphorePermit<'static>) -> Response {
+    let (told, events) = mpsc::channel(PROGRESS);
+    tokio::spawn(async move {
+        let _permit = permit;
+        let progress = |progress: Progress| {
+            // A client that reads slowly misses some of it.
+            let _ = told.try_send(event("progress", &progress));
+        };
+        tokio::select! {
+            outcome = verification.run(progress) => {
+                let last = match outcome {
+                    Ok(report) => event("report", &report),
+                    Err(error) => event("problem", &Refusal::from(error).body),
+                };
+                // A client that has gone does not want to know.
+                let _ = told.send(last).await;
+            }
+            () = told.closed() => {}
+        }
+    });
+    let chunks = stream::unfold(events, |mut events| async move {
+        let chunk = events.recv().await?;
+        Some((Ok::<_, Infallible>(chunk), events))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("plain data serialises");
+    format!("event: {name}\ndata: {data}\n\n").into()
+}

@@ -1,0 +1,261 @@
+//! What an operator sees of stores and tenants, and the placing of a new tenant.
+//!
+//! A store that is down makes nothing here slow or fail: each is asked beside the others and for a bounded
+//! time, and what it does not say is left out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use segue_core::digest::Digest;
+use segue_core::ids::{Epoch, Position, StoreId, TenantId};
+use segue_store::control::routing::{Phase, Placement, Route, Tenant};
+use segue_store::control::{self, By, Page};
+use segue_store::events::{self, EventStore, Head, Survives};
+use serde::Serialize;
+
+use super::TenantStoreRouter;
+use crate::error::{Error, Kind, Result};
+
+/// How long a store may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A store of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct StoreView {
+    /// Its name in the configuration.
+    pub store_id: StoreId,
+    /// `memory`, `sqlite` or `postgres`.
+    pub kind: &'static str,
+    /// Whether it can be read and written now.
+    pub healthy: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Whether it is where new tenants live.
+    pub is_default: bool,
+    /// How many tenants live in it.
+    pub tenants: u64,
+    /// What an acknowledged append survives.
+    pub durability: DurabilityView,
+}
+
+/// What an acknowledged append survives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct DurabilityView {
+    /// `nothing`, `process_crash` or `power_loss`.
+    pub survives: &'static str,
+    /// The settings that make it so.
+    pub settings: String,
+}
+
+/// Whether a tenant is on the move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// It lives in its store; reads and writes go on.
+    Normal,
+    /// Its writes wait; reads go on.
+    Paused,
+}
+
+impl From<Phase> for TenantState {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Settled => Self::Normal,
+            Phase::Paused { .. } => Self::Paused,
+        }
+    }
+}
+
+/// A tenant and how far its log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct TenantView {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The store that owns it.
+    pub store_id: StoreId,
+    /// The epoch at which that store accepts its writes.
+    pub epoch: Epoch,
+    /// Whether it is on the move.
+    pub state: TenantState,
+    /// The last position of its log; null when its store does not say.
+    pub position: Option<Position>,
+    /// The digest there; null when its store does not say.
+    pub digest: Option<Digest>,
+    /// The migration that moves it; null when none does.
+    pub migration_id: Option<uuid::Uuid>,
+    /// When it was placed.
+    #[schema(value_type = String, format = DateTime)]
+    pub placed_at: Timestamp,
+    /// All of that in a sentence.
+    pub explanation: String,
+}
+
+/// A page of tenants, by id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantPage {
+    /// The tenants.
+    pub tenants: Vec<TenantView>,
+    /// How many there are in all.
+    pub total: u64,
+    /// Where the next page begins; `None` when this was the last.
+    pub next_cursor: Option<String>,
+}
+
+impl TenantStoreRouter {
+    /// Every store by its id, with its health.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the control plane cannot count the tenants.
+    pub async fn store_views(&self) -> Result<Vec<StoreView>> {
+        let mut stores: Vec<_> = self.stores().collect();
+        stores.sort_by_key(|(id, _)| *id);
+        let views = stores.into_iter().map(|(id, store)| self.store_view(id, store));
+        join_all(views).await.into_iter().collect()
+    }
+
+    async fn store_view(&self, id: &StoreId, store: &Arc<dyn EventStore>) -> Result<StoreView> {
+        let count = self.control().list_tenants(Some(id), Page::first(1));
+        let health = tokio::time::timeout(PATIENCE, store.health());
+        let (count, health) = tokio::join!(count, health);
+        let reason = match health {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(with_causes(&error)),
+            Err(_elapsed) => Some(format!("it did not answer within {} s", PATIENCE.as_secs())),
+        };
+        let durability = store.durability();
+        Ok(StoreView {
+            store_id: id.clone(),
+            kind: store.kind(),
+            healthy: reason.is_none(),
+            reason,
+            is_default: id == self.default_store(),
+            tenants: count?.total,
+            durability: DurabilityView {
+                survives: match durability.survives {
+                    Survives::Nothing => "nothing",
+                    Survives::ProcessCrash => "process_crash",
+                    Survives::PowerLoss => "power_loss",
+                },
+                settings: durability.settings,
+            },
+        })
+    }
+
+    /// A page of tenants by id, those of one store or all.
+    ///
+    /// # Errors
+    /// [`Error::BadCursor`]; [`Error::Unavailable`] when the control plane does not answer.
+    pub async fn tenant_views(
+        &self,
+        store: Option<&StoreId>,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<TenantPage> {
+        let after = cursor.map(str::parse::<control::Cursor>).transpose();
+        let after = after.map_err(|_| Error::BadCursor)?;
+        let page = self.control().list_tenants(store, Page { limit, after }).await?;
+        let views = page.items.into_iter().map(|tenant| self.viewed(tenant));
+        Ok(TenantPage {
+            tenants: join_all(views).await,
+            total: page.total,
+            next_cursor: page.next.map(|next| next.to_string()),
+        })
+    }
+
+    /// A tenant.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it was never placed.
+    pub async fn tenant_view(&self, tenant: TenantId) -> Result<TenantView> {
+        match self.control().tenant(tenant).await {
+            Ok(tenant) => Ok(self.viewed(tenant).await),
+            Err(control::Error::NotFound(_)) => {
+                Err(Error::NotFound { kind: Kind::Tenant, id: tenant.to_string() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a new tenant its home in a store. Again in the same store, it changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStore`]; [`Error::TenantPlaced`] when it lives in another store.
+    pub async fn place_in(&self, tenant: TenantId, store: &StoreId, by: &By) -> Result<TenantView> {
+        let known = || self.stores().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+        let Some((_, opened)) = self.stores().find(|(id, _)| *id == store) else {
+            let mut known = known();
+            known.sort();
+            return Err(Error::UnknownStore { store: store.clone(), known });
+        };
+        let elsewhere = |route: &Route| route.store_id != *store;
+        let home = self.control().route(tenant).await?;
+        let home = match home {
+            Some(route) => route,
+            None => {
+                opened.open_tenant(tenant, Epoch(1)).await?;
+                match self.control().place(tenant, store, by).await? {
+                    Placement::Placed(route) | Placement::Home(route) => route,
+                }
+            }
+        };
+        self.remember(tenant, Some(&home));
+        if elsewhere(&home) {
+            return Err(Error::TenantPlaced { tenant, store: home.store_id });
+        }
+        self.tenant_view(tenant).await
+    }
+
+    /// What can be said of a tenant, with or without its store.
+    async fn viewed(&self, tenant: Tenant) -> TenantView {
+        let Tenant { tenant_id, route, placed_at } = tenant;
+        let head = match self.store(&route.store_id) {
+            Ok(store) => match tokio::time::timeout(PATIENCE, store.head(tenant_id)).await {
+                Ok(Ok(head)) => Ok(head),
+                Ok(Err(error)) => Err(with_causes(&error)),
+                Err(_elapsed) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        TenantView {
+            tenant_id,
+            store_id: route.store_id.clone(),
+            epoch: route.epoch,
+            state: route.phase.into(),
+            position: head.as_ref().ok().map(|head| head.position),
+            digest: head.as_ref().ok().map(|head| head.digest),
+            migration_id: None,
+            placed_at,
+            explanation: explain(&route, &head),
+        }
+    }
+}
+
+/// A tenant's situation in a sentence.
+fn explain(route: &Route, head: &Result<Head, String>) -> String {
+    let store = format!("lives in store `{}` at epoch {}", route.store_id, route.epoch);
+    match (head, route.phase) {
+        (Err(reason), _) => format!("{store}; the store cannot say how far its log goes: {reason}"),
+        (Ok(head), _) if head.epoch != route.epoch => format!(
+            "{store}, but the store has it at epoch {} and {}: read and write it once, and if this \
+             stays, somebody has to look",
+            head.epoch, head.mode
+        ),
+        (Ok(_), Phase::Settled) => format!("{store}; reads and writes go on"),
+        (Ok(_), Phase::Paused { since }) => {
+            format!("{store}; its writes wait since {since}, its reads go on")
+        }
+    }
+}
+
+fn with_causes(error: &events::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
