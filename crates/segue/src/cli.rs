@@ -4,8 +4,8 @@
 mod client;
 mod compare;
 mod demo;
-mod events;
 mod erasure;
+mod events;
 mod explain;
 mod failure;
 mod field;

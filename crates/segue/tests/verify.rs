@@ -46,45 +46,50 @@ fn template() -> &'static PathBuf {
     let (_, file) = TEMPLATE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("events.db");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let store = SqliteEventStore::open(&file).unwrap();
-            store.open_tenant(TENANT, EPOCH).await.unwrap();
-            for group in 0..GROUPS {
-                let part = |which: u64| StreamAppend {
-                    stream_id: stream(&format!("s{:02}", (group + which * 10) % 30)),
-                    stream_type: "thing".into(),
-                    expected: Expected::Any,
-                    events: (0..GROUP / 3)
-                        .map(|n| new_event(group * GROUP + which * GROUP / 3 + n))
-                        .collect(),
-                    snapshot: Some(Snapshot { state: b"{}".to_vec(), ..Snapshot::default() }),
-                };
-                append(&store, group, (0..3).map(part).collect()).await;
-            }
-            for n in 0..3 {
-                let single = StreamAppend {
+        let making = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let make = {
+            let file = file.clone();
+            async move {
+                let store = SqliteEventStore::open(&file).unwrap();
+                store.open_tenant(TENANT, EPOCH).await.unwrap();
+                for group in 0..GROUPS {
+                    let part = |which: u64| StreamAppend {
+                        stream_id: stream(&format!("s{:02}", (group + which * 10) % 30)),
+                        stream_type: "thing".into(),
+                        expected: Expected::Any,
+                        events: (0..GROUP / 3)
+                            .map(|n| new_event(group * GROUP + which * GROUP / 3 + n))
+                            .collect(),
+                        snapshot: Some(Snapshot { state: b"{}".to_vec(), ..Snapshot::default() }),
+                    };
+                    append(&store, group, (0..3).map(part).collect()).await;
+                }
+                for n in 0..3 {
+                    let single = StreamAppend {
+                        stream_id: stream("gone"),
+                        stream_type: "thing".into(),
+                        expected: Expected::Any,
+                        events: vec![new_event(900_000 + n)],
+                        snapshot: None,
+                    };
+                    append(&store, GROUPS + n, vec![single]).await;
+                }
+                let redact = Redact {
+                    tenant: TENANT,
+                    epoch: EPOCH,
+                    recorded_at: Timestamp::from_second(1_900_000_000).unwrap(),
                     stream_id: stream("gone"),
-                    stream_type: "thing".into(),
                     expected: Expected::Any,
-                    events: vec![new_event(900_000 + n)],
+                    event_id: new_event(900_009).event_id,
+                    redacted_by: "olga".into(),
+                    reason: None,
                     snapshot: None,
                 };
-                append(&store, GROUPS + n, vec![single]).await;
+                store.redact(redact).await.unwrap();
             }
-            let redact = Redact {
-                tenant: TENANT,
-                epoch: EPOCH,
-                recorded_at: Timestamp::from_second(1_900_000_000).unwrap(),
-                stream_id: stream("gone"),
-                expected: Expected::Any,
-                event_id: new_event(900_009).event_id,
-                redacted_by: "olga".into(),
-                reason: None,
-                snapshot: None,
-            };
-            store.redact(redact).await.unwrap();
-        });
+        };
+        // A runtime cannot be entered from within the test's own.
+        std::thread::spawn(move || making.block_on(make)).join().unwrap();
         (folder, file)
     });
     file

@@ -76,16 +76,19 @@ async fn redaction_after(of: &Verification, event: &Event) -> Result<Option<Stre
     }
 }
 
-/// Names the events right before a redaction that still have their payload.
+/// Names the events before a redaction that still have their payload, back to the redaction before it,
+/// which answers for what is before itself.
 async fn not_erased(of: &Verification, event: &Event, inspection: &mut Inspection) -> Result<()> {
     let mut from = StreamVersion(event.version.0.saturating_sub(1));
     loop {
         let page = page(of, &event.stream_id, from, Direction::Backwards).await?;
         for before in &page.events {
-            if before.payload.is_none() {
+            if before.payload.is_some() {
+                inspection.find(Finding::at(before.position, Damage::NotErased));
+            }
+            if before.event_type == STREAM_REDACTED {
                 return Ok(());
             }
-            inspection.find(Finding::at(before.position, Damage::NotErased));
         }
         match page.next {
             Some(next) => from = next,
