@@ -107,7 +107,7 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<Value, Failure> {
         let address = self.address(path);
-        let mut request = self.agent.post(address).header("X-Tenant-ID", &self.tenant);
+        let mut request = self.for_tenant(self.agent.post(address));
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
@@ -116,8 +116,7 @@ impl Client {
 
     /// Removes.
     pub fn delete(&self, path: &str) -> Result<Value, Failure> {
-        let request = self.agent.delete(self.address(path));
-        self.answer(request.header("X-Tenant-ID", &self.tenant).call())
+        self.answer(self.for_tenant(self.agent.delete(self.address(path))).call())
     }
 
     fn send(

@@ -124,6 +124,8 @@ fn may_pass(failure: &Failure) -> bool {
         | Failure::Config(_)
         | Failure::Listen { .. }
         | Failure::Open(_)
+        | Failure::Damaged { .. }
+        | Failure::Unverified { .. }
         | Failure::Other(_) => false,
     }
 }

@@ -1,0 +1,200 @@
+//! What operators ask over HTTP and on the command line: erasure, verification, stores and tenants.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Answer, Server, Tenant, order_flow, printed};
+use uuid::Uuid;
+
+/// A request of an operator, who names no tenant.
+fn operator(server: &Server, method: &str, path: &str, body: &Value) -> Answer {
+    let headers = [("Content-Type", "application/json")];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    server.send(method, &format!("/api/v1{path}"), &headers, body.as_bytes())
+}
+
+/// A tenant with two sessions of `anna/7`, whose id needs encoding in a path.
+fn talked(tenant: &Tenant<'_>) -> Vec<String> {
+    let scenario = tenant.registered(&order_flow());
+    let start = json!({"scenario_id": scenario, "channel": "web", "customer_id": "anna/7"});
+    let sessions: Vec<String> = (0..2)
+        .map(|_| tenant.post("/sessions", &start).is(201)["id"].as_str().unwrap().to_owned())
+        .collect();
+    for session in &sessions {
+        tenant.turn(session, &json!({"message": {"text": "I live in Elm Street"}}));
+    }
+    sessions
+}
+
+#[test]
+fn a_stream_is_redacted_and_says_so_ever_after() {
+    let server = Server::start();
+    let tenant = server.tenant();
+    let sessions = talked(&tenant);
+    let path = format!("/streams/session-{}/redact", sessions[0]);
+    let redacted =
+        tenant.post(&path, &json!({"redacted_by": "olga", "reason": "a letter"})).is(200);
+    let version = redacted["version"].as_u64().unwrap();
+    assert_eq!(redacted["events_redacted"], version - 1);
+    assert_eq!(tenant.act(&path).is(200), redacted, "a repeat is answered the same");
+
+    let session = tenant.get(&format!("/sessions/{}", sessions[0])).is(200);
+    assert_eq!((&session["status"], &session["customer_id"]), (&json!("erased"), &Value::Null));
+    assert_eq!(session["messages"], json!([]));
+    let turn = format!("/sessions/{}/turns", sessions[0]);
+    tenant.post(&turn, &json!({})).refused(410, "session_erased");
+    for path in [
+        format!("/sessions/{}/events", sessions[0]),
+        format!("/streams/session-{}/events", sessions[0]),
+        "/events".to_owned(),
+    ] {
+        tenant.get(&path).is(200);
+    }
+    let events = tenant.get(&format!("/sessions/{}/events", sessions[0])).is(200);
+    let events = events["events"].as_array().unwrap();
+    assert!(events[..events.len() - 1].iter().all(|event| event["payload"].is_null()));
+    let last = &events[events.len() - 1];
+    assert_eq!(
+        (&last["event_type"], &last["payload"]["reason"]),
+        (&json!("StreamRedacted"), &json!("a letter"))
+    );
+    assert_eq!(tenant.get("/sessions").is(200)["total"], 2, "it is listed all the same");
+
+    tenant.act("/streams/session-nobody/redact").refused(404, "stream_not_found");
+    let bad = tenant.post(&path, &json!({"by": "olga"}));
+    bad.refused(400, "unknown_field");
+    let wordy = json!({"reason": "x".repeat(5_000)});
+    let other = format!("/streams/session-{}/redact", sessions[1]);
+    let details = tenant.post(&other, &wordy).refused(400, "invalid_request");
+    assert_eq!(details["problems"][0]["path"], "/reason");
+}
+
+#[test]
+fn a_customer_is_erased_from_the_command_line_once_it_is_confirmed() {
+    let server = Server::start();
+    let tenant = server.tenant();
+    talked(&tenant);
+    let unconfirmed = tenant.cli(&["customer", "erase", "anna/7"]);
+    assert_eq!(unconfirmed.status.code(), Some(1), "{unconfirmed:?}");
+    assert!(printed(&unconfirmed).1.contains("--yes"));
+    assert_eq!(tenant.get("/sessions?customer_id=anna%2F7").is(200)["total"], 2);
+
+    let arguments = ["customer", "erase", "anna/7", "--yes", "--by", "olga", "--json"];
+    let erased = tenant.cli(&arguments);
+    let (stdout, stderr) = printed(&erased);
+    assert!(erased.status.success(), "{stderr}");
+    let answer: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(answer["streams_redacted"], 2);
+    assert_eq!(tenant.get("/sessions?customer_id=anna%2F7").is(200)["total"], 0);
+    assert!(!tenant.get("/sessions").is(200).to_string().contains("Elm"));
+
+    let verified = tenant.cli(&["verify"]);
+    let (stdout, stderr) = printed(&verified);
+    assert!(verified.status.success(), "{stderr}");
+    assert!(stdout.contains("sound up to"), "{stdout}");
+}
+
+#[test]
+fn a_damaged_log_ends_the_verification_with_its_position_and_a_code_of_its_own() {
+    let mut server = Server::start();
+    let id = {
+        let tenant = server.tenant();
+        talked(&tenant);
+        tenant.id
+    };
+    assert!(server.terminate().success());
+    let file = server.dir.path().join("segue-data/shared.db");
+    let database = rusqlite::Connection::open(file).unwrap();
+    assert_eq!(database.execute("UPDATE events SET payload = x'00' WHERE position = 3", []), Ok(1));
+    drop(database);
+    let dir = server.kill();
+    let server = Server::start_in(dir, &[]);
+    let tenant = Tenant { server: &server, id };
+    let damaged = tenant.cli(&["verify", &id.to_string(), "--json"]);
+    let (stdout, stderr) = printed(&damaged);
+    assert_eq!(damaged.status.code(), Some(8), "{stderr}");
+    assert!(stderr.contains("first at position 3"), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&report["is_sound"], &report["first_damaged_position"]),
+        (&json!(false), &json!(3))
+    );
+    assert_eq!(report["damages"][0]["damage"], "payload");
+
+    let over_http =
+        operator(&server, "POST", &format!("/tenants/{id}/verify"), &Value::Null).is(200);
+    assert_eq!(over_http["damages"], report["damages"]);
+    let live = server.send(
+        "POST",
+        &format!("/api/v1/tenants/{id}/verify"),
+        &[("Accept", "text/event-stream")],
+        b"",
+    );
+    assert!(live.text.contains("event: progress\ndata: {\"position\""), "{}", live.text);
+    assert!(live.text.contains("event: report\ndata: {"), "{}", live.text);
+}
+
+#[test]
+fn stores_and_tenants_are_shown_without_naming_a_tenant() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[stores]\ndefault = \"shared\"\n\
+        [stores.shared]\nkind = \"sqlite\"\npath = \"./segue-data/shared.db\"\n\
+        [stores.dedicated]\nkind = \"sqlite\"\npath = \"./segue-data/dedicated.db\"\n";
+    std::fs::write(dir.path().join("segue.toml"), config).unwrap();
+    let server = Server::start_in(dir, &["--config", "segue.toml"]);
+    let tenant = server.tenant();
+    talked(&tenant);
+
+    let stores = operator(&server, "GET", "/stores", &Value::Null).is(200);
+    let told: Vec<_> = stores
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|store| (store["store_id"].as_str().unwrap(), store["tenants"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(told, [("dedicated", 0), ("shared", 1)]);
+    assert_eq!((&stores[0]["healthy"], &stores[0]["kind"]), (&json!(true), &json!("sqlite")));
+    assert_eq!(stores[1]["durability"]["survives"], "power_loss");
+
+    let path = format!("/tenants/{}", tenant.id);
+    let shown = operator(&server, "GET", &path, &Value::Null).is(200);
+    assert_eq!(
+        (&shown["store_id"], &shown["epoch"], &shown["state"]),
+        (&json!("shared"), &json!(1), &json!("normal"))
+    );
+    assert!(shown["position"].as_u64().unwrap() > 0);
+    assert_eq!(shown["digest"].as_str().unwrap().len(), 64);
+    assert_eq!(shown["migration_id"], Value::Null);
+
+    let new = Uuid::new_v4();
+    let place = |store: &str| {
+        let body = json!({ "store_id": store });
+        operator(&server, "PUT", &format!("/tenants/{new}"), &body)
+    };
+    let details = place("nowhere").refused(404, "store_not_found");
+    assert_eq!(details["known_store_ids"], json!(["dedicated", "shared"]));
+    operator(&server, "GET", &format!("/tenants/{new}"), &Value::Null)
+        .refused(404, "tenant_not_found");
+    assert_eq!(place("dedicated").is(200)["store_id"], "dedicated");
+    assert_eq!(place("dedicated").is(200)["position"], 0, "a repeat is safe");
+    let details = place("shared").refused(409, "tenant_already_placed");
+    assert_eq!(details["store_id"], "dedicated");
+    let placed = Tenant { server: &server, id: new };
+    talked(&placed);
+    let listed = operator(&server, "GET", "/tenants?store_id=dedicated", &Value::Null).is(200);
+    assert_eq!((&listed["total"], &listed["tenants"][0]["tenant_id"]), (&json!(1), &json!(new)));
+
+    for (arguments, expected) in [
+        (vec!["store", "list"], "shared (default)"),
+        (vec!["tenant", "list"], "dedicated"),
+        (vec!["tenant", "show", &new.to_string()], "reads and writes go on"),
+    ] {
+        let output = tenant.cli(&arguments);
+        let (stdout, stderr) = printed(&output);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        assert!(stdout.contains(expected), "{stdout}");
+    }
+    let taken = tenant.cli(&["tenant", "place", &new.to_string(), "shared"]);
+    assert_eq!(taken.status.code(), Some(6), "{taken:?}");
+}
