@@ -1,0 +1,136 @@
+//! Two `segue serve` processes over one PostgreSQL, each of which can be killed, frozen and started again,
+//! and clients that talk to either.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod api;
+pub mod readers;
+pub mod turns;
+pub mod writers;
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, RwLock};
+
+use segue_testing::postgres::{Server, Setup, TestDatabase};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+pub const NODES: usize = 2;
+
+/// Where each node listens now, as `http://127.0.0.1:port`. It changes when a node is started again.
+pub type Addresses = Arc<RwLock<[String; NODES]>>;
+
+/// Two servers and their database. Dropped, everything stops.
+pub struct Cluster {
+    pub addresses: Addresses,
+    nodes: [Option<Child>; NODES],
+    folder: TempDir,
+    pub database: TestDatabase,
+    pub postgres: Server,
+}
+
+impl Cluster {
+    /// Starts PostgreSQL and both nodes. `more` are lines of the configuration, by section.
+    pub fn start(runtime: &Runtime, setup: Setup, more: &str) -> Self {
+        let postgres = setup.start();
+        let database = runtime.block_on(TestDatabase::on(&postgres));
+        let folder = tempfile::tempdir().unwrap();
+        let url = database.url();
+        let config = format!(
+            "[control]\nurl = \"{url}\"\n\n[stores]\ndefault = \"main\"\n\n[stores.main]\n\
+             kind = \"postgres\"\nurl = \"{url}\"\n{more}"
+        );
+        std::fs::write(folder.path().join("segue.toml"), config).unwrap();
+        let addresses = Arc::new(RwLock::new([const { String::new() }; NODES]));
+        let nodes = [const { None }; NODES];
+        let mut cluster = Self { addresses, nodes, folder, database, postgres };
+        (0..NODES).for_each(|node| cluster.start_node(node));
+        cluster
+    }
+
+    /// Starts a node that is not running, and waits for its ready line.
+    pub fn start_node(&mut self, node: usize) {
+        assert!(self.nodes[node].is_none(), "node {node} is running");
+        let log = OpenOptions::new().append(true).create(true).open(self.log_file(node)).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_segue"))
+            .args(["serve", "--config", "segue.toml", "--listen", "127.0.0.1:0"])
+            .current_dir(self.folder.path())
+            .env("NO_COLOR", "1")
+            .env("SEGUE_LOG", "warn")
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.next().map(Result::unwrap);
+        let ready = ready.unwrap_or_else(|| panic!("node {node} ended:\n{}", self.log(node)));
+        let address = ready.strip_prefix("segue listens on ").expect(&ready).to_owned();
+        self.addresses.write().unwrap()[node] = address;
+        // Whatever else it prints is read away, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.nodes[node] = Some(child);
+    }
+
+    /// `kill -9`
+    pub fn kill_node(&mut self, node: usize) {
+        let mut child = self.nodes[node].take().expect("the node is running");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Stops a node where it stands, as a long pause of its machine would, until [`Cluster::thaw_node`].
+    pub fn freeze_node(&self, node: usize) {
+        self.signal(node, "-STOP");
+    }
+
+    pub fn thaw_node(&self, node: usize) {
+        self.signal(node, "-CONT");
+    }
+
+    fn signal(&self, node: usize, signal: &str) {
+        let child = self.nodes[node].as_ref().expect("the node is running");
+        let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// What a node has logged, over all its lives.
+    pub fn log(&self, node: usize) -> String {
+        std::fs::read_to_string(self.log_file(node)).unwrap_or_default()
+    }
+
+    fn log_file(&self, node: usize) -> PathBuf {
+        self.folder.path().join(format!("node-{node}.log"))
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The resident memory of a node, in bytes.
+    pub fn resident_bytes(&self, node: usize) -> u64 {
+        let pid = self.nodes[node].as_ref().expect("the node is running").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            if let Some(child) = node {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            if std::thread::panicking() {
+                let log = std::fs::read_to_string(self.folder.path().join(format!("node-{number}.log")));
+                let log = log.unwrap_or_default();
+                let lines: Vec<_> = log.lines().collect();
+                let last = &lines[lines.len().saturating_sub(15)..];
+                eprintln!("node {number} logged last:\n{}", last.join("\n"));
+            }
+        }
+    }
+}
