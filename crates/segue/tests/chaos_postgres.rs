@@ -33,8 +33,9 @@ const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
 #[test]
 fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_it_in_order() {
     let rounds = from_environment("SEGUE_CHAOS_ROUNDS").unwrap_or(ROUNDS);
-    let seed = from_environment("SEGUE_CHAOS_SEED")
-        .unwrap_or_else(|| u64::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..8].try_into().unwrap()));
+    let seed = from_environment("SEGUE_CHAOS_SEED").unwrap_or_else(|| {
+        u64::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..8].try_into().unwrap())
+    });
     println!("SEGUE_CHAOS_SEED={seed} SEGUE_CHAOS_ROUNDS={rounds}");
 
     let runtime = Runtime::new().unwrap();
@@ -45,7 +46,7 @@ fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_i
     let (ended, end) = tokio::sync::watch::channel(None);
 
     let mut dice = Dice(seed);
-    let mut own = |nth: usize| Dice(seed.wrapping_add(1 + nth as u64));
+    let own = |nth: usize| Dice(seed.wrapping_add(1 + nth as u64));
     let appends: Vec<_> = (0..CLIENTS)
         .map(|nth| runtime.spawn(writers::write(nth, writing.clone(), load.clone(), own(nth))))
         .collect();
@@ -55,7 +56,8 @@ fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_i
             runtime.spawn(turns::talk(nth, talking.clone(), sessions.clone(), load.clone(), dice))
         })
         .collect();
-    let poller = runtime.spawn(readers::poll(writing.clone(), "projection", own(2_000), end.clone()));
+    let poller =
+        runtime.spawn(readers::poll(writing.clone(), "projection", own(2_000), end.clone()));
     let follower = runtime.spawn(readers::tail(writing.clone(), own(2_001), end));
 
     for round in 1..=rounds {
@@ -173,9 +175,14 @@ fn recovered(load: &Load, round: u64, blow: Blow) {
         assert!(waited < RECOVERS_WITHIN, "round {round}: no appends any more after {blow:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
-    println!("round {round}: {blow:?}, {before} acknowledged; going on after {:?}", healed.elapsed());
+    println!(
+        "round {round}: {blow:?}, {before} acknowledged; going on after {:?}",
+        healed.elapsed()
+    );
 }
 
 fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: a number")))
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: a number")))
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::{Value, json};
 use segue_testing::history::Logged;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Addresses, NODES};

@@ -125,7 +125,8 @@ impl Drop for Cluster {
                 let _ = child.wait();
             }
             if std::thread::panicking() {
-                let log = std::fs::read_to_string(self.folder.path().join(format!("node-{number}.log")));
+                let log =
+                    std::fs::read_to_string(self.folder.path().join(format!("node-{number}.log")));
                 let log = log.unwrap_or_default();
                 let lines: Vec<_> = log.lines().collect();
                 let last = &lines[lines.len().saturating_sub(15)..];

@@ -94,7 +94,9 @@ async fn listen(api: &Api, node: usize, life: &mut Delivered, most: usize, end: 
 /// The event of one SSE message; a comment that keeps the connection alive has none.
 fn event(message: &str) -> Option<(u64, uuid::Uuid)> {
     let field = |name: &str| {
-        message.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim_start()))
+        message
+            .lines()
+            .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim_start()))
     };
     let event: Value = serde_json::from_str(field("data")?).expect("JSON");
     let event = logged(&event);

@@ -129,7 +129,11 @@ async fn settle(
         if patience == Patience::OneAttempt {
             return None;
         }
-        assert!(sent.began.elapsed() < SETTLED_WITHIN, "an append to {} never settles", sent.stream);
+        assert!(
+            sent.began.elapsed() < SETTLED_WITHIN,
+            "an append to {} never settles",
+            sent.stream
+        );
         tokio::time::sleep(Duration::from_millis(10 + dice.below(200))).await;
     }
 }
