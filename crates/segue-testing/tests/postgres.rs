@@ -26,6 +26,20 @@ async fn what_was_committed_survives_an_immediate_stop_and_the_url_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_answers_nothing_until_it_is_thawed() {
+    let server = Server::setup().volatile().start();
+    let database = TestDatabase::on(&server).await;
+    let client = database.client().await;
+    server.freeze();
+    let mut question = Box::pin(client.query_one("SELECT 1", &[]));
+    let patience = Duration::from_millis(300);
+    assert!(tokio::time::timeout(patience, &mut question).await.is_err());
+    server.thaw();
+    question.await.unwrap();
+    assert!(server.is_running());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_durable_unless_told_otherwise_and_takes_settings() {
     let server = Server::setup().with("max_connections", "13").start();
     let database = TestDatabase::on(&server).await;

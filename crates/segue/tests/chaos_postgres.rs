@@ -10,7 +10,6 @@
 
 mod cluster;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -39,7 +38,7 @@ fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_i
     println!("SEGUE_CHAOS_SEED={seed} SEGUE_CHAOS_ROUNDS={rounds}");
 
     let runtime = Runtime::new().unwrap();
-    let mut cluster = Cluster::start(&runtime, Server::setup(), "");
+    let mut cluster = Cluster::start(&runtime, Server::start(), "");
     let (writing, talking) = (Api::new(&cluster.addresses), Api::new(&cluster.addresses));
     let sessions = Arc::new(runtime.block_on(turns::sessions(&talking, SESSIONS)));
     let load = Arc::new(Load::default());
@@ -76,12 +75,7 @@ fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_i
 
     let log = runtime.block_on(writing.log());
     ended.send(Some(log.len() as u64)).unwrap();
-    let names: BTreeSet<_> = log.iter().map(|logged| logged.stream.clone()).collect();
-    let streams: BTreeMap<_, _> = names
-        .into_iter()
-        .map(|name| (name.clone(), runtime.block_on(writing.stream(&name))))
-        .collect();
-    let mut wrong = history.check(&log, &streams);
+    let mut wrong = history.check(&log, &runtime.block_on(writing.streams(&log)));
     for reader in [poller, follower] {
         let lives = runtime.block_on(reader).unwrap();
         println!("a subscriber was resumed {} times", lives.len() - 1);

@@ -180,6 +180,52 @@ impl Server {
         }
     }
 
+    /// Lets every process of the server stand still, as a machine that hangs: connections stay and nothing
+    /// is answered, until [`Server::thaw`].
+    ///
+    /// # Panics
+    /// When the server is not running.
+    #[track_caller]
+    pub fn freeze(&self) {
+        // The one that starts the others first, so that none is missed.
+        self.signal_all("-STOP");
+        self.signal_all("-STOP");
+    }
+
+    /// Lets the server go on after [`Server::freeze`].
+    ///
+    /// # Panics
+    /// When the server is not running.
+    #[track_caller]
+    pub fn thaw(&self) {
+        self.signal_all("-CONT");
+    }
+
+    /// Whether its first process is there. One that crashed may still be recovering.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.postmaster().is_some_and(|process| Path::new(&format!("/proc/{process}")).exists())
+    }
+
+    fn postmaster(&self) -> Option<u32> {
+        let file = std::fs::read_to_string(self.data_folder().join("postmaster.pid")).ok()?;
+        file.lines().next()?.parse().ok()
+    }
+
+    #[track_caller]
+    fn signal_all(&self, signal: &str) {
+        let postmaster = self.postmaster().expect("the server is running").to_string();
+        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &postmaster]).output();
+        let children = children.expect("ps is installed").stdout;
+        let children = String::from_utf8_lossy(&children);
+        // A child may have ended meanwhile, so the status says nothing.
+        let _ = Command::new("kill")
+            .args([signal, &postmaster])
+            .args(children.split_whitespace())
+            .stderr(Stdio::null())
+            .status();
+    }
+
     /// The server's log so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -1,5 +1,6 @@
 //! A tenant's view of the cluster: requests that go to one node or the other, and may be cut off.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -92,6 +93,21 @@ impl Api {
         self.answer(if body.is_null() { request } else { request.json(body) }).await
     }
 
+    /// The status of a probe: `/healthz`, `/readyz`.
+    pub async fn probe(&self, node: usize, path: &str) -> u16 {
+        let address = self.addresses.read().unwrap()[node].clone();
+        self.http.get(format!("{address}{path}")).send().await.unwrap().status().as_u16()
+    }
+
+    /// Appends one event to a stream, once.
+    ///
+    /// # Errors
+    /// As [`Api::answer`].
+    pub async fn try_append(&self, node: usize, stream: &str) -> reqwest::Result<Answer> {
+        let body = append(None, &[(Uuid::new_v4(), json!({}).to_string())]);
+        self.send(node, Method::POST, &format!("/streams/{stream}/events"), &body).await
+    }
+
     /// Repeats a request that may be repeated, on either node, until it succeeds.
     pub async fn ok(&self, method: Method, path: &str, body: &Value) -> Value {
         let deadline = Instant::now() + Duration::from_secs(90);
@@ -123,6 +139,17 @@ impl Api {
             }
             log.extend(events.iter().map(logged));
         }
+    }
+
+    /// Every stream that the log mentions, read by itself.
+    pub async fn streams(&self, log: &[Logged]) -> BTreeMap<String, Vec<Logged>> {
+        let mut streams = BTreeMap::new();
+        for logged in log {
+            if !streams.contains_key(&logged.stream) {
+                streams.insert(logged.stream.clone(), self.stream(&logged.stream).await);
+            }
+        }
+        streams
     }
 
     /// A whole stream.

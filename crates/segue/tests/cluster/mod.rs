@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, RwLock};
 
-use segue_testing::postgres::{Server, Setup, TestDatabase};
+use segue_testing::postgres::{Server, TestDatabase};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -32,9 +32,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts PostgreSQL and both nodes. `more` are lines of the configuration, by section.
-    pub fn start(runtime: &Runtime, setup: Setup, more: &str) -> Self {
-        let postgres = setup.start();
+    /// Starts both nodes on a database of this server. `more` are lines of the store's configuration.
+    pub fn start(runtime: &Runtime, postgres: Server, more: &str) -> Self {
         let database = runtime.block_on(TestDatabase::on(&postgres));
         let folder = tempfile::tempdir().unwrap();
         let url = database.url();

@@ -105,7 +105,8 @@ async fn settle(
     loop {
         let node = dice.below(2) as usize;
         match api.send(node, Method::POST, &path, &body).await {
-            Ok(answer) if answer.status == 201 => {
+            // 200 says that an attempt before had succeeded.
+            Ok(answer) if matches!(answer.status, 200 | 201) => {
                 let number = |name: &str| answer.body[name].as_u64().expect(name);
                 let (version, first_position) = (number("version"), number("first_position"));
                 sent.outcome =
