@@ -260,7 +260,8 @@ impl SmallDisk {
     /// Fills it to the last block, by a file that can be removed again.
     fn fill(&self) -> std::path::PathBuf {
         let ballast = self.path().join("ballast");
-        let _ = Command::new("dd").args(["if=/dev/zero", "bs=64k"])
+        let _ = Command::new("dd")
+            .args(["if=/dev/zero", "bs=64k"])
             .arg(format!("of={}", ballast.display()))
             .output();
         ballast
