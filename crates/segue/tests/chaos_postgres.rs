@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use cluster::api::Api;
 use cluster::writers::Load;
-use cluster::{Cluster, NODES, readers, turns, writers};
+use cluster::{Cluster, NODES, chain, readers, turns, writers};
 use segue_store::dice::Dice;
 use segue_testing::history::{History, check_deliveries};
 use segue_testing::postgres::Server;
@@ -89,6 +89,7 @@ fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_i
         load.turned_away.load(Ordering::SeqCst),
         load.cut_off.load(Ordering::SeqCst),
     );
+    wrong.extend(runtime.block_on(chain::check(cluster.database.url(), writing.tenant)));
     let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
     assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
     assert!(history.acknowledged() > CLIENTS * 5, "the clients got to write");
@@ -103,6 +104,7 @@ enum Blow {
     KillBothNodes,
     FreezeNode(usize),
     CrashPostgres,
+    LongOutage,
     CrashEverything,
     CutConnections,
 }
@@ -110,12 +112,13 @@ enum Blow {
 impl Blow {
     fn thrown(dice: &mut Dice) -> Self {
         let node = dice.below(NODES as u64) as usize;
-        match dice.below(10) {
+        match dice.below(12) {
             0..=2 => Self::KillNode(node),
             3 => Self::KillBothNodes,
-            4 => Self::FreezeNode(node),
-            5..=7 => Self::CrashPostgres,
-            8 => Self::CrashEverything,
+            4 | 5 => Self::FreezeNode(node),
+            6..=8 => Self::CrashPostgres,
+            9 => Self::LongOutage,
+            10 => Self::CrashEverything,
             _ => Self::CutConnections,
         }
     }
@@ -142,6 +145,12 @@ impl Blow {
             Self::CrashPostgres => {
                 cluster.postgres.stop_immediate();
                 a_while();
+                cluster.postgres.start_again();
+            }
+            // Longer than a server tries again by itself, so that clients are told to.
+            Self::LongOutage => {
+                cluster.postgres.stop_immediate();
+                std::thread::sleep(Duration::from_secs(7));
                 cluster.postgres.start_again();
             }
             // The nodes come back first, to a database that is down.

@@ -16,7 +16,7 @@ use cluster::writers::{self, Load};
 use cluster::{Cluster, NODES};
 use segue_store::dice::Dice;
 use segue_testing::history::History;
-use segue_testing::postgres::{Server, TestDatabase};
+use segue_testing::postgres::Server;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -51,8 +51,7 @@ impl World {
                 assert!(start.elapsed() < RECOVERS_WITHIN, "it does not recover: {answer:?}");
                 std::thread::sleep(Duration::from_millis(50));
             }
-            let ready = self.runtime.block_on(self.api.probe(node, "/readyz"));
-            assert_eq!(ready, 200, "node {node} appends and is not ready");
+            wait_for("readiness", || self.probe(node, "/readyz") == 200);
         }
         start.elapsed()
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod api;
+pub mod chain;
 pub mod readers;
 pub mod turns;
 pub mod writers;
@@ -57,7 +58,7 @@ impl Cluster {
             .args(["serve", "--config", "segue.toml", "--listen", "127.0.0.1:0"])
             .current_dir(self.folder.path())
             .env("NO_COLOR", "1")
-            .env("SEGUE_LOG", "warn")
+            .env("SEGUE_LOG", "warn,deadpool=error")
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

@@ -91,7 +91,8 @@ async fn listen(api: &Api, node: usize, life: &mut Delivered, most: usize, end: 
     }
 }
 
-/// The event of one SSE message; a comment that keeps the connection alive has none.
+/// The event of one SSE message. A comment that keeps the connection alive has none, and neither has the
+/// last message of a stream that a problem ends.
 fn event(message: &str) -> Option<(u64, uuid::Uuid)> {
     let field = |name: &str| {
         message
@@ -99,6 +100,14 @@ fn event(message: &str) -> Option<(u64, uuid::Uuid)> {
             .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim_start()))
     };
     let event: Value = serde_json::from_str(field("data")?).expect("JSON");
+    if let Some(name) = field("event") {
+        assert_eq!(
+            (name, event["code"].as_str()),
+            ("problem", Some("store_unavailable")),
+            "{event}"
+        );
+        return None;
+    }
     let event = logged(&event);
     assert_eq!(field("id"), Some(event.position.to_string().as_str()), "id = position");
     Some((event.position, event.event))
