@@ -8,7 +8,8 @@ mod cluster;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cluster::api::Api;
@@ -208,30 +209,57 @@ fn a_database_that_refuses_writes_is_read_and_taken_up_again_when_it_accepts_the
     world.goes_on();
 }
 
+/// Takes every connection that a server gives out, for as long as it lives.
+struct Hog {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<usize>>,
+}
+
+impl Hog {
+    fn on(url: &str) -> Self {
+        let (url, over) = (url.to_owned(), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let runtime = Runtime::new().unwrap();
+            let mut taken = Vec::new();
+            while !seen.load(Ordering::SeqCst) {
+                match runtime.block_on(tokio_postgres::connect(&url, tokio_postgres::NoTls)) {
+                    Ok((client, connection)) => {
+                        runtime.spawn(connection);
+                        taken.push(client);
+                    }
+                    Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                }
+            }
+            taken.len()
+        });
+        Self { over, thread: Some(thread) }
+    }
+
+    /// Gives all of them back, and says how many they were.
+    fn end(mut self) -> usize {
+        self.over.store(true, Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
 #[test]
 fn a_database_without_a_connection_to_give_is_waited_for() {
-    let mut world = World::start(Server::setup().with("max_connections", "16").start(), "");
+    let postgres = Server::setup().with("max_connections", "24").start();
+    let mut world = World::start(postgres, "pool_size = 4\n");
     let url = world.cluster.database.url().to_owned();
-    let (history, _) = world.under_load(|cluster, _| {
-        // Whatever can be had is taken: 64 clients of two servers share what they hold already.
-        let runtime = Runtime::new().unwrap();
-        let mut taken = Vec::new();
-        let deadline = Instant::now() + Duration::from_secs(4);
-        while Instant::now() < deadline {
-            match runtime.block_on(tokio_postgres::connect(&url, tokio_postgres::NoTls)) {
-                Ok((client, connection)) => {
-                    runtime.spawn(connection);
-                    taken.push(client);
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
-        // A server that starts now finds none at all.
+    let (history, _) = world.under_load(|cluster, load| {
+        let hog = Hog::on(&url);
+        std::thread::sleep(Duration::from_secs(2));
+        // What this server holds now goes to the other one, and then it finds none at all.
         cluster.kill_node(1);
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_secs(1));
         cluster.start_node(1);
-        std::thread::sleep(Duration::from_secs(3));
-        assert!(!taken.is_empty());
+        let before = load.turned_away.load(Ordering::SeqCst);
+        wait_for("somebody to be told", || load.turned_away.load(Ordering::SeqCst) > before + 5);
+        let before = load.acknowledged();
+        wait_for("the other node to go on", || load.acknowledged() > before + 50);
+        assert!(hog.end() > 5);
     });
     assert!(history.acknowledged() > 100);
     world.goes_on();

@@ -33,13 +33,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts both nodes on a database of this server. `more` are lines of the store's configuration.
+    /// Starts both nodes on a database of this server. `more` are lines of the configuration
+    /// of both the store and the control plane.
     pub fn start(runtime: &Runtime, postgres: Server, more: &str) -> Self {
         let database = runtime.block_on(TestDatabase::on(&postgres));
         let folder = tempfile::tempdir().unwrap();
         let url = database.url();
         let config = format!(
-            "[control]\nurl = \"{url}\"\n\n[stores]\ndefault = \"main\"\n\n[stores.main]\n\
+            "[control]\nurl = \"{url}\"\n{more}\n[stores]\ndefault = \"main\"\n\n[stores.main]\n\
              kind = \"postgres\"\nurl = \"{url}\"\n{more}"
         );
         std::fs::write(folder.path().join("segue.toml"), config).unwrap();
