@@ -16,6 +16,7 @@
 
 mod database;
 mod fault;
+mod lifetime;
 mod outage;
 mod refusal;
 mod schema;

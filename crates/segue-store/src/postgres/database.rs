@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod,
-    Runtime, TimeoutType,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode,
+    RecyclingMethod, Runtime, TimeoutType,
 };
 use refinery::Migration;
 use tokio::sync::OnceCell;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Connection, Socket};
+use tokio_postgres::{Connection, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::lifetime::Lifetime;
 use super::outage::Outage;
 use super::refusal::{OpenError, Refusal};
-use super::{Kind, Settings, schema, tls};
+use super::{Kind, Settings, lifetime, schema, tls};
 
 /// A connection of the pool. Statements that it prepared by `prepare_cached` stay prepared.
 pub(crate) type Client = deadpool_postgres::Object;
@@ -41,15 +42,25 @@ struct Inner {
 }
 
 /// What is acknowledged has reached the disk, whatever the server's or the user's default is; a default
-/// that promises more, such as a standby's disk, is kept.
-async fn make_durable(client: &mut ClientWrapper) -> Result<(), HookError> {
-    client
-        .batch_execute(
+/// that promises more, such as a standby's disk, is kept. Notes whether the connection takes writes.
+async fn make_durable(client: &mut ClientWrapper, lifetime: &Lifetime) -> Result<(), HookError> {
+    let said = client
+        .simple_query(
             "SELECT set_config('synchronous_commit', 'on', false) \
-             WHERE current_setting('synchronous_commit') = 'off'",
+             WHERE current_setting('synchronous_commit') = 'off'; \
+             SELECT 1 WHERE current_setting('transaction_read_only') = 'on'",
         )
         .await
-        .map_err(HookError::Backend)
+        .map_err(HookError::Backend)?;
+    // The first statement answers `on`, if anything.
+    let is_one = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => row.get(0) == Some("1"),
+        _ => false,
+    };
+    if said.iter().any(is_one) {
+        lifetime.made_read_only();
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Database {
@@ -74,12 +85,23 @@ impl Database {
         let tls = tls::connector(&settings)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(settings.connection(kind), tls.clone(), recycling);
+        let lifetime = Arc::new(Lifetime::default());
+        let of_new = Arc::clone(&lifetime);
         let pool = Pool::builder(manager)
             .max_size(settings.pool_size())
+            // The last used first, so that those which are not needed can be told.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(settings.connect_timeout()))
             .runtime(Runtime::Tokio1)
-            .post_create(Hook::async_fn(|client, _| Box::pin(make_durable(client))))
+            .post_create(Hook::async_fn(move |client, _| {
+                let lifetime = Arc::clone(&of_new);
+                Box::pin(async move { make_durable(client, &lifetime).await })
+            }))
+            .pre_recycle(Hook::sync_fn(move |_, metrics| match lifetime.is_over(metrics) {
+                true => Err(HookError::message("it was made while the server took no writes")),
+                false => Ok(()),
+            }))
             .build()
             .expect("a runtime is given for the time-outs");
         let inner = Inner {
@@ -114,10 +136,25 @@ impl Database {
         let mut client = Client::take(self.get().await?);
         let prepared = schema::bring_up_to_date(&mut client, settings, *kind, migrations).await;
         match &prepared {
-            Ok(()) => outage.is_over(),
+            Ok(()) => {
+                outage.is_over();
+                self.close_unused_connections();
+            }
             Err(error) => outage.failed(error),
         }
         prepared
+    }
+
+    /// From now on, as long as there is the database.
+    fn close_unused_connections(&self) {
+        let inner = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(lifetime::LOOK_EVERY).await;
+                let Some(inner) = inner.upgrade() else { return };
+                lifetime::close_unused(&inner.pool, lifetime::IDLE);
+            }
+        });
     }
 
     /// A connection to a database that is [`Database::ready`]. Waits at most 5 s for one when all are in
@@ -188,6 +225,7 @@ mod tests {
 
     use segue_testing::postgres::{Server, TestDatabase};
 
+    use super::super::{Fault, fault};
     use super::*;
 
     fn migrations(count: u32) -> Vec<Migration> {
@@ -329,5 +367,45 @@ mod tests {
         let test = TestDatabase::fresh().await;
         let url = format!("{}?sslmode=require", test.url());
         assert_eq!(refusal(&open(&url, Kind::Events, 1)).await, Refusal::NoTls);
+    }
+
+    #[tokio::test]
+    async fn a_connection_made_while_no_writes_were_taken_is_made_anew() {
+        let test = TestDatabase::fresh().await;
+        let name = test.url().rsplit('/').next().unwrap();
+        let admin = test.client().await;
+        let database = open(test.url(), Kind::Events, 1);
+        database.ready().await.unwrap();
+        let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+        admin.batch_execute(&set).await.unwrap();
+
+        let write = "CREATE TABLE written ()";
+        let refused = database.client().await.unwrap().batch_execute(write).await.unwrap_err();
+        assert_eq!(fault(&refused), Fault::ReadOnly);
+        admin.batch_execute(&format!("ALTER DATABASE {name} RESET ALL")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        database.client().await.unwrap().batch_execute(write).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_needs_is_given_up() {
+        let test = TestDatabase::fresh().await;
+        let database = open(test.url(), Kind::Events, 1);
+        let several = [database.client().await, database.client().await, database.client().await];
+        drop(several.map(Result::unwrap));
+        let used = Instant::now();
+        let one = database.client().await.unwrap();
+        lifetime::close_unused(&database.inner.pool, used.elapsed());
+        drop(one);
+
+        let count = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND application_name = 'segue'";
+        let observer = test.client().await;
+        let begun = Instant::now();
+        while observer.query_one(count, &[]).await.unwrap().get::<_, i64>(0) != 1 {
+            assert!(begun.elapsed() < Duration::from_secs(5), "they are still there");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        database.client().await.unwrap().batch_execute("SELECT 1").await.unwrap();
     }
 }
