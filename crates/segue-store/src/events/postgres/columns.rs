@@ -19,6 +19,15 @@ pub(super) type State<'a> = (StreamVersion, &'a Facets, &'a [u8]);
 /// A parameter of a statement.
 pub(super) type Parameter<'a> = &'a (dyn ToSql + Sync);
 
+/// The rows that arrays of the same length make, whose parameters begin at number `first`. In the list of
+/// what is selected, where PostgreSQL takes them one value after the other: as a table, it would write
+/// each array into a store of its own first, which costs more than to insert an event.
+fn unfolded(columns: &[(&str, &str)], first: usize) -> String {
+    let columns = (first..).zip(columns);
+    let columns = columns.map(|(n, (name, kind))| format!("unnest(${n}::{kind}[]) AS {name}"));
+    format!("SELECT {}", columns.collect::<Vec<_>>().join(", "))
+}
+
 /// Streams as they will be.
 #[derive(Debug, Default)]
 pub(super) struct StreamColumns<'a> {
@@ -101,8 +110,7 @@ impl<'a> StreamColumns<'a> {
             ("snapshot", "bytea"),
         ];
         let names = COLUMNS.map(|(name, _)| name).join(", ");
-        let arrays: Vec<_> =
-            (first..).zip(COLUMNS).map(|(n, (_, kind))| format!("${n}::{kind}[]")).collect();
+        let rows = unfolded(&COLUMNS, first);
         // A stream keeps the snapshot it has when none comes with its events.
         let kept = COLUMNS[3..].iter().map(|(name, _)| {
             format!(
@@ -113,9 +121,8 @@ impl<'a> StreamColumns<'a> {
         let kept: Vec<_> = kept.collect();
         format!(
             "INSERT INTO streams AS s (tenant_id, {names}) \
-             SELECT f.tenant_id, u.* FROM {from} f CROSS JOIN unnest({}) AS u ({names}) \
+             SELECT f.tenant_id, u.* FROM {from} f CROSS JOIN ({rows}) u \
              ON CONFLICT (tenant_id, stream_id) DO UPDATE SET version = excluded.version, {}",
-            arrays.join(", "),
             kept.join(", "),
         )
     }
@@ -195,16 +202,29 @@ impl<'a> Columns<'a> {
 
     /// The statement that writes all of it, or nothing when the head is another one by now.
     pub(super) fn statement() -> String {
-        const FIRST_OF_STREAMS: usize = 22;
-        let streams = StreamColumns::upsert("head", FIRST_OF_STREAMS);
+        const TRUSTED: [(&str, &str); 3] =
+            [("stream_id", "text"), ("stream_type", "text"), ("version", "bigint")];
+        const EVENTS: [(&str, &str); 10] = [
+            ("append_first_position", "bigint"),
+            ("event_id", "uuid"),
+            ("version", "bigint"),
+            ("recorded_at", "bigint"),
+            ("stream_id", "text"),
+            ("stream_type", "text"),
+            ("event_type", "text"),
+            ("payload_hash", "bytea"),
+            ("metadata", "bytea"),
+            ("payload", "bytea"),
+        ];
+        const DIGESTS: [(&str, &str); 2] = [("position", "bigint"), ("digest", "bytea")];
+        let events = EVENTS.map(|(name, _)| name).join(", ");
         format!(
             "WITH head AS ( \
                 UPDATE tenant_head SET position = $5, digest = $6, mode = 'open' \
                 WHERE tenant_id = $1 AND position = $2 AND digest = $3 AND epoch = $4 \
                     AND mode IN ('open', 'prepared') \
                     AND NOT EXISTS ( \
-                        SELECT 1 FROM unnest($7::text[], $8::text[], $9::bigint[]) \
-                            AS trusted (stream_id, stream_type, version) \
+                        SELECT 1 FROM ({trusted}) trusted \
                         WHERE trusted.version <> coalesce(( \
                             SELECT CASE found.stream_type WHEN trusted.stream_type \
                                 THEN found.version ELSE -1 END \
@@ -212,22 +232,18 @@ impl<'a> Columns<'a> {
                             WHERE found.tenant_id = $1 AND found.stream_id = trusted.stream_id), 0)) \
                 RETURNING tenant_id \
              ), events_written AS ( \
-                INSERT INTO events (tenant_id, position, append_first_position, event_id, version, \
-                    recorded_at, stream_id, stream_type, event_type, payload_hash, metadata, payload) \
-                SELECT head.tenant_id, $2 + u.place, u.append_first_position, u.event_id, u.version, \
-                    u.recorded_at, u.stream_id, u.stream_type, u.event_type, u.payload_hash, \
-                    u.metadata, u.payload \
-                FROM head CROSS JOIN unnest($10::bigint[], $11::uuid[], $12::bigint[], \
-                        $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bytea[], \
-                        $18::bytea[], $19::bytea[]) \
-                    WITH ORDINALITY AS u (append_first_position, event_id, version, recorded_at, \
-                        stream_id, stream_type, event_type, payload_hash, metadata, payload, place) \
+                INSERT INTO events (tenant_id, position, {events}) \
+                SELECT head.tenant_id, u.* FROM head CROSS JOIN ( \
+                    SELECT $2 + generate_series(1, $5 - $2) AS position, {rows}) u \
              ), digests_written AS ( \
                 INSERT INTO digests (tenant_id, position, digest) \
-                SELECT head.tenant_id, u.* \
-                FROM head CROSS JOIN unnest($20::bigint[], $21::bytea[]) AS u (position, digest) \
+                SELECT head.tenant_id, u.* FROM head CROSS JOIN ({digests}) u \
              ), streams_written AS ({streams}) \
-             SELECT count(*) FROM head"
+             SELECT count(*) FROM head",
+            trusted = unfolded(&TRUSTED, 7),
+            rows = unfolded(&EVENTS, 10).trim_start_matches("SELECT "),
+            digests = unfolded(&DIGESTS, 20),
+            streams = StreamColumns::upsert("head", 22),
         )
     }
 

@@ -50,6 +50,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The head that it follows.
+    pub(super) fn before(&self) -> Head {
+        self.before
+    }
+
     /// The head that it leads to.
     pub(super) fn head(&self) -> Head {
         self.after

@@ -96,9 +96,11 @@ impl Known {
         self.add(draft);
     }
 
-    /// Remembers a draft that followed a head found in the database.
+    /// Remembers where a draft led that followed a head found in the database.
     pub(super) fn begin(&mut self, draft: &Draft<'_>) {
-        self.streams.clear();
+        if self.head.is_none_or(|head| head.mark() != draft.before().mark()) {
+            self.streams.clear();
+        }
         self.add(draft);
     }
 

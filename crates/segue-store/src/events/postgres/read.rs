@@ -155,8 +155,9 @@ fn sized(within: &str, order: &str, max_bytes: &str) -> String {
 }
 
 static LOG_PAGE: LazyLock<String> = LazyLock::new(|| {
+    // A range and not a LIMIT: positions have no gaps, and the planner takes a range for short.
     let within = format!(
-        "SELECT {EVENT} FROM events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"
+        "SELECT {EVENT} FROM events WHERE tenant_id = $1 AND position > $2 AND position <= $3"
     );
     format!(
         "SELECT {HEAD}, {} FROM tenant_head head LEFT JOIN LATERAL ({}) page ON true \
@@ -174,21 +175,21 @@ impl Work for LogRead {
     }
 
     async fn run(&self, client: &Client) -> Result<LogPage, Failure> {
-        let limit = integer(self.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64);
+        let limit = self.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64;
+        let (after, last) = (integer(self.after.0), integer(self.after.0.saturating_add(limit)));
         let max_bytes = integer(self.max_bytes.min(limits::BYTES_PER_PAGE) as u64);
-        let after = integer(self.after.0);
-        let parameters: [Parameter<'_>; 4] = [&self.tenant.0, &after, &limit, &max_bytes];
+        let parameters: [Parameter<'_>; 4] = [&self.tenant.0, &after, &last, &max_bytes];
         let (head, rows) = query(client, &LOG_PAGE, &parameters, self.tenant, self.epoch).await?;
         Ok(LogPage { events: events(&rows, HEAD_COLUMNS)?, head })
     }
 }
 
-/// A page of a stream, as a statement with a comparison and an order.
-fn stream_page(compare: &str, order: &str) -> String {
+/// A page of a stream, as a statement with a range of versions and an order. `$3` is where it begins, `$4`
+/// how many there may be.
+fn stream_page(range: &str, order: &str) -> String {
     let within = format!(
         "SELECT {EVENT} FROM events \
-         WHERE tenant_id = $1 AND stream_id = $2 AND version {compare} $3 \
-         ORDER BY version {order} LIMIT $4"
+         WHERE tenant_id = $1 AND stream_id = $2 AND {range}"
     );
     format!(
         "SELECT {HEAD}, streams.version, streams.stream_type, {} FROM tenant_head head \
@@ -200,8 +201,12 @@ fn stream_page(compare: &str, order: &str) -> String {
     )
 }
 
-static FORWARDS: LazyLock<String> = LazyLock::new(|| stream_page(">=", "ASC"));
-static BACKWARDS: LazyLock<String> = LazyLock::new(|| stream_page("<=", "DESC"));
+static FORWARDS: LazyLock<String> =
+    LazyLock::new(|| stream_page("version >= $3 AND version < $3 + $4", "ASC"));
+static BACKWARDS: LazyLock<String> = LazyLock::new(|| {
+    let first = "least($3, streams.version)";
+    stream_page(&format!("version <= {first} AND version > {first} - $4"), "DESC")
+});
 
 impl Work for StreamRead {
     type Answer = StreamPage;
@@ -213,7 +218,12 @@ impl Work for StreamRead {
     async fn run(&self, client: &Client) -> Result<StreamPage, Failure> {
         let limit = integer(self.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64);
         let max_bytes = integer(limits::BYTES_PER_PAGE as u64);
-        let (stream, from) = (self.stream.as_str(), integer(self.from.0));
+        // Far beyond every version, and still within the range of the numbers that are added to it.
+        let from = match self.direction {
+            Direction::Forwards => self.from.0.clamp(1, u64::MAX / 4),
+            Direction::Backwards => self.from.0.min(u64::MAX / 4),
+        };
+        let (stream, from) = (self.stream.as_str(), integer(from));
         let parameters: [Parameter<'_>; 5] = [&self.tenant.0, &stream, &from, &limit, &max_bytes];
         let statement = match self.direction {
             Direction::Forwards => &FORWARDS,
