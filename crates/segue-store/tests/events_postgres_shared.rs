@@ -1,0 +1,202 @@
+//! One PostgreSQL store under many callers, and one database under several servers.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use segue_core::ids::{EventId, StreamVersion};
+use segue_store::conformance::events::{Fixture, World, at_version, event, stream, tenant, to};
+use segue_store::events::postgres::PostgresEventStore;
+use segue_store::events::{Append, Error, EventStore, Expected, NewEvent, Reason};
+use segue_store::postgres::Settings;
+use segue_testing::postgres::TestDatabase;
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+
+fn store(database: &TestDatabase) -> PostgresEventStore {
+    PostgresEventStore::open(Settings::new(database.url()).unwrap()).unwrap()
+}
+
+async fn open(database: &TestDatabase) -> Arc<World> {
+    Arc::new(Fixture::of(store(database)).open().await)
+}
+
+/// A session that holds the head of one tenant.
+async fn holder(database: &TestDatabase, world: &World) -> Client {
+    let (client, connection) = tokio_postgres::connect(database.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN").await.unwrap();
+    let lock = "SELECT 1 FROM segue_events.tenant_head WHERE tenant_id = $1 FOR UPDATE";
+    client.query(lock, &[&world.tenant.0]).await.unwrap();
+    client
+}
+
+fn new(id: Uuid) -> NewEvent {
+    let (event_type, payload) = ("Written".into(), vec![1; 100]);
+    NewEvent { event_id: EventId(id), event_type, payload, metadata: Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_write_one_tenant_and_neither_starves() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    let second: Arc<dyn EventStore> = Arc::new(store(&database));
+    let begun = Instant::now();
+    let writers: Vec<_> = (0..8)
+        .map(|n| {
+            let store = if n % 2 == 0 { Arc::clone(&world.store) } else { Arc::clone(&second) };
+            let group = |id| vec![to("all", Expected::Any, [new(id)])];
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let mut written = 0_usize;
+                while begun.elapsed() < Duration::from_secs(2) {
+                    let append = world.group(group(Uuid::new_v4()));
+                    assert!(!store.append(append).await.unwrap().duplicate);
+                    written += 1;
+                }
+                written
+            })
+        })
+        .collect();
+    let mut written = [0, 0];
+    for (n, writer) in writers.into_iter().enumerate() {
+        written[n % 2] += writer.await.unwrap();
+    }
+    let total = written[0] + written[1];
+    assert_eq!(world.verify().await.len(), total);
+    assert!(written.iter().all(|written| *written * 5 >= total), "{written:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_in_a_group_commit_fails_only_its_own_append() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    world.append(vec![to("a", Expected::NoStream, [event(0)])]).await.unwrap();
+    let holder = holder(&database, &world).await;
+    let appends: Vec<_> = (1..=30_u32)
+        .map(|n| {
+            let world = Arc::clone(&world);
+            // A third is right about its stream, a third wrong, and a third repeats the first append.
+            let streams = match n % 3 {
+                0 => vec![to(&format!("s{n}"), Expected::NoStream, [event(n.into())])],
+                1 => vec![to("a", at_version(9), [event(n.into())])],
+                _ => vec![to("a", Expected::NoStream, [event(0)])],
+            };
+            tokio::spawn(async move { (n, world.append(streams).await) })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    for append in appends {
+        let (n, answer) = append.await.unwrap();
+        match n % 3 {
+            0 => assert!(!answer.unwrap().duplicate),
+            1 => {
+                let current = StreamVersion(1);
+                assert!(matches!(answer, Err(Error::Conflict { current: c, .. }) if c == current));
+            }
+            _ => assert!(answer.unwrap().duplicate),
+        }
+    }
+    assert_eq!(world.verify().await.len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_append_many_times_at_once_is_there_once() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    let appends: Vec<_> = (0..20)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            let streams = vec![to("a", Expected::NoStream, [event(1), event(2)])];
+            tokio::spawn(async move { world.append(streams).await.unwrap() })
+        })
+        .collect();
+    let mut firsts = 0;
+    for append in appends {
+        let appended = append.await.unwrap();
+        assert_eq!((appended.first_position.0, appended.last_position.0), (1, 2));
+        firsts += u32::from(!appended.duplicate);
+    }
+    assert_eq!((firsts, world.verify().await.len()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_is_stuck_fills_its_own_queue_and_holds_up_nobody_else() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    let other = tenant(2);
+    world.store.open_tenant(other, world.epoch).await.unwrap();
+    let holder = holder(&database, &world).await;
+    let group = |id| vec![to("all", Expected::Any, [new(id)])];
+    let stuck: Vec<_> = (0..1_400)
+        .map(|_| {
+            let (world, streams) = (Arc::clone(&world), group(Uuid::new_v4()));
+            tokio::spawn(async move { world.append(streams).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..20 {
+        let append = Append { tenant: other, ..world.group(group(Uuid::new_v4())) };
+        let answered = tokio::time::timeout(Duration::from_secs(2), world.store.append(append));
+        answered.await.expect("another tenant waits for nobody").unwrap();
+    }
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    let (mut written, mut refused) = (0, 0);
+    for append in stuck {
+        match append.await.unwrap() {
+            Ok(_) => written += 1,
+            Err(Error::Unavailable { reason: Reason::Busy, .. }) => refused += 1,
+            Err(other) => panic!("busy, not {other}"),
+        }
+    }
+    assert!(written >= 1_024 && refused > 0, "{written} written, {refused} refused");
+    assert_eq!(world.verify().await.len(), written);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_goes_away_interrupts_nothing() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    world.append(vec![to("a", Expected::NoStream, [event(0)])]).await.unwrap();
+    let holder = holder(&database, &world).await;
+    let group = || vec![to("a", at_version(1), [event(1)]), to("b", Expected::Any, [event(2)])];
+    let gone = tokio::time::timeout(Duration::from_millis(100), world.append(group())).await;
+    assert!(gone.is_err(), "it waits for the lock");
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    let again = world.append(group()).await.unwrap();
+    assert!(again.duplicate, "the append had begun, and was finished");
+    let log = world.verify().await;
+    assert_eq!(log.len(), 3);
+    let versions = [stream("a"), stream("b")];
+    let versions = world.store.stream_versions(world.tenant, world.epoch, &versions).await;
+    assert_eq!(versions.unwrap(), [StreamVersion(2), StreamVersion(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_of_one_connection_serves_many_tenants_and_readers() {
+    let database = TestDatabase::fresh().await;
+    let settings = Settings::new(database.url()).unwrap().with_pool_size(1).unwrap();
+    let world = Fixture::of(PostgresEventStore::open(settings).unwrap()).open().await;
+    let world = Arc::new(world);
+    let tasks: Vec<_> = (0..20)
+        .map(|n| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let own = tenant(100 + n);
+                world.store.open_tenant(own, world.epoch).await.unwrap();
+                for _ in 0..5 {
+                    let streams = vec![to("a", Expected::Any, [new(Uuid::new_v4())])];
+                    let append = Append { tenant: own, ..world.group(streams) };
+                    world.store.append(append).await.unwrap();
+                }
+                let state = world.store.load(own, world.epoch, &stream("a")).await.unwrap();
+                assert_eq!(state.unwrap().version, StreamVersion(5));
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
