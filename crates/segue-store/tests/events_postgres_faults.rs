@@ -13,7 +13,7 @@ use std::time::Duration;
 use segue_core::ids::EventId;
 use segue_store::conformance::events::{Fixture, World, at_version, event, stream, to};
 use segue_store::events::postgres::PostgresEventStore;
-use segue_store::events::{Append, Error, EventStore as _, Expected, NewEvent, Reason, Survives};
+use segue_store::events::{Append, Error, Expected, NewEvent, Reason, Survives};
 use segue_store::postgres::Settings;
 use segue_testing::postgres::{Server, TestDatabase};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -333,7 +333,7 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mode = "size=6m,mode=0777";
+        let mode = "size=4m,mode=0777";
         let mount = ["-t", "tmpfs", "-o", mode, "tmpfs"];
         let mounted = Command::new("mount").args(mount).arg(folder.path()).output();
         mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(folder))

@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use segue_core::ids::{Epoch, Position, ScenarioId, StepId, StreamId, StreamVersion, Version};
+use segue_core::ids::{
+    Epoch, Position, ScenarioId, StepId, StreamId, StreamVersion, TenantId, Version,
+};
 use uuid::Uuid;
 
 use super::{World, at, event, stream};
@@ -41,16 +43,15 @@ pub async fn compare(world: &World, steps: &[Step]) {
     let memory = MemoryEventStore::new();
     memory.open_tenant(world.tenant, world.epoch).await.unwrap();
     for (n, step) in steps.iter().enumerate() {
-        let ours = answer(world.store.as_ref(), world, step).await;
-        let theirs = answer(&memory, world, step).await;
+        let ours = answer(world.store.as_ref(), world.tenant, world.epoch, step).await;
+        let theirs = answer(&memory, world.tenant, world.epoch, step).await;
         assert_eq!(ours, theirs, "step {n} of the history, {step:?}");
     }
     assert_eq!(memory.head(world.tenant).await.unwrap(), world.head().await);
 }
 
 /// The answer, as a text that can be compared and read.
-async fn answer(store: &dyn EventStore, world: &World, step: &Step) -> String {
-    let (tenant, epoch) = (world.tenant, world.epoch);
+pub async fn answer(store: &dyn EventStore, tenant: TenantId, epoch: Epoch, step: &Step) -> String {
     match step.clone() {
         Step::Append(append) => text(store.append(append).await),
         Step::Redact(redact) => text(store.redact(redact).await),
@@ -73,21 +74,21 @@ pub async fn a_random_history_gives_the_same_answers_as_memory(world: World) {
     let mut dice = Dice(20_261_120);
     let mut steps = Vec::new();
     for n in 0..400 {
-        steps.push(random_step(&world, &mut dice, n));
+        steps.push(random_step(world.tenant, world.epoch, &mut dice, n));
     }
     compare(&world, &steps).await;
 }
 
 /// A step that is likely to mean something: few streams, small versions, ids that repeat at times.
 #[must_use]
-pub fn random_step(world: &World, dice: &mut Dice, n: u64) -> Step {
-    let (tenant, epoch) = (world.tenant, world.epoch);
+pub fn random_step(tenant: TenantId, epoch: Epoch, dice: &mut Dice, n: u64) -> Step {
+    let own = (tenant, epoch);
     let name = |dice: &mut Dice| stream(&format!("s{}", dice.below(4)));
     let from = StreamVersion(dice.below(8));
     match dice.below(20) {
-        0..10 => Step::Append(random_append(world, dice, n)),
-        10 => Step::Redact(random_redact(world, dice, n)),
-        11 => Step::Swap(random_swap(world, dice)),
+        0..10 => Step::Append(random_append(own, dice, n)),
+        10 => Step::Redact(random_redact(own, dice, n)),
+        11 => Step::Swap(random_swap(epoch, dice)),
         12 => Step::Open(Epoch(epoch.0 + dice.below(8) / 7)),
         13..15 => Step::Load(vec![name(dice), name(dice)]),
         15 => {
@@ -119,7 +120,7 @@ pub fn random_step(world: &World, dice: &mut Dice, n: u64) -> Step {
     }
 }
 
-fn random_append(world: &World, dice: &mut Dice, n: u64) -> Append {
+fn random_append((tenant, epoch): (TenantId, Epoch), dice: &mut Dice, n: u64) -> Append {
     let mut streams = Vec::new();
     for which in 0..1 + dice.below(2) {
         let expected = match dice.below(4) {
@@ -137,11 +138,11 @@ fn random_append(world: &World, dice: &mut Dice, n: u64) -> Append {
         let stream_type = "session".into();
         streams.push(StreamAppend { stream_id, stream_type, expected, events, snapshot });
     }
-    let epoch = Epoch(world.epoch.0 + dice.below(12) / 11);
-    Append { tenant: world.tenant, epoch, recorded_at: at(dice.below(100) as i64), streams }
+    let epoch = Epoch(epoch.0 + dice.below(12) / 11);
+    Append { tenant, epoch, recorded_at: at(dice.below(100) as i64), streams }
 }
 
-fn random_redact(world: &World, dice: &mut Dice, n: u64) -> Redact {
+fn random_redact((tenant, epoch): (TenantId, Epoch), dice: &mut Dice, n: u64) -> Redact {
     let expected = match dice.below(4) {
         0 => Expected::Version(StreamVersion(dice.below(6))),
         _ => Expected::Any,
@@ -151,8 +152,8 @@ fn random_redact(world: &World, dice: &mut Dice, n: u64) -> Redact {
     let snapshot = (dice.below(2) > 0)
         .then(|| Snapshot { state: n.to_string().into_bytes(), facets: random_facets(dice) });
     Redact {
-        tenant: world.tenant,
-        epoch: Epoch(world.epoch.0 + dice.below(12) / 11),
+        tenant,
+        epoch: Epoch(epoch.0 + dice.below(12) / 11),
         recorded_at: at(dice.below(100) as i64),
         stream_id: stream(&format!("s{}", dice.below(4))),
         expected,
@@ -163,14 +164,14 @@ fn random_redact(world: &World, dice: &mut Dice, n: u64) -> Redact {
     }
 }
 
-fn random_swap(world: &World, dice: &mut Dice) -> HeadSwap {
+fn random_swap(epoch: Epoch, dice: &mut Dice) -> HeadSwap {
     let mode = |dice: &mut Dice| [Mode::Open, Mode::Fenced, Mode::Prepared][dice.below(3) as usize];
     HeadSwap {
-        expect_epoch: world.epoch,
+        expect_epoch: epoch,
         expect_mode: mode(dice),
         expect_mark: None,
         coord_term: dice.below(3),
-        epoch: world.epoch,
+        epoch,
         mode: mode(dice),
     }
 }

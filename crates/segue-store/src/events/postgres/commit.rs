@@ -8,6 +8,9 @@
 //! after exactly the log it was decided on, or nothing. Event ids are not looked up: the unique index
 //! refuses one that is taken.
 //!
+//! Where too little is remembered (a tenant that is new to this process, a stream that takes events at any
+//! version), one read of head and streams comes first.
+//!
 //! **With care.** Whatever cannot be guessed or was refused (another writer came first, an id is taken, a
 //! version is not as expected) is decided in a transaction: lock the head, look up streams and event ids
 //! behind the lock, decide each append as every store does, write with the same statement, commit. Two
@@ -31,7 +34,7 @@
 //! outcome is unknown as above. Both orders are safe, neither is assumed.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::{join, join4};
 use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
@@ -40,8 +43,8 @@ use tokio_postgres::{Row, Statement};
 use super::draft::{Draft, Present};
 use super::link::{Failure, Work};
 use super::memory::Known;
-use super::rows;
-use super::statements::{KNOWN_EVENTS, LOCK_HEAD, STREAMS, WRITE};
+use super::rows::{self, HEAD_COLUMNS};
+use super::statements::{HEAD_AND_STREAMS, KNOWN_EVENTS, LOCK_HEAD, STREAMS, WRITE};
 use crate::events::accept::Checked;
 use crate::events::{Appended, Error, Event, Expected, Head, Result};
 use crate::postgres::Client;
@@ -54,25 +57,21 @@ pub(super) struct Guess<'a> {
 }
 
 impl<'a> Guess<'a> {
-    /// Decides the appends; `None` when something would have to be known that is not, or when one would
-    /// be refused, which only a look at the database may say.
+    /// Decides the appends on what is known.
     pub(super) fn new(
         tenant: TenantId,
-        known: &mut Known,
+        known: &Known,
         appends: &'a [&'a Checked],
-    ) -> Option<Self> {
-        let mut draft = Draft::after(tenant, known.head()?);
+    ) -> Result<Self, NoGuess> {
+        let mut draft = Draft::after(tenant, known.head().ok_or(NoGuess::NotKnown)?);
         let mut answers = Vec::with_capacity(appends.len());
         for checked in appends {
             let mut current = Vec::with_capacity(checked.append().streams.len());
             for stream in &checked.append().streams {
                 let id = &stream.stream_id;
-                let present = match draft.present(id) {
-                    Some(present) => Some(present),
-                    None => known.stream(id),
-                };
+                let present = draft.present(id).map(Some).or_else(|| known.stream(id));
                 let present = match (present, stream.expected) {
-                    (Some(present), _) => Some(present),
+                    (Some(present), _) => present,
                     (None, Expected::NoStream | Expected::Version(StreamVersion(0))) => {
                         draft.trust(stream, StreamVersion(0));
                         None
@@ -81,13 +80,57 @@ impl<'a> Guess<'a> {
                         draft.trust(stream, version);
                         Some((stream.stream_type.as_ref().into(), version))
                     }
-                    (None, Expected::Any) => return None,
+                    (None, Expected::Any) => return Err(NoGuess::NotKnown),
                 };
                 current.push(present);
             }
-            answers.push(draft.add(checked, &current).ok()?);
+            answers.push(draft.add(checked, &current).map_err(|_| NoGuess::Refused)?);
         }
-        Some(Self { tenant, draft, answers })
+        Ok(Self { tenant, draft, answers })
+    }
+}
+
+/// Why nothing can be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoGuess {
+    /// The head, or a stream that an append takes at any version, is not known: a look may help.
+    NotKnown,
+    /// An append would be refused; whether it is, only the careful way may say.
+    Refused,
+}
+
+/// A look at the head and at streams, in one snapshot and without a lock.
+pub(super) struct Look<'a> {
+    pub(super) tenant: TenantId,
+    pub(super) appends: &'a [&'a Checked],
+}
+
+/// A head, and where streams stand at it.
+pub(super) type Seen = (Head, Vec<(StreamId, Option<(String, StreamVersion)>)>);
+
+impl Work for Look<'_> {
+    type Answer = Option<Seen>;
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    async fn run(&self, client: &Client) -> Result<Option<Seen>, Failure> {
+        let streams = self.appends.iter().flat_map(|checked| &checked.append().streams);
+        let asked: HashSet<_> = streams.map(|stream| &stream.stream_id).collect();
+        let ids: Vec<_> = asked.iter().map(|id| id.as_str()).collect();
+        let statement = client.prepare_cached(&HEAD_AND_STREAMS).await?;
+        let rows = client.query(&statement, &[&self.tenant.0, &ids]).await?;
+        let Some(head) = rows.first().map(rows::head).transpose()? else { return Ok(None) };
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            if !rows::is_null(row, HEAD_COLUMNS)? {
+                let (id, present) = rows::present(row, HEAD_COLUMNS)?;
+                found.insert(id, present);
+            }
+        }
+        let streams = asked.into_iter().map(|id| (id.clone(), found.remove(id)));
+        Ok(Some((head, streams.collect())))
     }
 }
 

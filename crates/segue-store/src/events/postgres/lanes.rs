@@ -17,7 +17,7 @@ use segue_core::ids::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::commit::{Careful, Decided, Guess, Written};
+use super::commit::{Careful, Decided, Guess, Look, NoGuess, Written};
 use super::link::{Failure, Link, RETRY};
 use super::memory::{Known, Memory};
 use crate::events::accept::Checked;
@@ -173,10 +173,23 @@ impl Lane {
         }
     }
 
-    /// One round trip; no answer means that the appends have to be decided with care.
+    /// One round trip, or two where too little is known; no answer means that the appends have to be
+    /// decided with care.
     async fn guess(&mut self, appends: &[&Checked]) -> Option<Vec<Result<Appended>>> {
-        let guess = Guess::new(self.tenant, &mut self.known, appends)?;
-        let link = &self.lanes.link;
+        if self.known.makes_detour() {
+            return None;
+        }
+        let link = Arc::clone(&self.lanes.link);
+        let guess = match Guess::new(self.tenant, &self.known, appends) {
+            Ok(guess) => guess,
+            Err(NoGuess::Refused) => return None,
+            Err(NoGuess::NotKnown) => {
+                let look = Look { tenant: self.tenant, appends };
+                let (head, streams) = link.once(&look).await.ok()??;
+                self.known.learn(head, streams);
+                Guess::new(self.tenant, &self.known, appends).ok()?
+            }
+        };
         match link.once(&guess).await {
             Ok(Written::All) => {
                 self.known.advance(&guess.draft);

@@ -67,8 +67,8 @@ impl Weighter<TenantId, Known> for Weight {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     head: Option<Head>,
-    /// Where streams stand at that head.
-    streams: HashMap<StreamId, (Cow<'static, str>, StreamVersion)>,
+    /// Where streams stand at that head; `None` for one that does not exist.
+    streams: HashMap<StreamId, Option<(Cow<'static, str>, StreamVersion)>>,
     /// Races lost to other writers of this tenant, one after the other.
     lost: u32,
     /// Commits that still go the careful way because of that.
@@ -76,18 +76,35 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// The head to begin with, unless it is likely to be another one by now.
-    pub(super) fn head(&mut self) -> Option<Head> {
-        if self.detour > 0 {
-            self.detour -= 1;
-            return None;
-        }
+    /// Whether the next commit should rather be made with care; asked once for each.
+    pub(super) fn makes_detour(&mut self) -> bool {
+        let detour = self.detour > 0;
+        self.detour = self.detour.saturating_sub(1);
+        detour
+    }
+
+    /// The head to begin with.
+    pub(super) fn head(&self) -> Option<Head> {
         self.head
     }
 
-    pub(super) fn stream(&self, stream: &StreamId) -> Option<Present<'_>> {
-        let (kind, version) = self.streams.get(stream)?;
-        Some((Cow::Borrowed(kind.as_ref()), *version))
+    /// Where a stream stands, or that there is none; nothing when neither is known.
+    pub(super) fn stream(&self, stream: &StreamId) -> Option<Option<Present<'_>>> {
+        let known = self.streams.get(stream)?.as_ref();
+        Some(known.map(|(kind, version)| (Cow::Borrowed(kind.as_ref()), *version)))
+    }
+
+    /// Remembers a head that was read, and where streams stand at it.
+    pub(super) fn learn(
+        &mut self,
+        head: Head,
+        streams: Vec<(StreamId, Option<(String, StreamVersion)>)>,
+    ) {
+        self.stand_at(&head);
+        self.head = Some(head);
+        for (id, found) in streams {
+            self.put(id, found.map(|(kind, version)| (Cow::Owned(kind), version)));
+        }
     }
 
     /// Remembers where a draft led that followed the head known here.
@@ -98,9 +115,7 @@ impl Known {
 
     /// Remembers where a draft led that followed a head found in the database.
     pub(super) fn begin(&mut self, draft: &Draft<'_>) {
-        if self.head.is_none_or(|head| head.mark() != draft.before().mark()) {
-            self.streams.clear();
-        }
+        self.stand_at(&draft.before());
         self.add(draft);
     }
 
@@ -121,10 +136,21 @@ impl Known {
     fn add(&mut self, draft: &Draft<'_>) {
         self.head = Some(draft.head());
         for (id, kind, version) in draft.streams() {
-            if self.streams.len() >= STREAMS_PER_TENANT && !self.streams.contains_key(id) {
-                self.streams.clear();
-            }
-            self.streams.insert(id.clone(), (kind.clone(), version));
+            self.put(id.clone(), Some((kind.clone(), version)));
         }
+    }
+
+    /// Forgets streams as they stood at another head.
+    fn stand_at(&mut self, head: &Head) {
+        if self.head.is_none_or(|known| known.mark() != head.mark()) {
+            self.streams.clear();
+        }
+    }
+
+    fn put(&mut self, id: StreamId, stream: Option<(Cow<'static, str>, StreamVersion)>) {
+        if self.streams.len() >= STREAMS_PER_TENANT && !self.streams.contains_key(&id) {
+            self.streams.clear();
+        }
+        self.streams.insert(id, stream);
     }
 }

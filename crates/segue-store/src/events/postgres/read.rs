@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use super::columns::Parameter;
 use super::link::{Failure, Work};
 use super::rows::{self, EVENT, HEAD, HEAD_COLUMNS, STATE, integer, of};
+use super::statements::HEAD_AND_STREAMS;
 use crate::events::{
     Direction, Error, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead, StreamState,
     Tally, TallyRead, limits,
@@ -110,14 +111,6 @@ pub(super) struct Versions<'a> {
     pub(super) streams: &'a [StreamId],
 }
 
-static VERSIONS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT {HEAD}, streams.stream_id, streams.stream_type, streams.version \
-         FROM tenant_head head LEFT JOIN streams \
-            ON streams.tenant_id = $1 AND streams.stream_id = ANY($2) WHERE head.tenant_id = $1"
-    )
-});
-
 impl Work for Versions<'_> {
     type Answer = Vec<StreamVersion>;
 
@@ -128,7 +121,8 @@ impl Work for Versions<'_> {
     async fn run(&self, client: &Client) -> Result<Self::Answer, Failure> {
         let ids: Vec<_> = self.streams.iter().map(StreamId::as_str).collect();
         let parameters: [Parameter<'_>; 2] = [&self.tenant.0, &ids];
-        let (_, rows) = query(client, &VERSIONS, &parameters, self.tenant, self.epoch).await?;
+        let (_, rows) =
+            query(client, &HEAD_AND_STREAMS, &parameters, self.tenant, self.epoch).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
             if is_found(row)? {

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::columns::Columns;
-use super::rows::EVENT;
+use super::rows::{EVENT, HEAD};
 
 /// Locks the head of a tenant and reads it. Writers of one tenant wait here for each other.
 pub(super) const LOCK_HEAD: &str = "SELECT position, digest, epoch, mode, coord_term \
@@ -21,6 +21,15 @@ pub(super) const CHANGE_HEAD: &str = "UPDATE tenant_head SET position = $2, dige
 /// Types and versions of streams.
 pub(super) const STREAMS: &str = "SELECT stream_id, stream_type, version FROM streams \
     WHERE tenant_id = $1 AND stream_id = ANY($2)";
+
+/// A head, and types and versions of streams beside it.
+pub(super) static HEAD_AND_STREAMS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {HEAD}, streams.stream_id, streams.stream_type, streams.version \
+         FROM tenant_head head LEFT JOIN streams \
+            ON streams.tenant_id = $1 AND streams.stream_id = ANY($2) WHERE head.tenant_id = $1"
+    )
+});
 
 /// Events by their ids, without payloads, each with the group of the event that follows it.
 pub(super) static KNOWN_EVENTS: LazyLock<String> = LazyLock::new(|| {
