@@ -47,6 +47,9 @@ pub async fn tail(api: Api, mut dice: Dice, end: End) -> Vec<Delivered> {
         let mut life = Delivered { after: dealt_with, events: Vec::new() };
         let most = 1 + dice.below(400) as usize;
         listen(&api, dice.below(2) as usize, &mut life, most, &end).await;
+        if life.events.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         if let Some((last, _)) = life.events.last() {
             let forgotten = dice.below(4).min(life.events.len() as u64);
             let at_end = end.borrow().is_some_and(|end| *last >= end);
