@@ -44,7 +44,7 @@ fn log(groups: &[u64]) -> Log {
                 id: EventId(Uuid::from_u128(position.0.into())),
                 stream: StreamId::new("a").unwrap(),
                 hash: Digest::of_payload(&payload),
-                payload: (position.0 % 7 != 0).then_some(payload),
+                payload: (!position.0.is_multiple_of(7)).then_some(payload),
                 kind: "Happened".to_owned(),
             };
             group.push(&event.entry());

@@ -10,8 +10,11 @@ use segue::tenants::Verification;
 use segue::tenants::verify::{Progress, Report};
 use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, EventId, Position, StreamId, TenantId};
+use segue_store::events::postgres::PostgresEventStore;
 use segue_store::events::sqlite::SqliteEventStore;
 use segue_store::events::{Append, EventStore, Expected, NewEvent, Redact, Snapshot, StreamAppend};
+use segue_store::postgres::Settings;
+use segue_testing::postgres::TestDatabase;
 use uuid::Uuid;
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(7));
@@ -35,12 +38,51 @@ fn stream(name: &str) -> StreamId {
     StreamId::new(name).unwrap()
 }
 
-async fn append(store: &SqliteEventStore, group: u64, streams: Vec<StreamAppend>) {
+async fn append(store: &dyn EventStore, group: u64, streams: Vec<StreamAppend>) {
     let recorded_at = Timestamp::from_second(1_800_000_000 + group as i64).unwrap();
     store.append(Append { tenant: TENANT, epoch: EPOCH, recorded_at, streams }).await.unwrap();
 }
 
-/// Some 12,500 events in 30 streams, one of them redacted; made once and copied for each test.
+/// Some 12,500 events in 30 streams, and one that is redacted.
+async fn fill(store: &dyn EventStore) {
+    store.open_tenant(TENANT, EPOCH).await.unwrap();
+    for group in 0..GROUPS {
+        let part = |which: u64| StreamAppend {
+            stream_id: stream(&format!("s{:02}", (group + which * 10) % 30)),
+            stream_type: "thing".into(),
+            expected: Expected::Any,
+            events: (0..GROUP / 3)
+                .map(|n| new_event(group * GROUP + which * GROUP / 3 + n))
+                .collect(),
+            snapshot: Some(Snapshot { state: b"{}".to_vec(), ..Snapshot::default() }),
+        };
+        append(store, group, (0..3).map(part).collect()).await;
+    }
+    for n in 0..3 {
+        let single = StreamAppend {
+            stream_id: stream("gone"),
+            stream_type: "thing".into(),
+            expected: Expected::Any,
+            events: vec![new_event(900_000 + n)],
+            snapshot: None,
+        };
+        append(store, GROUPS + n, vec![single]).await;
+    }
+    let redact = Redact {
+        tenant: TENANT,
+        epoch: EPOCH,
+        recorded_at: Timestamp::from_second(1_900_000_000).unwrap(),
+        stream_id: stream("gone"),
+        expected: Expected::Any,
+        event_id: new_event(900_009).event_id,
+        redacted_by: "olga".into(),
+        reason: None,
+        snapshot: None,
+    };
+    store.redact(redact).await.unwrap();
+}
+
+/// The same in a file, made once and copied for each test.
 fn template() -> &'static PathBuf {
     static TEMPLATE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, file) = TEMPLATE.get_or_init(|| {
@@ -51,41 +93,7 @@ fn template() -> &'static PathBuf {
             let file = file.clone();
             async move {
                 let store = SqliteEventStore::open(&file).unwrap();
-                store.open_tenant(TENANT, EPOCH).await.unwrap();
-                for group in 0..GROUPS {
-                    let part = |which: u64| StreamAppend {
-                        stream_id: stream(&format!("s{:02}", (group + which * 10) % 30)),
-                        stream_type: "thing".into(),
-                        expected: Expected::Any,
-                        events: (0..GROUP / 3)
-                            .map(|n| new_event(group * GROUP + which * GROUP / 3 + n))
-                            .collect(),
-                        snapshot: Some(Snapshot { state: b"{}".to_vec(), ..Snapshot::default() }),
-                    };
-                    append(&store, group, (0..3).map(part).collect()).await;
-                }
-                for n in 0..3 {
-                    let single = StreamAppend {
-                        stream_id: stream("gone"),
-                        stream_type: "thing".into(),
-                        expected: Expected::Any,
-                        events: vec![new_event(900_000 + n)],
-                        snapshot: None,
-                    };
-                    append(&store, GROUPS + n, vec![single]).await;
-                }
-                let redact = Redact {
-                    tenant: TENANT,
-                    epoch: EPOCH,
-                    recorded_at: Timestamp::from_second(1_900_000_000).unwrap(),
-                    stream_id: stream("gone"),
-                    expected: Expected::Any,
-                    event_id: new_event(900_009).event_id,
-                    redacted_by: "olga".into(),
-                    reason: None,
-                    snapshot: None,
-                };
-                store.redact(redact).await.unwrap();
+                fill(&store).await;
             }
         };
         // A runtime cannot be entered from within the test's own.
@@ -265,4 +273,49 @@ async fn several_damages_are_all_found() {
     let blocks = "UPDATE events SET metadata = x'00' WHERE position IN (10, 4500, 9000)";
     let report = self::report(blocks).await;
     assert_eq!(report.damages_total, 3, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_table_in_postgresql_is_verified_like_a_file() {
+    let database = TestDatabase::fresh().await;
+    let store = PostgresEventStore::open(Settings::new(database.url()).unwrap()).unwrap();
+    fill(&store).await;
+    let verification = Verification {
+        store_id: "shared".parse().unwrap(),
+        store: Arc::new(store),
+        tenant: TENANT,
+        epoch: EPOCH,
+        from: Mark::START,
+    };
+    let sound = verification.run(|_| ()).await.unwrap();
+    assert!(sound.is_sound && sound.sound_up_to.position == Position(last()), "{sound:?}");
+
+    let (client, connection) =
+        tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+        .batch_execute(
+            "SET search_path = segue_events;
+             UPDATE events SET payload = 'x' WHERE position = 10;
+             UPDATE events SET version = version + 100000 WHERE position = 5000;
+             DELETE FROM events WHERE position = 9000;
+             UPDATE events SET payload = NULL WHERE position = 12400;
+             UPDATE streams SET version = version + 1 WHERE stream_id = 'gone'",
+        )
+        .await
+        .unwrap();
+    let report = verification.run(|_| ()).await.unwrap();
+    let found: Vec<_> = report
+        .damages
+        .iter()
+        .map(|damage| (damage.first_position.0, damage.last_position.0, damage.damage.as_str()))
+        .collect();
+    let expected = [
+        (10, 10, "payload"),
+        (5_000, 5_000, "version"),
+        (9_000, 9_000, "missing"),
+        (12_400, 12_400, "unaccounted"),
+    ];
+    assert_eq!(found, expected);
+    assert!(report.streams.iter().any(|found| found.stream_id == Some(stream("gone"))));
 }
