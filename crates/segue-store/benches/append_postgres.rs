@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 const EPOCH: Epoch = Epoch(1);
 const PAYLOAD: usize = 300;
-/// Streams of a tenant that single appends go to.
-const STREAMS: u64 = 1_000;
+/// Streams that the events of one client go to, as sessions that take turns.
+const STREAMS: u64 = 100;
 const TURN: Duration = Duration::from_secs(1);
 const TURNS: usize = 5;
 const CLIENTS: u64 = 64;
@@ -244,6 +244,8 @@ struct Appender {
     store: Arc<PostgresEventStore>,
     tenant: TenantId,
     client: u64,
+    /// Where each of the client's streams stands.
+    versions: Vec<u64>,
 }
 
 fn appenders(
@@ -251,14 +253,24 @@ fn appenders(
     tenant: impl Fn(u64) -> TenantId,
     clients: u64,
 ) -> Vec<Appender> {
-    let client = |n| Appender { store: Arc::clone(store), tenant: tenant(n), client: n };
+    let run = Uuid::now_v7().as_u128() as u64;
+    let client = |n| Appender {
+        store: Arc::clone(store),
+        tenant: tenant(n),
+        client: run.wrapping_add(n),
+        versions: vec![0; STREAMS as usize],
+    };
     (0..clients).map(client).collect()
 }
 
 #[async_trait::async_trait]
 impl Operate for Appender {
     async fn operate(&mut self, n: u64) {
-        let stream_id = stream((self.client * 7_919 + n) % STREAMS);
+        let which = n % STREAMS;
+        let stream_id = stream(self.client.wrapping_mul(STREAMS).wrapping_add(which));
+        let version = &mut self.versions[which as usize];
+        let expected = Expected::Version(StreamVersion(*version));
+        *version += 1;
         let events = vec![NewEvent {
             event_id: EventId(Uuid::now_v7()),
             event_type: "TurnTaken".into(),
@@ -268,7 +280,7 @@ impl Operate for Appender {
         let streams = vec![StreamAppend {
             stream_id,
             stream_type: "session".into(),
-            expected: Expected::Any,
+            expected,
             events,
             snapshot: None,
         }];
