@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use segue_core::ids::{Position, ScenarioId, StoreId, SubscriptionName, TenantId, Term};
 use segue_core::scenario::hash::checksum;
+use segue_store::conformance::control::races;
 use segue_store::conformance::control::world::version;
 use segue_store::conformance::control::{Database, suite};
 use segue_store::control::audit::{Filter, Subject};
@@ -33,6 +34,16 @@ impl Database for Schema {
 }
 
 suite!(Schema(TestDatabase::fresh().await));
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_take_turns_whatever_isolation_the_database_has_for_a_default() {
+    let database = TestDatabase::fresh().await;
+    let name = database.url().rsplit('/').next().unwrap();
+    let strict =
+        format!("ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'");
+    database.client().await.batch_execute(&strict).await.unwrap();
+    races::racing_decisions_leave_what_some_order_of_them_would(&Schema(database)).await;
+}
 
 /// Two processes on one database, and the database for a look behind.
 async fn two_processes() -> (TestDatabase, Arc<dyn ControlPlane>, Arc<dyn ControlPlane>) {

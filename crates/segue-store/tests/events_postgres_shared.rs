@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segue_core::ids::{EventId, StreamVersion};
-use segue_store::conformance::events::{Fixture, World, at_version, event, stream, tenant, to};
+use segue_store::conformance::events::{
+    Fixture, World, at_version, event, redact, stream, tenant, to,
+};
 use segue_store::events::postgres::PostgresEventStore;
-use segue_store::events::{Append, Error, EventStore, Expected, NewEvent, Reason};
+use segue_store::events::{
+    Append, Error, Event, EventStore, Expected, NewEvent, Reason, STREAM_REDACTED,
+};
 use segue_store::postgres::Settings;
 use segue_testing::postgres::TestDatabase;
 use tokio_postgres::{Client, NoTls};
@@ -199,4 +203,69 @@ async fn a_pool_of_one_connection_serves_many_tenants_and_readers() {
     for task in tasks {
         task.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_gap_in_a_damaged_log_does_not_hide_what_stands_behind_it() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    world.append(vec![to("a", Expected::NoStream, (0..100).map(event))]).await.unwrap();
+    let damage = "DELETE FROM segue_events.events WHERE position BETWEEN 5 AND 90";
+    database.client().await.batch_execute(damage).await.unwrap();
+    let found: Vec<_> = world.log(7).await.iter().map(|event| event.position.0).collect();
+    assert_eq!(found, (1..5).chain(91..=100).collect::<Vec<_>>());
+}
+
+/// Sends the same append to both servers at once, and answers with the position of its first event.
+async fn to_both(servers: &[Arc<dyn EventStore>; 2], append: Append) -> u64 {
+    let (one, other) = (servers[0].append(append.clone()), servers[1].append(append));
+    let (one, other) = tokio::join!(one, other);
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_ne!(one.duplicate, other.duplicate, "one of them was first");
+    assert_eq!((one.first_position, one.versions), (other.first_position, other.versions));
+    one.first_position.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_servers_are_sent_at_once_is_there_once_while_streams_are_redacted() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    let servers = [Arc::clone(&world.store), Arc::new(store(&database)) as Arc<dyn EventStore>];
+    let clients = (0..8_u128).map(|client| {
+        let (world, servers) = (Arc::clone(&world), servers.clone());
+        tokio::spawn(async move {
+            let own = format!("own-{client}");
+            let mut positions = Vec::new();
+            for round in 0..12 {
+                let n = 1_000 * client + 10 * round;
+                let group = vec![
+                    to("shared", Expected::Any, [event(n), event(n + 1)]),
+                    to(&own, at_version(round as u64), [event(n + 2)]),
+                ];
+                positions.push(to_both(&servers, world.group(group)).await);
+                if round % 4 == client % 4 {
+                    let redact = redact(&world, "shared", n + 3);
+                    let asked = (servers[0].redact(redact.clone()), servers[1].redact(redact));
+                    let (one, other) = tokio::join!(asked.0, asked.1);
+                    let (one, other) = (one.unwrap(), other.unwrap());
+                    assert_ne!(one.duplicate, other.duplicate);
+                    assert_eq!((one.position, one.version), (other.position, other.version));
+                }
+            }
+            positions
+        })
+    });
+    let mut firsts = Vec::new();
+    for client in clients.collect::<Vec<_>>() {
+        firsts.extend(client.await.unwrap());
+    }
+    let log = world.verify().await;
+    assert_eq!(log.len(), 8 * (12 * 3 + 3), "three events a round, and three redactions a client");
+    firsts.sort_unstable();
+    firsts.dedup();
+    assert_eq!(firsts.len(), 8 * 12, "no two groups share a position");
+    let shared = || log.iter().filter(|event| event.stream_id == stream("shared"));
+    let is_redaction = |event: &&Event| event.event_type == STREAM_REDACTED;
+    let last = shared().rfind(is_redaction).unwrap().position;
+    assert!(shared().all(|event| event.payload.is_none() == (event.position < last)));
 }

@@ -205,6 +205,9 @@ macro_rules! event_store_suite {
             appends::bytes_and_microseconds_are_kept
             appends::a_stream_keeps_its_type
             appends::limits_are_refused_with_their_numbers
+            appends::a_type_with_a_control_character_is_refused
+            appends::a_version_beyond_every_number_is_a_conflict
+            appends::the_longest_names_and_oldest_times_are_kept
             appends::a_group_that_contradicts_itself_is_refused
             appends::the_largest_group_is_accepted
             appends::concurrent_appenders_leave_no_gap
@@ -231,6 +234,7 @@ macro_rules! event_store_suite {
             reads::streams_are_tallied_against_their_events
             reads::an_event_is_found_by_its_id
             reads::an_append_is_seen_by_every_read_that_follows
+            reads::reading_beyond_every_number_finds_the_end
             reads::another_tenants_streams_are_invisible
             redactions::a_redaction_takes_the_payloads_and_leaves_the_chain
             redactions::a_redaction_takes_the_snapshot_and_what_it_is_found_by
@@ -261,6 +265,7 @@ macro_rules! event_store_suite {
             finds::filters_combine_by_any_and_none
             finds::a_list_shows_only_streams_with_snapshots_of_the_type
             finds::a_cursor_survives_being_written_down
+            finds::a_cursor_that_was_made_up_does_no_harm
             finds::counts_are_grouped_as_fine_as_asked
             finds::counts_follow_the_snapshots
             finds::counts_split_by_checkpoints_passed

@@ -111,7 +111,7 @@ impl Append {
     ///
     /// # Errors
     /// [`Error::TooLarge`] over one of the [`limits`]; [`Error::Invalid`] for a group without events, a
-    /// stream without events, or a stream or event that comes twice.
+    /// stream without events, a stream or event that comes twice, or a type with a control character.
     pub fn check(&self) -> Result<()> {
         let count = self.events().count();
         at_most("an append group in events", limits::EVENTS_PER_APPEND, count)?;
@@ -139,6 +139,7 @@ impl StreamAppend {
             let id = &self.stream_id;
             return Err(Error::Invalid(format!("stream {id} needs a type and at least one event")));
         }
+        one_line("the stream type", &self.stream_type)?;
         let mut total = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
         at_most("a snapshot in bytes", limits::SNAPSHOT_BYTES, total)?;
         for event in &self.events {
@@ -155,6 +156,7 @@ impl StreamAppend {
             if event_type.is_empty() {
                 return Err(Error::Invalid(format!("event {event_id} needs a type")));
             }
+            one_line("the event type", event_type)?;
             if !ids.insert(*event_id) {
                 return Err(Error::Invalid(format!(
                     "event {event_id} comes twice in one append group"
@@ -163,6 +165,14 @@ impl StreamAppend {
             total += size;
         }
         Ok(total)
+    }
+}
+
+/// Refuses what not every database can keep in a column of text, and nobody can read.
+fn one_line(what: &str, text: &str) -> Result<()> {
+    match text.contains(char::is_control) {
+        true => Err(Error::Invalid(format!("{what} {text:?} holds a control character"))),
+        false => Ok(()),
     }
 }
 

@@ -248,7 +248,8 @@ impl Settings {
         let mut config = self.server.clone();
         let own = format!(
             "-c search_path={} -c statement_timeout={} -c lock_timeout={} \
-             -c idle_in_transaction_session_timeout={} -c client_min_messages=warning",
+             -c idle_in_transaction_session_timeout={} -c client_min_messages=warning \
+             -c default_transaction_isolation=read\\ committed",
             self.schema(kind),
             self.statement_timeout.as_millis(),
             self.lock_timeout.as_millis(),

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use segue_core::ids::{EventId, Position, StreamVersion};
+use segue_core::ids::{
+    Channel, CustomerId, EventId, Position, ScenarioId, StepId, StreamId, StreamVersion, Version,
+};
+use segue_core::scenario::hash::ContentHash;
 use uuid::Uuid;
 
 use super::{World, at_version, event, stream, tenant, to, with_snapshot};
-use crate::events::{Error, Expected, LogRead, Snapshot, limits};
+use crate::events::{Error, Expected, Facets, LogRead, Snapshot, limits};
 
 /// Positions and versions are 1, 2, 3, … whatever is appended where.
 pub async fn positions_and_versions_are_gapless(world: World) {
@@ -198,6 +201,72 @@ pub async fn limits_are_refused_with_their_numbers(world: World) {
         assert!(actual > limit);
     }
     assert_eq!(world.head().await.position, Position(0));
+}
+
+/// A type is a word: not every database keeps every character.
+pub async fn a_type_with_a_control_character_is_refused(world: World) {
+    let mut odd_event = event(1);
+    odd_event.event_type = "Happ\0ened".into();
+    let mut odd_stream = to("a", Expected::Any, [event(2)]);
+    odd_stream.stream_type = "thi\nng".into();
+    for append in [to("a", Expected::Any, [odd_event]), odd_stream] {
+        let refused = world.append(vec![append]).await.unwrap_err();
+        assert!(matches!(&refused, Error::Invalid(why) if why.contains("control")), "{refused}");
+    }
+    assert_eq!(world.head().await.position, Position(0));
+}
+
+/// However large the number is that a caller makes up, the answer is where the stream is; and whoever
+/// appends at the same time is not concerned.
+pub async fn a_version_beyond_every_number_is_a_conflict(world: World) {
+    world.append(vec![to("a", Expected::NoStream, [event(1)])]).await.unwrap();
+    for (n, version) in [2, 1 << 40, u64::MAX / 2, u64::MAX - 1, u64::MAX].into_iter().enumerate() {
+        for (name, current) in [("a", 1), ("never", 0)] {
+            let wrong = vec![to(name, at_version(version), [event(900)])];
+            let right = vec![to("b", Expected::Any, [event(10 + 2 * n as u128 + current)])];
+            let (refused, accepted) = tokio::join!(world.append(wrong), world.append(right));
+            let at = StreamVersion(current as u64);
+            let refused = refused.unwrap_err();
+            assert!(
+                matches!(refused, Error::Conflict { current, .. } if current == at),
+                "{refused}"
+            );
+            accepted.unwrap();
+        }
+    }
+    assert_eq!(world.verify().await.len(), 11);
+}
+
+/// Names and types as long as they may be, in characters of four bytes, and times long ago.
+pub async fn the_longest_names_and_oldest_times_are_kept(world: World) {
+    let long = |limit| "\u{1F600}".repeat(limit);
+    let facets = Facets {
+        scenario_id: Some(ScenarioId(Uuid::from_u128(1))),
+        scenario_version: Some(Version(1)),
+        step_id: Some(StepId::new(long(StepId::LIMIT)).unwrap()),
+        channel: Some(Channel::new(long(Channel::LIMIT)).unwrap()),
+        customer_id: Some(CustomerId::new(long(CustomerId::LIMIT)).unwrap()),
+        live: true,
+        started_at: Some(Timestamp::from_microsecond(-62_000_000_000_000_007).unwrap()),
+        settled: None,
+        checkpoints: (1..200)
+            .map(|n: u64| ContentHash(n.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            .collect(),
+    };
+    let mut long_event = event(1);
+    long_event.event_type = long(limits::EVENT_TYPE_BYTES / 4).into();
+    let id = long(StreamId::LIMIT);
+    let snapshot = Snapshot { state: b"state".to_vec(), facets: facets.clone() };
+    let mut append = with_snapshot(to(&id, Expected::NoStream, [long_event]), snapshot);
+    append.stream_type = long(limits::STREAM_TYPE_BYTES / 4).into();
+    let mut group = world.group(vec![append]);
+    group.recorded_at = Timestamp::MIN;
+    world.store.append(group).await.unwrap();
+    let log = world.verify().await;
+    let earliest = Timestamp::from_microsecond(Timestamp::MIN.as_microsecond()).unwrap();
+    assert_eq!((log[0].stream_id.as_str(), log[0].recorded_at), (id.as_str(), earliest));
+    let state = world.store.load(world.tenant, world.epoch, &stream(&id)).await.unwrap().unwrap();
+    assert_eq!(state.snapshot.unwrap().facets, facets);
 }
 
 /// No streams, no events, a stream or an event twice.

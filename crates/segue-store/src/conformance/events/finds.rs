@@ -306,3 +306,14 @@ pub async fn counts_follow_the_snapshots(world: World) {
         assert_eq!(found, expected.map(step).into_iter().collect::<Vec<_>>());
     }
 }
+
+/// A cursor comes from outside; one that nobody gave out finds a place in the list all the same.
+pub async fn a_cursor_that_was_made_up_does_no_harm(world: World) {
+    world.append(vec![put(1, session(0))]).await.unwrap();
+    for (started_at, found) in [(i64::MAX, 1), (i64::MIN, 0)] {
+        let cursor: Cursor = format!("{started_at}.{}.s", u64::MAX).parse().unwrap();
+        let query = SnapshotQuery { after: Some(cursor), ..list(&world, Filter::default()) };
+        let page = world.store.list(query).await.unwrap();
+        assert_eq!((page.streams.len(), page.next), (found, None));
+    }
+}

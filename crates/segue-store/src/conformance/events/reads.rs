@@ -189,3 +189,25 @@ pub async fn another_tenants_streams_are_invisible(world: World) {
     let read = LogRead { tenant: other, epoch, after: Position(0), limit: 9, max_bytes: 999 };
     assert!(world.store.read_log(read).await.unwrap().events.is_empty());
 }
+
+/// What is asked for beyond every number is beyond the end.
+pub async fn reading_beyond_every_number_finds_the_end(world: World) {
+    world.append(vec![to("a", Expected::NoStream, [event(1), event(2)])]).await.unwrap();
+    let (tenant, epoch, limit) = (world.tenant, world.epoch, usize::MAX);
+    for beyond in [3, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+        let after = Position(beyond);
+        let read = LogRead { tenant, epoch, after, limit, max_bytes: usize::MAX };
+        assert_eq!(world.store.read_log(read).await.unwrap().events, []);
+        assert_eq!(world.store.digests(tenant, epoch, after, limit).await.unwrap(), []);
+        for (direction, found) in [(Direction::Forwards, 0), (Direction::Backwards, 2)] {
+            let (stream, from) = (stream("a"), StreamVersion(beyond));
+            let read = StreamRead { tenant, epoch, stream, from, limit, direction };
+            let page = world.store.read_stream(read).await.unwrap();
+            assert_eq!(
+                (page.events.len(), page.next),
+                (found, None),
+                "{direction:?} from {beyond}"
+            );
+        }
+    }
+}

@@ -76,6 +76,10 @@ impl<'a> Guess<'a> {
                         draft.trust(stream, StreamVersion(0));
                         None
                     }
+                    // No stream is longer than its log.
+                    (None, Expected::Version(version)) if version.0 > draft.head().position.0 => {
+                        return Err(NoGuess::Refused);
+                    }
                     (None, Expected::Version(version)) => {
                         draft.trust(stream, version);
                         Some((stream.stream_type.as_ref().into(), version))

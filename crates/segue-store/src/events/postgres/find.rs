@@ -154,7 +154,8 @@ impl Work for SnapshotQuery {
     async fn run(&self, client: &Client) -> Result<SnapshotPage, Failure> {
         let mut matches = condition(self);
         let (total, counted) = match &self.after {
-            Some(cursor) => (format!("{}::bigint", cursor.total), String::new()),
+            // From the caller, who may have made it up.
+            Some(cursor) => (format!("{}::bigint", integer(cursor.total)), String::new()),
             None => {
                 let counted = format!(
                     "CROSS JOIN (SELECT count(*) AS n FROM streams WHERE {}) counted",

@@ -21,6 +21,10 @@ const STREAMS: u64 = 64 * 1024;
 /// How many streams of one tenant are remembered; one more, and all of them are forgotten.
 const STREAMS_PER_TENANT: usize = 4 * 1024;
 
+/// A cache that expects so few entries is not divided into parts. Divided for many processors, a part
+/// would be smaller than what is remembered of one large tenant, and never take it.
+const UNDIVIDED: usize = 1;
+
 /// The most commits in a row that go the careful way after races were lost.
 const LONGEST_DETOUR: u32 = 64;
 
@@ -37,8 +41,7 @@ impl fmt::Debug for Memory {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        let estimated = usize::try_from(STREAMS / 16).expect("a small number");
-        Self { tenants: Cache::with_weighter(estimated, STREAMS, Weight) }
+        Self { tenants: Cache::with_weighter(UNDIVIDED, STREAMS, Weight) }
     }
 
     /// Gives what is known of a tenant to the one who writes for it.
@@ -152,5 +155,26 @@ impl Known {
             self.streams.clear();
         }
         self.streams.insert(id, stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_tenant_is_remembered_on_a_machine_of_any_size() {
+        let memory = Memory::new();
+        assert_eq!(memory.tenants.num_shards(), 1, "however many processors there are");
+        let tenant = TenantId(uuid::Uuid::from_u128(1));
+        let kind = Cow::Borrowed("session");
+        let streams = (0..STREAMS_PER_TENANT).map(|n| {
+            let id = StreamId::new(format!("s{n}")).unwrap();
+            (id, Some((kind.clone(), StreamVersion(1))))
+        });
+        let head = Some(Head::opened(segue_core::ids::Epoch(1)));
+        let known = Known { head, streams: streams.collect(), ..Known::default() };
+        memory.keep(tenant, known);
+        assert_eq!(memory.take(tenant).streams.len(), STREAMS_PER_TENANT);
     }
 }

@@ -148,6 +148,9 @@ fn sized(within: &str, order: &str, max_bytes: &str) -> String {
     )
 }
 
+const NEXT_POSITION: &str =
+    "SELECT min(position) FROM events WHERE tenant_id = $1 AND position > $2";
+
 static LOG_PAGE: LazyLock<String> = LazyLock::new(|| {
     // A range and not a LIMIT: positions have no gaps, and the planner takes a range for short.
     let within = format!(
@@ -169,13 +172,26 @@ impl Work for LogRead {
     }
 
     async fn run(&self, client: &Client) -> Result<LogPage, Failure> {
-        let limit = self.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64;
-        let (after, last) = (integer(self.after.0), integer(self.after.0.saturating_add(limit)));
-        let max_bytes = integer(self.max_bytes.min(limits::BYTES_PER_PAGE) as u64);
-        let parameters: [Parameter<'_>; 4] = [&self.tenant.0, &after, &last, &max_bytes];
-        let (head, rows) = query(client, &LOG_PAGE, &parameters, self.tenant, self.epoch).await?;
-        Ok(LogPage { events: events(&rows, HEAD_COLUMNS)?, head })
+        let page = log_page(client, self, self.after).await?;
+        if page.events.is_empty() && page.head.position > self.after {
+            // Only a damaged log has a gap. What stands behind it is read all the same.
+            let next = client.prepare_cached(NEXT_POSITION).await?;
+            let next = client.query_one(&next, &[&self.tenant.0, &integer(self.after.0)]).await?;
+            if let Some(next) = rows::maybe_number(&next, 0)? {
+                return log_page(client, self, Position(next - 1)).await;
+            }
+        }
+        Ok(page)
     }
+}
+
+async fn log_page(client: &Client, read: &LogRead, after: Position) -> Result<LogPage, Failure> {
+    let limit = read.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64;
+    let (after, last) = (integer(after.0), integer(after.0.saturating_add(limit)));
+    let max_bytes = integer(read.max_bytes.min(limits::BYTES_PER_PAGE) as u64);
+    let parameters: [Parameter<'_>; 4] = [&read.tenant.0, &after, &last, &max_bytes];
+    let (head, rows) = query(client, &LOG_PAGE, &parameters, read.tenant, read.epoch).await?;
+    Ok(LogPage { events: events(&rows, HEAD_COLUMNS)?, head })
 }
 
 /// A page of a stream, as a statement with a range of versions and an order. `$3` is where it begins, `$4`
