@@ -160,6 +160,37 @@ proptest! {
     }
 
     #[test]
+    fn a_changed_payload_does_not_hide_a_changed_type_beside_it(
+        groups in groups(), at in any::<proptest::sample::Index>(), also in any::<proptest::sample::Index>(),
+    ) {
+        let mut log = log(&groups);
+        let (typed, bytes) = (at.index(log.events.len()), also.index(log.events.len()));
+        log.events[typed].kind = "Other".to_owned();
+        log.events[bytes].payload = Some(b"other".to_vec());
+        let inspection = log.inspect();
+        let mut expected = vec![log.block_of(typed as u64 + 1), (bytes as u64 + 1, bytes as u64 + 1)];
+        expected.sort_unstable();
+        let found = inspection.findings().kept();
+        let found: Vec<_> = found.iter().map(|found| (found.first.0, found.last.0)).collect();
+        prop_assert_eq!(&found, &expected);
+        prop_assert!(inspection.sound().position.0 < expected[0].0);
+    }
+
+    #[test]
+    fn a_changed_hash_is_named_by_its_position(groups in groups(), at in any::<proptest::sample::Index>()) {
+        let mut log = log(&groups);
+        let hurt = at.index(log.events.len());
+        prop_assume!(log.events[hurt].payload.is_some());
+        log.events[hurt].hash = Digest([7; 32]);
+        let inspection = log.inspect();
+        let found = inspection.findings().kept();
+        prop_assert_eq!(found.len(), 1, "{:?}", found);
+        let hurt = Position(hurt as u64 + 1);
+        prop_assert_eq!((found[0].first, found[0].last, found[0].damage), (hurt, hurt, Damage::Payload));
+        prop_assert!(inspection.sound().position < hurt);
+    }
+
+    #[test]
     fn a_changed_mark_is_told_from_changed_events(groups in groups(), at in any::<proptest::sample::Index>()) {
         let mut log = log(&groups);
         prop_assume!(!log.marks.is_empty());

@@ -16,6 +16,10 @@
 //!
 //! Inside a block the digest says no more than that it differs. What can be known to the position is: a
 //! payload without its hash, a position that is missing, a group that cannot be.
+//!
+//! A payload without its hash does not excuse a block that differs: the payload is not in the chain, its
+//! stored hash is. Only if the chain meets the mark with the hashes of the payloads that are there, the stored
+//! ones were changed and nothing else; otherwise the block is named too.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -186,10 +190,6 @@ impl Findings {
         self.total -= (before - self.kept.len()) as u64;
         exact.iter().for_each(|finding| self.add(*finding));
     }
-
-    fn any_within(&self, first: Position, last: Position) -> bool {
-        self.kept.iter().any(|kept| kept.first >= first && kept.last <= last)
-    }
 }
 
 /// Recomputes the chain, and says where the log differs from what was kept about it.
@@ -200,6 +200,9 @@ pub struct Inspection {
     anchor: Position,
     /// The recomputed digest before the open group; `None` where it cannot be known until the next mark.
     chain: Option<Digest>,
+    /// What `chain` would be with the hashes of the payloads that are there, once one differs from the hash
+    /// stored with it.
+    with_payloads: Option<Digest>,
     suspect: Option<Suspect>,
     open: Option<Open>,
     /// Where the group before the open one began.
@@ -221,6 +224,25 @@ struct Suspect {
 struct Open {
     first: Position,
     group: Group,
+    /// The group with the hashes of the payloads that are there, once one differs.
+    with_payloads: Option<Group>,
+}
+
+impl Open {
+    fn at(first: Position) -> Self {
+        Self { first, group: Group::at(first), with_payloads: None }
+    }
+
+    /// Takes an event whose payload, as it is there, has this hash.
+    fn push(&mut self, entry: &Entry<'_>, payload_hash: Digest) {
+        if payload_hash != entry.payload_hash {
+            self.with_payloads.get_or_insert_with(|| self.group.clone());
+        }
+        if let Some(group) = &mut self.with_payloads {
+            group.push(&Entry { payload_hash, ..*entry });
+        }
+        self.group.push(entry);
+    }
 }
 
 impl Inspection {
@@ -231,6 +253,7 @@ impl Inspection {
             sound,
             anchor: sound.position,
             chain: Some(sound.digest),
+            with_payloads: None,
             suspect: None,
             open: None,
             earlier: sound.position,
@@ -286,18 +309,19 @@ impl Inspection {
             self.missing(Position(position.0 - 1));
         }
         self.expected = position.next();
-        if payload.is_some_and(|payload| Digest::of_payload(payload) != entry.payload_hash) {
+        let payload_hash = payload.map_or(entry.payload_hash, Digest::of_payload);
+        if payload_hash != entry.payload_hash {
             self.findings.add(Finding::at(position, Damage::Payload));
         }
         if let Some(open) = self.open.as_mut().filter(|open| open.first == first) {
-            open.group.push(entry);
+            open.push(entry, payload_hash);
             return;
         }
         self.close(Position(position.0 - 1));
         if first == position {
-            let mut group = Group::at(first);
-            group.push(entry);
-            self.open = Some(Open { first, group });
+            let mut open = Open::at(first);
+            open.push(entry, payload_hash);
+            self.open = Some(open);
         } else if self.chain.is_some() {
             // It may be this event that lies, or those before it that it belongs to.
             let is_plausible = (self.earlier..position).contains(&first);
@@ -329,19 +353,23 @@ impl Inspection {
                 self.prove(head);
             }
             Some(suspect) if suspect.chain == head.digest => self.blame_block(&suspect),
+            // The hashes stored with some payloads were changed, which are named already.
+            _ if self.with_payloads == Some(head.digest) => {
+                suspect.iter().for_each(|suspect| self.blame_mark(suspect.mark.position));
+            }
             Some(suspect) => {
                 self.blame_block(&suspect);
                 if first > last {
                     self.findings.add(Finding::at(last, Damage::Head));
                 } else {
-                    self.blame(first, last, Damage::ContentsOrHead);
+                    self.findings.add(Finding { first, last, damage: Damage::ContentsOrHead });
                 }
             }
             // The last mark is the end of the log, and the chain has met it.
             None if self.anchor >= head.position => {
                 self.findings.add(Finding::at(head.position, Damage::Head));
             }
-            None => self.blame(first, last, Damage::ContentsOrHead),
+            None => self.findings.add(Finding { first, last, damage: Damage::ContentsOrHead }),
         }
     }
 
@@ -363,6 +391,7 @@ impl Inspection {
         }
         self.open = None;
         self.chain = None;
+        self.with_payloads = None;
     }
 
     /// Takes up the chain at the next mark without having reached it.
@@ -379,6 +408,12 @@ impl Inspection {
             self.earlier = open.first;
             if let Some(suspect) = &mut self.suspect {
                 suspect.chain = open.group.clone().close(suspect.chain);
+            }
+            if let Some(chain) = self.with_payloads.or(self.chain)
+                && (self.with_payloads.is_some() || open.with_payloads.is_some())
+            {
+                let group = open.with_payloads.unwrap_or_else(|| open.group.clone());
+                self.with_payloads = Some(group.close(chain));
             }
             self.chain = self.chain.map(|chain| open.group.close(chain));
         }
@@ -404,15 +439,21 @@ impl Inspection {
 
     fn compare(&mut self, mark: Mark) {
         let Some(chain) = self.chain else { return };
+        let with_payloads = self.with_payloads.take();
         match self.suspect.take() {
             None if chain == mark.digest => self.prove(mark),
-            None => {
-                let first = self.anchor.next();
-                self.suspect = Some(Suspect { first, mark, chain: mark.digest });
-            }
             Some(suspect) if chain == mark.digest => {
                 self.blame_mark(suspect.mark.position);
                 self.prove(mark);
+            }
+            // The hashes stored with some payloads were changed, which are named already.
+            suspect if with_payloads == Some(mark.digest) => {
+                suspect.iter().for_each(|suspect| self.blame_mark(suspect.mark.position));
+                self.chain = Some(mark.digest);
+            }
+            None => {
+                let first = self.anchor.next();
+                self.suspect = Some(Suspect { first, mark, chain: mark.digest });
             }
             Some(suspect) => {
                 self.blame_block(&suspect);
@@ -439,13 +480,7 @@ impl Inspection {
     }
 
     fn blame_block(&mut self, suspect: &Suspect) {
-        self.blame(suspect.first, suspect.mark.position, Damage::Contents);
-    }
-
-    /// Blames a range, unless something in it is known to be damaged, which is why it differs.
-    fn blame(&mut self, first: Position, last: Position, damage: Damage) {
-        if !self.findings.any_within(first, last) {
-            self.findings.add(Finding { first, last, damage });
-        }
+        let (first, last) = (suspect.first, suspect.mark.position);
+        self.findings.add(Finding { first, last, damage: Damage::Contents });
     }
 }

@@ -80,7 +80,8 @@ pub struct Report {
     /// How far the log is proven; it ends before the first damage, and a later run may begin here.
     #[schema(value_type = Object)]
     pub sound_up_to: Mark,
-    /// The first position that may be damaged; null if none is.
+    /// The first position that is found damaged, or lies in a range that is; null if none is. What lies
+    /// between `sound_up_to` and here could not be proven either.
     pub first_damaged_position: Option<Position>,
     /// What is damaged, in order of position: the first hundred.
     pub damages: Vec<DamagedRange>,
