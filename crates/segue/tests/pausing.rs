@@ -17,7 +17,7 @@ use segue::scenarios::StartSession;
 use segue::stores::Opened;
 use segue::tenants::{PageSize, TenantStoreRouter};
 use segue::{Error, WritePausedError};
-use segue_core::ids::{Epoch, EventId, Position, StreamVersion, TenantId, Term};
+use segue_core::ids::{Epoch, EventId, Position, SessionId, StreamVersion, TenantId, Term};
 use segue_store::control::By;
 use segue_store::control::routing::{Phase, PhaseChange};
 use segue_store::control::sqlite::Control;
@@ -97,6 +97,7 @@ macro_rules! on_both {
 on_both! {
     writes_of_every_process_wait_while_paused_and_go_on_after_it,
     a_write_and_a_turn_that_wait_too_long_are_told_so,
+    turns_of_one_session_wait_for_a_pause_side_by_side,
     what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes,
     a_pauser_that_slept_does_not_shut_what_was_opened_after_it,
     pausers_and_resumers_at_once_leave_the_store_as_it_was_decided,
@@ -127,6 +128,22 @@ async fn append(to: &Opened, nth: u64) -> segue::Result<Appended> {
 
 fn store(of: &Opened) -> Arc<dyn EventStore> {
     of.router.stores().next().unwrap().1.clone()
+}
+
+/// A session of a flow that is registered for it.
+async fn session(of: &Opened) -> SessionId {
+    let mut scenario = order_flow();
+    scenario["id"] = json!(Uuid::from_u128(2));
+    let scenario = serde_json::from_value(scenario).unwrap();
+    let registered = of.scenarios.catalog.register(TENANT, scenario, "ops").await.unwrap();
+    let start = StartSession {
+        scenario_id: registered.scenario_id,
+        channel: "web".parse().unwrap(),
+        customer_id: None,
+        variables: Default::default(),
+        id: None,
+    };
+    of.scenarios.sessions.start(TENANT, start).await.unwrap().session.id
 }
 
 async fn mode(of: &Opened) -> (Mode, u64) {
@@ -171,18 +188,7 @@ async fn writes_of_every_process_wait_while_paused_and_go_on_after_it(place: Pla
 
 async fn a_write_and_a_turn_that_wait_too_long_are_told_so(place: Place) {
     let (first, second) = (place.opened().await, place.opened_with(0.3).await);
-    let mut scenario = order_flow();
-    scenario["id"] = json!(Uuid::from_u128(2));
-    let scenario = serde_json::from_value(scenario).unwrap();
-    let registered = first.scenarios.catalog.register(TENANT, scenario, "ops").await.unwrap();
-    let start = StartSession {
-        scenario_id: registered.scenario_id,
-        channel: "web".parse().unwrap(),
-        customer_id: None,
-        variables: Default::default(),
-        id: None,
-    };
-    let session = first.scenarios.sessions.start(TENANT, start).await.unwrap().session.id;
+    let session = session(&first).await;
     first.router.pause_writes(TENANT, &olga()).await.unwrap();
 
     let begun = Instant::now();
@@ -199,6 +205,26 @@ async fn a_write_and_a_turn_that_wait_too_long_are_told_so(place: Place) {
 
     first.router.resume_writes(TENANT, &olga()).await.unwrap().unwrap();
     second.scenarios.sessions.take_turn(TENANT, session, Default::default(), None).await.unwrap();
+}
+
+/// However many turns of a session come during a pause, none waits for another's wait to end.
+async fn turns_of_one_session_wait_for_a_pause_side_by_side(place: Place) {
+    let opened = place.opened_with(1.0).await;
+    let session = session(&opened).await;
+    opened.router.pause_writes(TENANT, &olga()).await.unwrap();
+
+    let begun = Instant::now();
+    let turns = (0..6).map(|_| {
+        let sessions = opened.scenarios.sessions.clone();
+        tokio::spawn(
+            async move { sessions.take_turn(TENANT, session, Default::default(), None).await },
+        )
+    });
+    for turn in turns.collect::<Vec<_>>() {
+        let turn = turn.await.unwrap();
+        assert!(matches!(turn, Err(Error::WritePaused(_))), "{turn:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes(place: Place) {

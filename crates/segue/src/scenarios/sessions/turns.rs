@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use segue_core::digest::Digest;
 use segue_core::fields::Definitions;
@@ -59,7 +59,13 @@ pub struct TurnAnswer {
     pub session: SessionView,
 }
 
-/// Where turns of one session queue up inside this process.
+/// How long a turn waits at a turnstile at most. One that is held for longer is held by a turn that waits
+/// for something else, such as the end of a pause or a store that does not answer, and who comes after it,
+/// perhaps of another tenant, is not to wait for that too.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Where turns of one session queue up inside this process. Sessions share turnstiles, for there are more
+/// of them.
 #[derive(Debug)]
 pub struct Turnstiles {
     locks: Box<[Mutex<()>]>,
@@ -74,9 +80,11 @@ impl Default for Turnstiles {
 }
 
 impl Turnstiles {
-    async fn pass(&self, tenant: TenantId, session: SessionId) -> MutexGuard<'_, ()> {
+    /// Waits for its turn, or goes on without one.
+    async fn pass(&self, tenant: TenantId, session: SessionId) -> Option<MutexGuard<'_, ()>> {
         let hash = self.hasher.hash_one((tenant, session));
-        self.locks[hash as usize % self.locks.len()].lock().await
+        let lock = self.locks[hash as usize % self.locks.len()].lock();
+        tokio::time::timeout(PATIENCE, lock).await.ok()
     }
 }
 
