@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use segue_core::ids::{EventId, StreamId, TenantId};
 use segue_core::scenario::validate::Problem;
-use segue_store::events::{self, Expected, NewEvent, StreamAppend, limits};
+use segue_store::events::{self, Expected, NewEvent, STREAM_REDACTED, StreamAppend, limits};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -62,6 +62,11 @@ impl AppendEvents {
         for (nth, event) in self.events.iter().enumerate().take(limits::EVENTS_PER_APPEND) {
             let path = format!("/events/{nth}/event_type");
             word(&mut problems, &path, &event.event_type, limits::EVENT_TYPE_BYTES);
+            if event.event_type == STREAM_REDACTED {
+                let message =
+                    format!("{STREAM_REDACTED} is what a redaction says: choose another type");
+                problems.push(problem("reserved", &path, message));
+            }
             let size = event.payload.len() + event.metadata.len();
             let path = format!("/events/{nth}/payload");
             let thing = "payload and metadata, in bytes,";
@@ -211,6 +216,13 @@ mod tests {
         ];
         let expected = expected.map(|(path, code)| (path.to_owned(), code.to_owned()));
         assert_eq!(problems(&wrong), expected);
+    }
+
+    #[test]
+    fn what_only_a_redaction_says_is_refused_by_its_place() {
+        let said = GivenEvent { event_type: STREAM_REDACTED.to_owned(), ..event(1) };
+        let expected = vec![("/events/1/event_type".to_owned(), "reserved".to_owned())];
+        assert_eq!(problems(&append(vec![event(1), said])), expected);
     }
 
     #[test]
