@@ -112,6 +112,8 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(stores::list_stores))
         .routes(routes!(tenants::list_tenants))
         .routes(routes!(tenants::get_tenant, tenants::place_tenant))
+        .routes(routes!(tenants::pause_writes))
+        .routes(routes!(tenants::resume_writes))
         .routes(routes!(verify::verify_tenant));
     OpenApiRouter::with_openapi(docs::whole())
         .nest(BASE, api)

@@ -198,3 +198,32 @@ fn stores_and_tenants_are_shown_without_naming_a_tenant() {
     let taken = tenant.cli(&["tenant", "place", &new.to_string(), "shared"]);
     assert_eq!(taken.status.code(), Some(6), "{taken:?}");
 }
+
+#[test]
+fn an_operator_pauses_a_tenants_writes_and_lets_them_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[tenant_migration]\nwrite_pause_timeout = 0.2\n";
+    std::fs::write(dir.path().join("segue.toml"), config).unwrap();
+    let server = Server::start_in(dir, &["--config", "segue.toml"]);
+    let tenant = server.tenant();
+    talked(&tenant);
+    let at = |act: &str| format!("/tenants/{}/{act}-writes", tenant.id);
+
+    let paused = operator(&server, "POST", &at("pause"), &json!({ "by": "ann" })).is(200);
+    assert_eq!(paused["state"], "paused");
+    let event = json!({ "event_type": "Noted", "payload": {} });
+    let body = json!({ "stream_type": "note", "expected_version": "any", "events": [event] });
+    tenant.post("/streams/note-1/events", &body).refused(503, "write_paused");
+    let again = operator(&server, "POST", &at("pause"), &Value::Null).is(200);
+    assert_eq!(again["state"], "paused", "a repeat is safe");
+
+    let (stdout, _) = printed(&tenant.cli(&["tenant", "resume", &tenant.id.to_string()]));
+    assert!(stdout.contains("reads and writes go on"), "{stdout}");
+    assert!(stdout.contains("writes that waited  1"), "{stdout}");
+    tenant.post("/streams/note-1/events", &body).is(201);
+    let resumed = operator(&server, "POST", &at("resume"), &Value::Null).is(200);
+    assert_eq!((&resumed["state"], &resumed["pause"]), (&json!("normal"), &Value::Null));
+
+    let nobody = format!("/tenants/{}/pause-writes", Uuid::new_v4());
+    operator(&server, "POST", &nobody, &Value::Null).refused(404, "tenant_not_found");
+}

@@ -68,6 +68,26 @@ pub enum Tenant {
         #[command(flatten)]
         operator: Operator,
     },
+    /// Make a tenant's writes wait, on every server, until they are resumed; reads go on
+    Pause {
+        /// The tenant
+        tenant: TenantId,
+        /// Who pauses them
+        #[arg(long, value_name = "WHO")]
+        by: Option<String>,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Let a tenant's writes go on
+    Resume {
+        /// The tenant
+        tenant: TenantId,
+        /// Who resumes them
+        #[arg(long, value_name = "WHO")]
+        by: Option<String>,
+        #[command(flatten)]
+        operator: Operator,
+    },
 }
 
 impl Store {
@@ -119,6 +139,18 @@ impl Tenant {
                 shown(&screen, &client.put(&format!("/tenants/{tenant}"), &body)?);
                 Ok(())
             }
+            Self::Pause { tenant, by, operator } => {
+                let (client, screen) = operator.open();
+                let path = format!("/tenants/{tenant}/pause-writes");
+                shown(&screen, &client.post(&path, &json!({ "by": by }))?);
+                Ok(())
+            }
+            Self::Resume { tenant, by, operator } => {
+                let (client, screen) = operator.open();
+                let path = format!("/tenants/{tenant}/resume-writes");
+                resumed(&screen, &client.post(&path, &json!({ "by": by }))?);
+                Ok(())
+            }
         }
     }
 }
@@ -145,6 +177,18 @@ fn list(store: Option<StoreId>, paging: &Paging, operator: &Operator) -> Result<
     screen.table(&header, tenants.iter().map(row).collect());
     screen.end_of_list(tenants.len(), &answer);
     Ok(())
+}
+
+fn resumed(screen: &Screen, answer: &Value) {
+    shown(screen, answer);
+    let pause = &answer["pause"];
+    if !screen.is_json() && pause.is_object() {
+        screen.facts(&[
+            ("paused for", format!("{} ms", pause["duration_ms"])),
+            ("writes that waited", plain(&pause["blocked_writers"])),
+            ("longest wait", format!("{} ms", pause["longest_wait_ms"])),
+        ]);
+    }
 }
 
 fn shown(screen: &Screen, tenant: &Value) {

@@ -21,6 +21,11 @@ impl Screen {
         Self { json, colours: wanted && std::io::stdout().is_terminal() }
     }
 
+    /// Whether it prints for programs.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints the value as JSON if that was asked for; tells whether it did.
     pub fn prints_json(&self, value: &Value) -> bool {
         if self.json {

@@ -1,5 +1,7 @@
 //! `/tenants`: where each tenant lives. For operators; a tenant is named by the path alone.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use segue_core::ids::{StoreId, TenantId};
 use segue_store::control::By;
@@ -8,9 +10,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::error::{ErrorBody, Refusal};
-use super::extract::{Json, Path, Query};
+use super::extract::{Json, OptionalJson, Path, Query};
 use super::page::Limit;
-use crate::tenants::TenantView;
+use crate::tenants::{PauseMetrics, TenantView};
 
 /// Which tenants are wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -46,6 +48,47 @@ pub struct NewTenant {
     pub store_id: StoreId,
     /// Who places it; `operator` if left out.
     pub placed_by: Option<String>,
+}
+
+/// Who pauses a tenant's writes, or lets them go on.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PauseBody {
+    /// Who; `operator` if left out.
+    pub by: Option<String>,
+}
+
+/// A tenant whose writes go on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Resumed {
+    /// The tenant.
+    #[serde(flatten)]
+    pub tenant: TenantView,
+    /// What the pause cost; null if there was none.
+    pub pause: Option<PauseCost>,
+}
+
+/// What a pause cost, as the server saw it that ended it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PauseCost {
+    /// From the decision to pause to the decision to go on, in milliseconds.
+    pub duration_ms: u64,
+    /// How many writes of this server waited.
+    pub blocked_writers: u64,
+    /// How long the longest of them waited, in milliseconds.
+    pub longest_wait_ms: u64,
+}
+
+impl From<PauseMetrics> for PauseCost {
+    fn from(metrics: PauseMetrics) -> Self {
+        let PauseMetrics { duration, blocked_writers, longest_wait } = metrics;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            duration_ms: millis(duration),
+            blocked_writers,
+            longest_wait_ms: millis(longest_wait),
+        }
+    }
 }
 
 /// Lists tenants
@@ -91,4 +134,46 @@ pub async fn place_tenant(
 ) -> Result<axum::Json<TenantView>, Refusal> {
     let by = By::new(new.placed_by.as_deref().unwrap_or("operator"), app.clock.now());
     Ok(axum::Json(app.opened.router.place_in(tenant, &new.store_id, &by).await?))
+}
+
+/// Pauses a tenant's writes
+///
+/// On every server: writes and turns wait, each for as long as `write_pause_timeout` says, and then fail
+/// with `write_paused`. Reads go on. The answer comes when the store takes no writes any more. A pause
+/// lasts until it is ended. Repeating it is safe.
+#[utoipa::path(post, path = "/tenants/{tenant_id}/pause-writes", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Path)), request_body = Option<PauseBody>,
+    responses((status = 200, body = TenantView),
+        (status = 404, description = "`tenant_not_found`", body = ErrorBody)))]
+pub async fn pause_writes(
+    State(app): State<App>,
+    Path(tenant): Path<TenantId>,
+    OptionalJson(body): OptionalJson<PauseBody>,
+) -> Result<axum::Json<TenantView>, Refusal> {
+    let router = &app.opened.router;
+    router.pause_writes(tenant, &body.by(&app)).await?;
+    Ok(axum::Json(router.tenant_view(tenant).await?))
+}
+
+/// Lets a tenant's writes go on
+///
+/// The answer comes when the store takes writes again. Repeating it is safe.
+#[utoipa::path(post, path = "/tenants/{tenant_id}/resume-writes", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Path)), request_body = Option<PauseBody>,
+    responses((status = 200, body = Resumed),
+        (status = 404, description = "`tenant_not_found`", body = ErrorBody)))]
+pub async fn resume_writes(
+    State(app): State<App>,
+    Path(tenant): Path<TenantId>,
+    OptionalJson(body): OptionalJson<PauseBody>,
+) -> Result<axum::Json<Resumed>, Refusal> {
+    let router = &app.opened.router;
+    let pause = router.resume_writes(tenant, &body.by(&app)).await?.map(PauseCost::from);
+    Ok(axum::Json(Resumed { tenant: router.tenant_view(tenant).await?, pause }))
+}
+
+impl PauseBody {
+    fn by(&self, app: &App) -> By {
+        By::new(self.by.as_deref().unwrap_or("operator"), app.clock.now())
+    }
 }
