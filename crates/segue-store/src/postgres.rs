@@ -14,6 +14,7 @@
 //! Only the session of PostgreSQL holds settings (`search_path`, time-outs), so a pooler in between must
 //! pool sessions, not transactions.
 
+mod backoff;
 mod database;
 mod fault;
 mod lifetime;
@@ -25,9 +26,10 @@ mod tls;
 
 use std::fmt;
 
+pub(crate) use backoff::Backoff;
 pub(crate) use database::{Client, Database};
 pub use fault::{Fault, fault};
-pub(crate) use outage::pause;
+pub(crate) use outage::BACKOFF;
 pub use refusal::{OpenError, Refusal};
 pub use settings::{InvalidSetting, Settings};
 

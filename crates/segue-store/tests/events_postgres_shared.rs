@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segue_core::ids::{EventId, StreamVersion};
+use segue_store::conformance::events::heads::fence_among_writers;
 use segue_store::conformance::events::{
     Fixture, World, at_version, event, redact, stream, tenant, to,
 };
@@ -268,4 +269,12 @@ async fn what_two_servers_are_sent_at_once_is_there_once_while_streams_are_redac
     let is_redaction = |event: &&Event| event.event_type == STREAM_REDACTED;
     let last = shared().rfind(is_redaction).unwrap().position;
     assert!(shared().all(|event| event.payload.is_none() == (event.position < last)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_by_one_server_ends_the_log_for_the_writers_of_another() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    let stores = [Arc::clone(&world.store), Arc::new(store(&database)) as Arc<dyn EventStore>];
+    fence_among_writers(&world, &stores).await;
 }

@@ -204,11 +204,23 @@ async fn a_file_of_the_first_schema_learns_to_erase_and_keeps_its_log() {
     conn.execute("UPDATE events SET payload = NULL", []).expect_err("not in version 1");
     drop(conn);
 
-    let world = Fixture::of(SqliteEventStore::open(&file).unwrap()).open().await;
-    assert_eq!(world.verify().await, log);
-    world.store.redact(redact(&world, "a", 3)).await.unwrap();
-    assert!(world.verify().await[..2].iter().all(|event| event.payload.is_none()));
-    drop(world);
+    let opening: Vec<_> = (0..4)
+        .map(|_| {
+            let file = file.clone();
+            std::thread::spawn(move || SqliteEventStore::open(&file).unwrap())
+        })
+        .collect();
+    let mut worlds = Vec::new();
+    for opened in opening {
+        let world = Fixture::of(opened.join().unwrap()).open().await;
+        assert_eq!(world.verify().await, log);
+        worlds.push(world);
+    }
+    for world in &worlds {
+        world.store.redact(redact(world, "a", 3)).await.unwrap();
+        assert!(world.verify().await[..2].iter().all(|event| event.payload.is_none()));
+    }
+    drop(worlds);
     let sound: String = Connection::open(&file)
         .unwrap()
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))

@@ -210,6 +210,7 @@ macro_rules! event_store_suite {
             appends::the_longest_names_and_oldest_times_are_kept
             appends::a_group_that_contradicts_itself_is_refused
             appends::the_largest_group_is_accepted
+            appends::an_append_whose_caller_went_away_is_finished_by_a_repeat
             appends::concurrent_appenders_leave_no_gap
             appends::concurrent_conflicts_let_exactly_one_win
             heads::an_append_never_creates_a_head
@@ -217,6 +218,7 @@ macro_rules! event_store_suite {
             heads::opening_at_another_epoch_is_refused
             heads::a_write_at_another_epoch_is_fenced
             heads::each_mode_admits_what_it_should
+            heads::a_fence_among_writers_answers_with_the_end_of_the_log
             heads::the_first_append_opens_a_prepared_head
             heads::a_swap_needs_what_it_expects
             heads::a_swap_can_be_repeated

@@ -1,6 +1,7 @@
 //! The control plane in one schema of a PostgreSQL database, which several servers share.
 //!
-//! A read is one statement, and so one snapshot and one round trip. A decision is one transaction that
+//! A read is one statement, and so one snapshot and one round trip; only a list counts in a second one that
+//! travels with it, so its total may be of a moment earlier or later. A decision is one transaction that
 //! first takes the tenant's turn to decide ([`statement::decide`]); then it reads, checks and writes as if
 //! it were alone. A connection that is lost while the commit is under way leaves its outcome unknown:
 //! that is [`Error::Unavailable`], and the caller reads what is.

@@ -6,16 +6,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
+use super::{Backoff, OpenError};
 
-use super::OpenError;
-use crate::dice::Dice;
-
-/// The pause after the first failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// The longest pause, so that a database that is back is used within seconds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The pauses between tries; short enough that a database that is back is used within seconds.
+pub(crate) const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(2) };
 
 /// Whether the database is down, and since how many tries.
 #[derive(Debug, Default)]
@@ -62,7 +57,7 @@ impl Outage {
             let cause = error.source.as_deref().map(innermost);
             tracing::warn!(%error, cause, "the database cannot be used; trying again");
         }
-        let again_at = now + pause(failures);
+        let again_at = now + BACKOFF.pause(failures);
         *state = Some(Down { failures, since, again_at, error: error.clone() });
     }
 
@@ -77,15 +72,6 @@ impl Outage {
     fn lock(&self) -> MutexGuard<'_, Option<Down>> {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The pause after so many failures: half of it certain, half of it chance.
-pub(crate) fn pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let half = doubled.min(LONGEST_PAUSE) / 2;
-    let (seed, _) = Uuid::new_v4().as_u64_pair();
-    let chance = Dice(seed).below(u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1));
-    half + Duration::from_micros(chance)
 }
 
 /// What lies at the bottom of an error, such as `Connection refused`.
@@ -114,17 +100,10 @@ mod tests {
         outage.admit(patience).unwrap();
         outage.failed(&unreachable());
         assert!(outage.admit(patience).is_err(), "the pause has begun");
-        std::thread::sleep(FIRST_PAUSE);
+        std::thread::sleep(BACKOFF.first);
         assert!(outage.admit(patience).is_ok(), "the pause is over");
         assert!(outage.admit(patience).is_err(), "someone is trying already");
         outage.is_over();
         assert!(outage.admit(patience).is_ok());
-    }
-
-    #[test]
-    fn pauses_grow_to_a_limit_and_vary() {
-        assert!(pause(1) <= FIRST_PAUSE);
-        assert!(pause(40) <= LONGEST_PAUSE && pause(40) >= LONGEST_PAUSE / 2);
-        assert!((0..20).map(|_| pause(40)).any(|other| other != pause(40)));
     }
 }

@@ -1,6 +1,7 @@
 //! Appending: order, groups, versions, repeats, limits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use segue_core::ids::{
@@ -267,6 +268,19 @@ pub async fn the_longest_names_and_oldest_times_are_kept(world: World) {
     assert_eq!((log[0].stream_id.as_str(), log[0].recorded_at), (id.as_str(), earliest));
     let state = world.store.load(world.tenant, world.epoch, &stream(&id)).await.unwrap().unwrap();
     assert_eq!(state.snapshot.unwrap().facets, facets);
+}
+
+/// Whenever its caller stops waiting, an append is there or not; repeated it is there once.
+pub async fn an_append_whose_caller_went_away_is_finished_by_a_repeat(world: World) {
+    for n in 0..40_u64 {
+        let group = || vec![to("a", at_version(n), [event(n.into())])];
+        let patience = Duration::from_micros(n * n * 5);
+        // Given up at any stage, or answered.
+        let _ = tokio::time::timeout(patience, world.append(group())).await;
+        let repeated = world.append(group()).await.unwrap();
+        assert_eq!(repeated.first_position, Position(n + 1));
+    }
+    assert_eq!(world.verify().await.len(), 40);
 }
 
 /// No streams, no events, a stream or an event twice.

@@ -1,11 +1,14 @@
 //! The head: who may write and read, and what the digest says.
 
+use std::sync::Arc;
+
 use segue_core::digest::{Digest, Mark};
 use segue_core::ids::{Epoch, Position};
 
 use super::{World, at_version, event, stream, tenant, to};
 use crate::events::{
-    Error, EventStore, Expected, Head, HeadSwap, MemoryEventStore, Mode, StreamAppend, limits,
+    Append, Error, EventStore, Expected, Head, HeadSwap, MemoryEventStore, Mode, StreamAppend,
+    limits,
 };
 
 /// A swap of the world's head from the mode it has to another.
@@ -207,4 +210,59 @@ pub async fn a_digest_is_kept_every_few_thousand_positions(world: World) {
     assert_eq!(kept(Position(0), 10).await.unwrap(), expected);
     assert_eq!(kept(Position(0), 1).await.unwrap(), expected[..1]);
     assert_eq!(kept(expected[0].position, 10).await.unwrap(), expected[1..]);
+}
+
+/// What a fence answers is the end of the log, however many write: nothing comes after it at the old epoch,
+/// and what was answered before it is there.
+pub async fn a_fence_among_writers_answers_with_the_end_of_the_log(world: World) {
+    let stores = [Arc::clone(&world.store)];
+    fence_among_writers(&world, &stores).await;
+}
+
+/// The same for writers by several stores on one database.
+pub async fn fence_among_writers(world: &World, stores: &[Arc<dyn EventStore>]) {
+    const WRITERS: u64 = 6;
+    for round in 0..5_u64 {
+        let open = world.head().await;
+        let writers = (0..WRITERS).zip(stores.iter().cycle()).map(|(writer, store)| {
+            let first = u128::from(round * WRITERS + writer) * 1_000_000;
+            let group = Append { epoch: open.epoch, ..world.group(Vec::new()) };
+            tokio::spawn(write_until_fenced(Arc::clone(store), group, first))
+        });
+        let writers: Vec<_> = writers.collect();
+        while world.head().await.position.0 < open.position.0 + 20 {
+            tokio::task::yield_now().await;
+        }
+        let fence = HeadSwap {
+            expect_epoch: open.epoch,
+            expect_mode: Mode::Open,
+            expect_mark: None,
+            coord_term: round,
+            epoch: open.epoch,
+            mode: Mode::Fenced,
+        };
+        let fenced = world.store.swap_head(world.tenant, fence).await.unwrap();
+        for writer in writers {
+            assert!(writer.await.unwrap() <= fenced.position);
+        }
+        assert_eq!(world.head().await, fenced, "nothing comes after a fence");
+        let (mode, epoch) = (Mode::Open, Epoch(open.epoch.0 + 1));
+        let reopen = HeadSwap { expect_mode: Mode::Fenced, mode, epoch, ..fence };
+        world.store.swap_head(world.tenant, reopen).await.unwrap();
+    }
+}
+
+/// Appends one event after the other to a stream of its own, and answers with the position of the last.
+async fn write_until_fenced(store: Arc<dyn EventStore>, group: Append, first: u128) -> Position {
+    let mut last = Position(0);
+    for n in first.. {
+        let streams = vec![to(&format!("s{first}"), Expected::Any, [event(n)])];
+        match store.append(Append { streams, ..group.clone() }).await {
+            Ok(appended) => last = appended.last_position,
+            Err(Error::Fenced { .. }) => return last,
+            Err(error) => panic!("{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+    last
 }

@@ -18,7 +18,7 @@ use super::super::audit::Subject;
 use super::super::changes::Changed;
 use super::super::{Error, Result, Unavailable};
 use super::statement::execute;
-use crate::postgres::{Database, pause};
+use crate::postgres::{BACKOFF, Database};
 
 /// How often what was decided of late is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ pub(super) async fn watch(database: Database, schema: String, listeners: Sender<
         }
         failures += 1;
         tracing::debug!(%error, "no longer listening to what other servers decide; listening again");
-        tokio::time::sleep(pause(failures)).await;
+        tokio::time::sleep(BACKOFF.pause(failures)).await;
     }
 }
 

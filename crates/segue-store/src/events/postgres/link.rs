@@ -6,21 +6,17 @@ use std::time::Duration;
 
 use segue_core::ids::TenantId;
 use tokio::time::{Instant, sleep, timeout};
-use uuid::Uuid;
 
 use super::rows::{fail, unreachable};
-use crate::dice::Dice;
 use crate::events::{Durability, Error, Reason, Result, Survives};
-use crate::postgres::{Client, Database, Fault, fault};
+use crate::postgres::{Backoff, Client, Database, Fault, fault};
 
 /// How long work whose outcome is unknown, or that met a passing hindrance, is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
 
-/// The pause before the first new try; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The pauses between tries.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(10), longest: Duration::from_millis(500) };
 
 /// How much longer than a statement may take on the server an answer is waited for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -120,7 +116,7 @@ impl Link {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Again(error)) => {
                     failures += 1;
-                    let pause = pause(failures);
+                    let pause = BACKOFF.pause(failures);
                     if Instant::now() + pause > until {
                         return Err(error);
                     }
@@ -213,14 +209,6 @@ impl Link {
         };
         Error::Unavailable { reason: Reason::Busy, source: Some(source) }
     }
-}
-
-/// The pause after so many failures: half of it certain, half of it chance.
-fn pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let half = doubled.min(LONGEST_PAUSE) / 2;
-    let (seed, _) = Uuid::new_v4().as_u64_pair();
-    half + half.mul_f64(Dice(seed).below(1_000) as f64 / 1_000.0)
 }
 
 /// Answers when the database can be read and written, and looks at its settings again.
