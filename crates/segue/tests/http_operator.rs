@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
+use segue_testing::postgres::TestDatabase;
 use serde_json::{Value, json};
 use support::{Answer, Server, Tenant, order_flow, printed};
 use uuid::Uuid;
@@ -133,6 +136,37 @@ fn a_damaged_log_ends_the_verification_with_its_position_and_a_code_of_its_own()
     );
     assert!(live.text.contains("event: progress\ndata: {\"position\""), "{}", live.text);
     assert!(live.text.contains("event: report\ndata: {"), "{}", live.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_that_is_followed_ends_with_the_server() {
+    let database = TestDatabase::fresh().await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = database.url();
+    let config = format!("[stores.shared]\nkind = \"postgres\"\nurl = \"{url}\"\n");
+    std::fs::write(dir.path().join("segue.toml"), config).unwrap();
+    let mut server = Server::start_in(dir, &["--config", "segue.toml"]);
+    let tenant = server.tenant();
+    tenant.registered(&order_flow());
+    let append = json!({"stream_type": "t", "expected_version": "any",
+        "events": [{"event_type": "Happened", "payload": 1}]});
+    tenant.post("/streams/a/events", &append).is(201);
+    // A verification that cannot go on stands for one of a long log.
+    let holder = database.client().await;
+    holder.batch_execute("BEGIN; LOCK TABLE segue_events.events").await.unwrap();
+    let verify = format!("{}/api/v1/tenants/{}/verify", server.url, tenant.id);
+    let following = std::thread::spawn(move || {
+        let accept = ("Accept", "text/event-stream");
+        let mut answer = ureq::post(verify).header(accept.0, accept.1).send_empty().unwrap();
+        answer.body_mut().read_to_string()
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!following.is_finished());
+
+    let begun = Instant::now();
+    assert!(server.terminate().success());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    following.join().unwrap().unwrap();
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt, stream};
 use segue_core::ids::{Position, TenantId};
 use segue_store::events::LogPage;
 use serde::Deserialize;
@@ -84,8 +84,7 @@ pub fn wanted(
     limit: Option<PageLimit>,
     wait: Option<Wait>,
 ) -> Result<Wanted, Refusal> {
-    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    if !accepted.unwrap_or_default().to_ascii_lowercase().contains("text/event-stream") {
+    if !takes_events(headers) {
         let wait = wait.map_or(Duration::ZERO, |Wait(wait)| wait);
         return Ok(Wanted::Page { limit: limit.unwrap_or_default(), wait });
     }
@@ -192,18 +191,13 @@ impl Live {
         let tail = Tail { live: Arc::clone(self), follow, _seat: seat, next: Next::Opening };
         let chunks = stream::unfold(tail, |mut tail| async move {
             let chunk = tail.chunk().await?;
-            Some((Ok::<_, Infallible>(chunk), tail))
+            Some((chunk, tail))
         });
-        let mut response = Response::new(Body::from_stream(chunks));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // Proxies of the nginx kind would hold events back otherwise.
-        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        response
+        event_stream(chunks)
     }
 
-    async fn stopped(&self) {
+    /// Waits until the server is asked to stop.
+    pub async fn stopped(&self) {
         // Its sender is in this value, so it is open.
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
@@ -211,6 +205,23 @@ impl Live {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Answers with server-sent events as they come.
+pub fn event_stream(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(chunks.map(Ok::<_, Infallible>)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies of the nginx kind would hold events back otherwise.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// Whether the client accepts server-sent events.
+pub fn takes_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.to_ascii_lowercase().contains("text/event-stream"))
 }
 
 /// The right to keep a stream open, until it is dropped.

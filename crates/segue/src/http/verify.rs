@@ -1,13 +1,13 @@
 //! `/tenants/{id}/verify`: is what was written still what is there? For operators.
 //!
 //! It takes as long as the log is long, so it tells how far it is, as server-sent events. It ends when its
-//! client leaves, and only so many run at once.
+//! client leaves or the server stops, and only so many run at once.
 
-use std::convert::Infallible;
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use segue_core::digest::Mark;
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{OptionalJson, Path};
+use super::live::{Live, event_stream, takes_events};
 use crate::error::{Error, Kind, Result};
 use crate::tenants::Verification;
 use crate::tenants::verify::{Progress, Report};
@@ -67,15 +68,18 @@ pub async fn verify_tenant(
         epoch: home.route.epoch,
         from: request.from.unwrap_or(Mark::START),
     };
-    let wants = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    if wants.is_some_and(|accept| accept.contains("text/event-stream")) {
-        return Ok(followed(verification, permit));
+    if takes_events(&headers) {
+        return Ok(followed(verification, permit, Arc::clone(&app.live)));
     }
     Ok(axum::Json(verification.run(|_| ()).await?).into_response())
 }
 
 /// Answers with the verification as it goes on.
-fn followed(verification: Verification, permit: SemaphorePermit<'static>) -> Response {
+fn followed(
+    verification: Verification,
+    permit: SemaphorePermit<'static>,
+    live: Arc<Live>,
+) -> Response {
     let (told, events) = mpsc::channel(PROGRESS);
     tokio::spawn(async move {
         let _permit = permit;
@@ -93,18 +97,13 @@ fn followed(verification: Verification, permit: SemaphorePermit<'static>) -> Res
                 let _ = told.send(last).await;
             }
             () = told.closed() => {}
+            () = live.stopped() => {}
         }
     });
-    let chunks = stream::unfold(events, |mut events| async move {
+    event_stream(stream::unfold(events, |mut events| async move {
         let chunk = events.recv().await?;
-        Some((Ok::<_, Infallible>(chunk), events))
-    });
-    let mut response = Response::new(Body::from_stream(chunks));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+        Some((chunk, events))
+    }))
 }
 
 fn event(name: &str, data: &impl Serialize) -> Bytes {
