@@ -21,6 +21,7 @@ pub mod plans;
 pub mod scenarios;
 mod serve;
 pub mod sessions;
+mod signed;
 mod stalled;
 pub mod stores;
 pub mod streams;

@@ -138,6 +138,33 @@ fn a_damaged_log_ends_the_verification_with_its_position_and_a_code_of_its_own()
     assert!(live.text.contains("event: report\ndata: {"), "{}", live.text);
 }
 
+#[test]
+fn a_name_or_a_reason_without_an_end_is_refused_with_its_limit() {
+    let server = Server::start();
+    let long = |length| "x".repeat(length);
+    let place = |name: String| {
+        let body = json!({ "store_id": "shared", "placed_by": name });
+        operator(&server, "PUT", &format!("/tenants/{}", Uuid::new_v4()), &body)
+    };
+    place(long(256)).is(200);
+    assert_eq!(place(long(257)).refused(400, "invalid_body")["path"], "/placed_by");
+    let tenant = server.tenant();
+    let plan = format!("/migration-plans/{}", Uuid::new_v4());
+    for (step, field, limit) in [
+        ("approve", "approved_by", 256),
+        ("reject", "rejected_by", 256),
+        ("reject", "reason", 4096),
+        ("deploy", "deployed_by", 256),
+        ("withdraw", "withdrawn_by", 256),
+    ] {
+        let path = format!("{plan}/{step}");
+        tenant.post(&path, &json!({field: long(limit)})).refused(404, "plan_not_found");
+        let details =
+            tenant.post(&path, &json!({field: long(limit + 1)})).refused(400, "invalid_body");
+        assert_eq!(details["path"], format!("/{field}"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verification_that_is_followed_ends_with_the_server() {
     let database = TestDatabase::fresh().await;

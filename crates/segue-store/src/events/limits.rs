@@ -18,10 +18,10 @@ pub const STREAM_TYPE_BYTES: usize = 64;
 /// The longest event type, in bytes.
 pub const EVENT_TYPE_BYTES: usize = 128;
 
-/// The longest name of whoever asks for a redaction, in bytes.
+/// The longest name of whoever does something, in bytes.
 pub const ACTOR_BYTES: usize = 256;
 
-/// The longest reason of a redaction, in bytes.
+/// The longest reason for it, in bytes.
 pub const REASON_BYTES: usize = 4 * 1024;
 
 /// The most events of one import.

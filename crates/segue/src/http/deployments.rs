@@ -11,6 +11,7 @@ use super::error::{ErrorBody, Refusal};
 use super::extract::{OptionalJson, Path, Query, Tenant};
 use super::plans::shown;
 use super::scenarios::Paging;
+use super::signed;
 use crate::error::Error;
 use crate::scenarios::{Application, DeploymentResult, DeploymentStatus};
 
@@ -19,6 +20,7 @@ use crate::scenarios::{Application, DeploymentResult, DeploymentStatus};
 #[serde(deny_unknown_fields, default)]
 pub struct DeployBody {
     /// An operator.
+    #[serde(default, deserialize_with = "signed::name")]
     pub deployed_by: Option<String>,
 }
 
@@ -55,6 +57,7 @@ pub async fn deploy_migration_plan(
 #[serde(deny_unknown_fields, default)]
 pub struct WithdrawBody {
     /// An operator.
+    #[serde(default, deserialize_with = "signed::name")]
     pub withdrawn_by: Option<String>,
 }
 

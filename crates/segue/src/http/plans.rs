@@ -19,6 +19,7 @@ use super::error::{ErrorBody, Refusal};
 use super::extract::{Json, OptionalJson, Path, Query, Tenant};
 use super::page::Limit;
 use super::scenarios::NewScenario;
+use super::signed;
 use super::{App, BASE};
 use crate::error::{Error, Kind as Noun};
 use crate::scenarios::Overview;
@@ -34,6 +35,7 @@ pub struct GeneratePlan {
     /// The new version; its `version` is the next one if it is left out.
     pub new_scenario: NewScenario,
     /// Who makes the plan.
+    #[serde(default, deserialize_with = "signed::name")]
     pub created_by: Option<String>,
     /// Leave this version instead of the current one, to pick up sessions left behind.
     pub from_version: Option<Version>,
@@ -47,6 +49,7 @@ pub struct PoliciesBody {
     #[schema(value_type = std::collections::HashMap<String, segue_core::plan::policy::AnchorMigrationPolicy>)]
     pub policies: Policies,
     /// Who sets them.
+    #[serde(default, deserialize_with = "signed::name")]
     pub updated_by: Option<String>,
 }
 
@@ -118,6 +121,7 @@ pub struct PlanList {
 #[serde(deny_unknown_fields, default)]
 pub struct ApproveBody {
     /// An operator.
+    #[serde(default, deserialize_with = "signed::name")]
     pub approved_by: Option<String>,
 }
 
@@ -126,8 +130,10 @@ pub struct ApproveBody {
 #[serde(deny_unknown_fields, default)]
 pub struct RejectBody {
     /// An operator.
+    #[serde(default, deserialize_with = "signed::name")]
     pub rejected_by: Option<String>,
     /// Why.
+    #[serde(default, deserialize_with = "signed::reason")]
     pub reason: Option<String>,
 }
 

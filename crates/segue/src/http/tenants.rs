@@ -12,6 +12,7 @@ use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{Json, OptionalJson, Path, Query};
 use super::page::Limit;
+use super::signed;
 use crate::tenants::{PauseMetrics, TenantView};
 
 /// Which tenants are wanted.
@@ -47,6 +48,7 @@ pub struct NewTenant {
     /// Which store.
     pub store_id: StoreId,
     /// Who places it; `operator` if left out.
+    #[serde(default, deserialize_with = "signed::name")]
     pub placed_by: Option<String>,
 }
 
