@@ -87,6 +87,7 @@ macro_rules! control_plane_suite {
             subscriptions: subscriptions_list_by_the_bytes_of_their_names,
             subscriptions: a_tenant_has_so_many_subscriptions_and_no_more,
             changes: a_decision_is_heard_of_within_a_second,
+            races: a_decision_whose_caller_went_away_is_whole_or_not_made,
             races: racing_decisions_leave_what_some_order_of_them_would,
             audit: every_decision_leaves_its_line_with_who_and_when,
             audit: a_refused_decision_leaves_no_line,

@@ -1,10 +1,12 @@
 //! Everything at once, from two processes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use segue_core::fields::Definition;
 use segue_core::ids::{FieldName, Position, SubscriptionName, Term};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::Database;
 use super::world::{World, at, new_store, olga};
@@ -65,6 +67,11 @@ const ACTIONS: [Action; 7] = [
     Action::SubscriptionCreated,
 ];
 
+fn field(name: &str) -> Definition {
+    let name = FieldName::new(name).unwrap();
+    serde_json::from_value(json!({"name": name, "value_type": "integer"})).unwrap()
+}
+
 fn consumer() -> SubscriptionName {
     SubscriptionName::new("consumer").unwrap()
 }
@@ -92,9 +99,7 @@ async fn race(world: &World, mut dice: Dice) -> Vec<Action> {
         }
         let (action, changed) = turn_phase(world).await;
         note(action, changed);
-        let name = FieldName::new(format!("field-{racer}-{round}")).unwrap();
-        let field = json!({"name": name, "value_type": "integer"});
-        let field = serde_json::from_value::<Definition>(field).unwrap();
+        let field = field(&format!("field-{racer}-{round}"));
         let defined = world.control.put_field(world.tenant, &field, &olga(4)).await;
         note(Action::FieldDefined, defined.map(drop));
         let (name, by) = (consumer(), olga(5));
@@ -124,4 +129,23 @@ async fn turn_phase(world: &World) -> (Action, Result<(), Error>) {
     let change = PhaseChange { expected: route.term, phase };
     let changed = world.control.change_phase(world.tenant, change, &olga(3)).await;
     (change.action(), changed.map(drop))
+}
+
+/// Whenever its caller stops waiting, a decision is made whole or not at all, and holds up nobody.
+pub async fn a_decision_whose_caller_went_away_is_whole_or_not_made(database: &dyn Database) {
+    const DECISIONS: u64 = 40;
+    let world = World::empty(database).await;
+    let other = database.open().await;
+    for n in 0..DECISIONS {
+        let (field, by) = (field(&format!("field-{n}")), olga(1));
+        let patience = Duration::from_micros(n * n * 5);
+        // Given up at any stage, or answered.
+        let _ = timeout(patience, world.control.put_field(world.tenant, &field, &by)).await;
+        let again = timeout(Duration::from_secs(2), other.put_field(world.tenant, &field, &by));
+        let generation = again.await.expect("nobody is held up").unwrap();
+        assert_eq!(generation.0, n + 1, "the first, if it came, changed the same once");
+    }
+    let page = Page::first(1);
+    let lines = world.control.list_audit(world.tenant, &Filter::default(), page).await.unwrap();
+    assert_eq!(lines.total, DECISIONS);
 }
