@@ -447,6 +447,11 @@ fn the_log_is_appended_read_and_subscribed_to_from_the_command_line() {
     let log = run(&["events", "--limit", "2"]);
     assert!(log.contains("cart-7@2") && log.contains("--after 2"), "{log}");
     assert!(run(&["subscription", "put", "billing"]).contains("billing"));
+    let read = run(&["subscription", "read", "billing", "--limit", "2"]);
+    assert!(
+        read.contains("of 3; they come again until `segue subscription ack billing 2`"),
+        "{read}"
+    );
     assert!(run(&["subscription", "read", "billing", "--ack"]).contains("Paid"));
     assert!(run(&["subscription", "list"]).contains('3'));
     run(&["subscription", "put", "billing", "--reset"]);

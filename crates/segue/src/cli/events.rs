@@ -156,7 +156,7 @@ fn tell_each(screen: &Screen, events: &[Value]) {
 }
 
 /// Prints what a page of a log says at its end.
-pub fn end(screen: &Screen, answer: &Value) {
+fn end(screen: &Screen, answer: &Value) {
     let (next, head) = (plain(&answer["next_after"]), plain(&answer["head_position"]));
     let text = if next == head {
         format!("that is all, up to position {head}")

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use segue_core::ids::SubscriptionName;
 use serde_json::{Value, json};
 
-use super::events::{consume, end, tell};
+use super::events::{consume, tell};
 use super::failure::Failure;
 use super::input::part;
 use super::screen::{Screen, items, plain, when};
@@ -137,12 +137,29 @@ impl Read {
         let answer = client.get(&format!("{path}/events"), &[("limit", self.limit.to_string())])?;
         if !screen.prints_json(&answer) {
             tell(&screen, items(&answer, "events"));
-            end(&screen, &answer);
+            self.end(&screen, &answer);
         }
         if self.ack && !items(&answer, "events").is_empty() {
             client.post(&format!("{path}/ack"), &json!({ "position": answer["next_after"] }))?;
         }
         Ok(())
+    }
+
+    /// Prints what a page says at its end.
+    fn end(&self, screen: &Screen, answer: &Value) {
+        let (next, head) = (plain(&answer["next_after"]), plain(&answer["head_position"]));
+        let up_to = if next == head {
+            format!("that is all, up to position {head}")
+        } else {
+            format!("up to position {next} of {head}")
+        };
+        let is_to_acknowledge = !self.ack && !items(answer, "events").is_empty();
+        let text = if is_to_acknowledge {
+            format!("{up_to}; they come again until `segue subscription ack {} {next}`", self.name)
+        } else {
+            up_to
+        };
+        screen.line(screen.dim(&text));
     }
 }
 
