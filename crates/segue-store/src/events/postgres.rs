@@ -8,6 +8,7 @@
 //! Everything that needs a connection goes through [`link`]: it waits for one of the pool, limits the time,
 //! and tries again where the outcome is unknown or the hindrance passes.
 
+mod carriers;
 mod columns;
 mod commit;
 mod draft;

@@ -249,7 +249,8 @@ impl Settings {
         let own = format!(
             "-c search_path={} -c statement_timeout={} -c lock_timeout={} \
              -c idle_in_transaction_session_timeout={} -c client_min_messages=warning \
-             -c default_transaction_isolation=read\\ committed",
+             -c default_transaction_isolation=read\\ committed \
+             -c plan_cache_mode=force_generic_plan",
             self.schema(kind),
             self.statement_timeout.as_millis(),
             self.lock_timeout.as_millis(),

@@ -6,8 +6,9 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::rows::{checkpoints_text, integer};
+use crate::events::accept::Accepted;
 use crate::events::query::order_key;
-use crate::events::{Facets, Head};
+use crate::events::{Facets, Head, StreamAppend};
 
 /// The longest list of checkpoints that stands in an index, in bytes. PostgreSQL refuses entries over
 /// 2,704 bytes, and the other columns of the index may have 1,000.
@@ -31,6 +32,7 @@ fn unfolded(columns: &[(&str, &str)], first: usize) -> String {
 /// Streams as they will be.
 #[derive(Debug, Default)]
 pub(super) struct StreamColumns<'a> {
+    tenants: Vec<Uuid>,
     ids: Vec<&'a str>,
     types: Vec<&'a str>,
     versions: Vec<i64>,
@@ -53,6 +55,7 @@ impl<'a> StreamColumns<'a> {
     /// Adds a stream; without a state it keeps the one it has.
     pub(super) fn push(
         &mut self,
+        tenant: TenantId,
         id: &'a StreamId,
         kind: &'a str,
         version: StreamVersion,
@@ -67,6 +70,7 @@ impl<'a> StreamColumns<'a> {
             short => (short, None),
         };
         let started_at = facets.and_then(|facets| facets.started_at);
+        self.tenants.push(tenant.0);
         self.ids.push(id.as_str());
         self.types.push(kind);
         self.versions.push(integer(version.0));
@@ -87,11 +91,11 @@ impl<'a> StreamColumns<'a> {
         self.snapshots.push(state.map(|(_, _, state)| state));
     }
 
-    /// The statement that writes them, as a part of a larger one: for each row of `from`, which gives a
-    /// `tenant_id`, all streams. Its parameters begin at number `first` and are those of
+    /// The statement that writes them, as a part of a larger one: those whose `tenant_id` is in `from`. Its parameters begin at number `first` and are those of
     /// [`StreamColumns::parameters`].
     pub(super) fn upsert(from: &str, first: usize) -> String {
-        const COLUMNS: [(&str, &str); 16] = [
+        const COLUMNS: [(&str, &str); 17] = [
+            ("tenant_id", "uuid"),
             ("stream_id", "text"),
             ("stream_type", "text"),
             ("version", "bigint"),
@@ -112,7 +116,7 @@ impl<'a> StreamColumns<'a> {
         let names = COLUMNS.map(|(name, _)| name).join(", ");
         let rows = unfolded(&COLUMNS, first);
         // A stream keeps the snapshot it has when none comes with its events.
-        let kept = COLUMNS[3..].iter().map(|(name, _)| {
+        let kept = COLUMNS[4..].iter().map(|(name, _)| {
             format!(
                 "{name} = CASE WHEN excluded.snapshot_version IS NULL THEN s.{name} \
                  ELSE excluded.{name} END"
@@ -120,15 +124,16 @@ impl<'a> StreamColumns<'a> {
         });
         let kept: Vec<_> = kept.collect();
         format!(
-            "INSERT INTO streams AS s (tenant_id, {names}) \
-             SELECT f.tenant_id, u.* FROM {from} f CROSS JOIN ({rows}) u \
+            "INSERT INTO streams AS s ({names}) \
+             SELECT u.* FROM {from} f JOIN ({rows}) u ON u.tenant_id = f.tenant_id \
              ON CONFLICT (tenant_id, stream_id) DO UPDATE SET version = excluded.version, {}",
             kept.join(", "),
         )
     }
 
-    pub(super) fn parameters(&self) -> [Parameter<'_>; 16] {
+    pub(super) fn parameters(&self) -> [Parameter<'_>; 17] {
         [
+            &self.tenants,
             &self.ids,
             &self.types,
             &self.versions,
@@ -149,115 +154,196 @@ impl<'a> StreamColumns<'a> {
     }
 }
 
-/// Everything that one commit of appends writes, beside the head it must find.
-#[derive(Debug)]
+/// Everything that one commit of appends writes, and the heads that it must find.
+#[derive(Debug, Default)]
 pub(super) struct Columns<'a> {
-    tenant: Uuid,
-    before: (i64, &'a [u8], i64),
-    after: (i64, &'a [u8]),
-    pub(super) trusted_streams: Vec<&'a str>,
-    pub(super) trusted_types: Vec<&'a str>,
-    pub(super) trusted_versions: Vec<i64>,
-    pub(super) append_firsts: Vec<i64>,
-    pub(super) event_ids: Vec<Uuid>,
-    pub(super) versions: Vec<i64>,
-    pub(super) recorded_ats: Vec<i64>,
-    pub(super) event_streams: Vec<&'a str>,
-    pub(super) event_stream_types: Vec<&'a str>,
-    pub(super) event_types: Vec<&'a str>,
-    pub(super) payload_hashes: Vec<&'a [u8]>,
-    pub(super) metadata: Vec<&'a [u8]>,
-    pub(super) payloads: Vec<&'a [u8]>,
-    pub(super) digest_positions: Vec<i64>,
-    pub(super) digests: Vec<&'a [u8]>,
-    pub(super) streams: StreamColumns<'a>,
+    tenants: Vec<Uuid>,
+    positions: Vec<i64>,
+    head_digests: Vec<&'a [u8]>,
+    epochs: Vec<i64>,
+    next_positions: Vec<i64>,
+    next_digests: Vec<&'a [u8]>,
+    trusted_tenants: Vec<Uuid>,
+    trusted_streams: Vec<&'a str>,
+    trusted_types: Vec<&'a str>,
+    trusted_versions: Vec<i64>,
+    event_tenants: Vec<Uuid>,
+    event_positions: Vec<i64>,
+    append_firsts: Vec<i64>,
+    event_ids: Vec<Uuid>,
+    versions: Vec<i64>,
+    recorded_ats: Vec<i64>,
+    event_streams: Vec<&'a str>,
+    event_stream_types: Vec<&'a str>,
+    event_types: Vec<&'a str>,
+    payload_hashes: Vec<&'a [u8]>,
+    metadata: Vec<&'a [u8]>,
+    payloads: Vec<&'a [u8]>,
+    digest_tenants: Vec<Uuid>,
+    digest_positions: Vec<i64>,
+    digests: Vec<&'a [u8]>,
+    streams: StreamColumns<'a>,
 }
 
+const TRUSTED: [(&str, &str); 4] =
+    [("tenant_id", "uuid"), ("stream_id", "text"), ("stream_type", "text"), ("version", "bigint")];
+
+const EVENTS: [(&str, &str); 12] = [
+    ("tenant_id", "uuid"),
+    ("position", "bigint"),
+    ("append_first_position", "bigint"),
+    ("event_id", "uuid"),
+    ("version", "bigint"),
+    ("recorded_at", "bigint"),
+    ("stream_id", "text"),
+    ("stream_type", "text"),
+    ("event_type", "text"),
+    ("payload_hash", "bytea"),
+    ("metadata", "bytea"),
+    ("payload", "bytea"),
+];
+
+const DIGESTS: [(&str, &str); 3] =
+    [("tenant_id", "uuid"), ("position", "bigint"), ("digest", "bytea")];
+
 impl<'a> Columns<'a> {
-    /// Nothing yet but the head, before and after.
-    pub(super) fn new(tenant: TenantId, before: &'a Head, after: &'a Head) -> Self {
-        let Head { position, digest, epoch, .. } = before;
-        Self {
-            tenant: tenant.0,
-            before: (integer(position.0), &digest.0, integer(epoch.0)),
-            after: (integer(after.position.0), &after.digest.0),
-            trusted_streams: Vec::new(),
-            trusted_types: Vec::new(),
-            trusted_versions: Vec::new(),
-            append_firsts: Vec::new(),
-            event_ids: Vec::new(),
-            versions: Vec::new(),
-            recorded_ats: Vec::new(),
-            event_streams: Vec::new(),
-            event_stream_types: Vec::new(),
-            event_types: Vec::new(),
-            payload_hashes: Vec::new(),
-            metadata: Vec::new(),
-            payloads: Vec::new(),
-            digest_positions: Vec::new(),
-            digests: Vec::new(),
-            streams: StreamColumns::default(),
+    /// Adds a tenant: the head that must be found, and the one that is left.
+    pub(super) fn push_head(&mut self, tenant: TenantId, before: &'a Head, after: &'a Head) {
+        self.tenants.push(tenant.0);
+        self.positions.push(integer(before.position.0));
+        self.head_digests.push(&before.digest.0);
+        self.epochs.push(integer(before.epoch.0));
+        self.next_positions.push(integer(after.position.0));
+        self.next_digests.push(&after.digest.0);
+    }
+
+    /// Adds the events of an append, and the digest that is kept after it.
+    pub(super) fn push_events(&mut self, tenant: TenantId, accepted: &'a Accepted<'a>) {
+        for placed in &accepted.placed {
+            self.event_tenants.push(tenant.0);
+            self.event_positions.push(integer(placed.position.0));
+            self.append_firsts.push(integer(accepted.first.0));
+            self.event_ids.push(placed.event.event_id.0);
+            self.versions.push(integer(placed.version.0));
+            self.recorded_ats.push(accepted.recorded_at.as_microsecond());
+            self.event_streams.push(placed.stream.stream_id.as_str());
+            self.event_stream_types.push(&placed.stream.stream_type);
+            self.event_types.push(&placed.event.event_type);
+            self.payload_hashes.push(&placed.payload_hash.0);
+            self.metadata.push(&placed.event.metadata);
+            self.payloads.push(&placed.event.payload);
+        }
+        if let Some(mark) = &accepted.keep {
+            self.digest_tenants.push(tenant.0);
+            self.digest_positions.push(integer(mark.position.0));
+            self.digests.push(&mark.digest.0);
         }
     }
 
-    /// The statement that writes all of it, or nothing when the head is another one by now.
-    pub(super) fn statement() -> String {
-        const TRUSTED: [(&str, &str); 3] =
-            [("stream_id", "text"), ("stream_type", "text"), ("version", "bigint")];
-        const EVENTS: [(&str, &str); 10] = [
-            ("append_first_position", "bigint"),
-            ("event_id", "uuid"),
-            ("version", "bigint"),
-            ("recorded_at", "bigint"),
-            ("stream_id", "text"),
-            ("stream_type", "text"),
-            ("event_type", "text"),
-            ("payload_hash", "bytea"),
-            ("metadata", "bytea"),
-            ("payload", "bytea"),
-        ];
-        const DIGESTS: [(&str, &str); 2] = [("position", "bigint"), ("digest", "bytea")];
-        let events = EVENTS.map(|(name, _)| name).join(", ");
-        format!(
-            "WITH head AS ( \
-                UPDATE tenant_head SET position = $5, digest = $6, mode = 'open' \
-                WHERE tenant_id = $1 AND position = $2 AND digest = $3 AND epoch = $4 \
-                    AND mode IN ('open', 'prepared') \
-                    AND NOT EXISTS ( \
-                        SELECT 1 FROM ({trusted}) trusted \
-                        WHERE trusted.version <> coalesce(( \
-                            SELECT CASE found.stream_type WHEN trusted.stream_type \
-                                THEN found.version ELSE -1 END \
-                            FROM streams found \
-                            WHERE found.tenant_id = $1 AND found.stream_id = trusted.stream_id), 0)) \
-                RETURNING tenant_id \
-             ), events_written AS ( \
-                INSERT INTO events (tenant_id, position, {events}) \
-                SELECT head.tenant_id, u.* FROM head CROSS JOIN ( \
-                    SELECT $2 + generate_series(1, $5 - $2) AS position, {rows}) u \
-             ), digests_written AS ( \
-                INSERT INTO digests (tenant_id, position, digest) \
-                SELECT head.tenant_id, u.* FROM head CROSS JOIN ({digests}) u \
-             ), streams_written AS ({streams}) \
-             SELECT count(*) FROM head",
-            trusted = unfolded(&TRUSTED, 7),
-            rows = unfolded(&EVENTS, 10).trim_start_matches("SELECT "),
-            digests = unfolded(&DIGESTS, 20),
-            streams = StreamColumns::upsert("head", 22),
-        )
+    /// Adds a stream as it will be.
+    pub(super) fn push_stream(
+        &mut self,
+        tenant: TenantId,
+        stream: &'a StreamAppend,
+        version: StreamVersion,
+        state: Option<State<'a>>,
+    ) {
+        self.streams.push(tenant, &stream.stream_id, &stream.stream_type, version, state);
     }
 
+    /// Adds what is taken on trust of a stream, and must be found so.
+    pub(super) fn push_trusted(
+        &mut self,
+        tenant: TenantId,
+        stream: &'a StreamAppend,
+        version: StreamVersion,
+    ) {
+        self.trusted_tenants.push(tenant.0);
+        self.trusted_streams.push(stream.stream_id.as_str());
+        self.trusted_types.push(&stream.stream_type);
+        self.trusted_versions.push(integer(version.0));
+    }
+
+    /// The statement that writes for one tenant all of it, or nothing when its head is another one by now,
+    /// or somebody has locked it. It names the tenant, so that a distributed database knows where to send
+    /// it.
+    pub(super) fn statement() -> String {
+        let heads = format!(
+            "locked AS ( \
+                SELECT h.tenant_id FROM tenant_head h \
+                WHERE h.tenant_id = $1 AND h.position = $2 AND h.digest = $3 AND h.epoch = $4 \
+                    AND h.mode IN ('open', 'prepared') AND {} \
+                FOR NO KEY UPDATE SKIP LOCKED \
+             ), head AS ( \
+                UPDATE tenant_head h SET position = $5, digest = $6, mode = 'open' \
+                FROM locked WHERE h.tenant_id = $1 AND locked.tenant_id = h.tenant_id \
+                RETURNING h.tenant_id)",
+            as_trusted(7),
+        );
+        writing(&heads, 11)
+    }
+
+    /// The statement that writes for several tenants, for each all of it or nothing. It waits for no head:
+    /// one that is locked, or is another one by now, is passed over.
+    pub(super) fn joint_statement() -> String {
+        const HEADS: [(&str, &str); 6] = [
+            ("tenant_id", "uuid"),
+            ("position", "bigint"),
+            ("digest", "bytea"),
+            ("epoch", "bigint"),
+            ("next_position", "bigint"),
+            ("next_digest", "bytea"),
+        ];
+        let heads = format!(
+            "locked AS ( \
+                SELECT h.tenant_id, w.next_position, w.next_digest \
+                FROM ({wanted}) w JOIN tenant_head h ON h.tenant_id = w.tenant_id \
+                WHERE h.position = w.position AND h.digest = w.digest AND h.epoch = w.epoch \
+                    AND h.mode IN ('open', 'prepared') AND {trusted} \
+                FOR NO KEY UPDATE OF h SKIP LOCKED \
+             ), head AS ( \
+                UPDATE tenant_head h SET position = locked.next_position, \
+                    digest = locked.next_digest, mode = 'open' \
+                FROM locked WHERE h.tenant_id = locked.tenant_id \
+                RETURNING h.tenant_id)",
+            wanted = unfolded(&HEADS, 1),
+            trusted = as_trusted(7),
+        );
+        writing(&heads, 11)
+    }
+
+    /// The parameters of [`Columns::statement`], of which the heads are those of one tenant.
     pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
-        let mut parameters: Vec<Parameter<'_>> = vec![
-            &self.tenant,
-            &self.before.0,
-            &self.before.1,
-            &self.before.2,
-            &self.after.0,
-            &self.after.1,
+        self.all([
+            &self.tenants[0],
+            &self.positions[0],
+            &self.head_digests[0],
+            &self.epochs[0],
+            &self.next_positions[0],
+            &self.next_digests[0],
+        ])
+    }
+
+    /// The parameters of [`Columns::joint_statement`].
+    pub(super) fn joint_parameters(&self) -> Vec<Parameter<'_>> {
+        self.all([
+            &self.tenants,
+            &self.positions,
+            &self.head_digests,
+            &self.epochs,
+            &self.next_positions,
+            &self.next_digests,
+        ])
+    }
+
+    fn all<'b>(&'b self, heads: [Parameter<'b>; 6]) -> Vec<Parameter<'b>> {
+        let rest: [Parameter<'b>; 19] = [
+            &self.trusted_tenants,
             &self.trusted_streams,
             &self.trusted_types,
             &self.trusted_versions,
+            &self.event_tenants,
+            &self.event_positions,
             &self.append_firsts,
             &self.event_ids,
             &self.versions,
@@ -268,10 +354,47 @@ impl<'a> Columns<'a> {
             &self.payload_hashes,
             &self.metadata,
             &self.payloads,
+            &self.digest_tenants,
             &self.digest_positions,
             &self.digests,
         ];
-        parameters.extend(self.streams.parameters());
-        parameters
+        heads.into_iter().chain(rest).chain(self.streams.parameters()).collect()
     }
+}
+
+/// Whether the streams of the head `h` that were taken on trust are as they were taken to be, in the
+/// snapshot in which the head is found.
+fn as_trusted(first: usize) -> String {
+    format!(
+        "NOT EXISTS ( \
+            SELECT 1 FROM ({}) trusted \
+            WHERE trusted.tenant_id = h.tenant_id AND trusted.version <> coalesce(( \
+                SELECT CASE found.stream_type WHEN trusted.stream_type \
+                    THEN found.version ELSE -1 END \
+                FROM streams found \
+                WHERE found.tenant_id = h.tenant_id \
+                    AND found.stream_id = trusted.stream_id), 0))",
+        unfolded(&TRUSTED, first)
+    )
+}
+
+/// The statement that changes heads as `heads` says and writes what belongs to those that it changed, whose
+/// tenants it answers. The parameters of the events begin at number `first`.
+fn writing(heads: &str, first: usize) -> String {
+    let digests = first + EVENTS.len();
+    let streams = digests + DIGESTS.len();
+    let names = EVENTS.map(|(name, _)| name).join(", ");
+    format!(
+        "WITH {heads}, events_written AS ( \
+            INSERT INTO events ({names}) \
+            SELECT u.* FROM head JOIN ({events}) u ON u.tenant_id = head.tenant_id \
+         ), digests_written AS ( \
+            INSERT INTO digests (tenant_id, position, digest) \
+            SELECT u.* FROM head JOIN ({kept}) u ON u.tenant_id = head.tenant_id \
+         ), streams_written AS ({put}) \
+         SELECT tenant_id FROM head",
+        events = unfolded(&EVENTS, first),
+        kept = unfolded(&DIGESTS, digests),
+        put = StreamColumns::upsert("head", streams),
+    )
 }

@@ -40,11 +40,12 @@ use futures_util::future::{join, join4};
 use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 use tokio_postgres::{Row, Statement};
 
+use super::columns::Columns;
 use super::draft::{Draft, Present};
 use super::link::{Failure, Work};
 use super::memory::Known;
 use super::rows::{self, HEAD_COLUMNS};
-use super::statements::{HEAD_AND_STREAMS, KNOWN_EVENTS, LOCK_HEAD, STREAMS, WRITE};
+use super::statements::{HEAD_AND_STREAMS, KNOWN_EVENTS, LOCK_HEAD, STREAMS, WRITE, WRITE_JOINTLY};
 use crate::events::accept::Checked;
 use crate::events::{Appended, Error, Event, Expected, Head, Result};
 use crate::postgres::Client;
@@ -57,6 +58,10 @@ pub(super) struct Guess<'a> {
 }
 
 impl<'a> Guess<'a> {
+    pub(super) fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
     /// Decides the appends on what is known.
     pub(super) fn new(
         tenant: TenantId,
@@ -160,15 +165,38 @@ impl Work for Guess<'_> {
     }
 }
 
+/// Guesses of several tenants, which one statement writes.
+pub(super) struct JointGuess<'a>(pub(super) &'a [&'a Guess<'a>]);
+
+impl Work for JointGuess<'_> {
+    /// The tenants whose guess was right, and is written; nothing is written for the others.
+    type Answer = HashSet<TenantId>;
+
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+
+    async fn run(&self, client: &Client) -> Result<HashSet<TenantId>, Failure> {
+        let statement = client.prepare_cached(&WRITE_JOINTLY).await?;
+        let mut columns = Columns::default();
+        for guess in self.0 {
+            guess.draft.put_into(&mut columns);
+        }
+        let rows = client.query(&statement, &columns.joint_parameters()).await?;
+        rows.iter().map(|row| Ok(TenantId(row.try_get(0)?))).collect()
+    }
+}
+
 /// Writes a draft, in the transaction that is open or in one of its own.
 pub(super) async fn write(
     client: &Client,
     statement: &Statement,
     draft: &Draft<'_>,
 ) -> Result<Written, Failure> {
-    let columns = draft.columns();
-    let row = client.query_one(statement, &columns.parameters()).await?;
-    Ok(if row.try_get::<_, i64>(0)? == 1 { Written::All } else { Written::Nothing })
+    let mut columns = Columns::default();
+    draft.put_into(&mut columns);
+    let head = client.query_opt(statement, &columns.parameters()).await?;
+    Ok(if head.is_some() { Written::All } else { Written::Nothing })
 }
 
 /// Writes a draft and commits the transaction that is open, in one flight: where the write fails, the

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use segue_core::ids::{StreamId, StreamVersion, TenantId};
 
 use super::columns::Columns;
-use super::rows::integer;
 use crate::events::accept::{Accepted, Checked};
 use crate::events::{Appended, Head, Result, StreamAppend};
 
@@ -111,26 +110,11 @@ impl<'a> Draft<'a> {
         Ok(appended)
     }
 
-    /// All of it, as the parameters of the statement that writes it.
-    pub(super) fn columns(&self) -> Columns<'_> {
-        let mut columns = Columns::new(self.tenant, &self.before, &self.after);
+    /// Adds all of it to what a statement writes.
+    pub(super) fn put_into<'c>(&'c self, columns: &mut Columns<'c>) {
+        columns.push_head(self.tenant, &self.before, &self.after);
         for accepted in &self.accepted {
-            for placed in &accepted.placed {
-                columns.append_firsts.push(integer(accepted.first.0));
-                columns.event_ids.push(placed.event.event_id.0);
-                columns.versions.push(integer(placed.version.0));
-                columns.recorded_ats.push(accepted.recorded_at.as_microsecond());
-                columns.event_streams.push(placed.stream.stream_id.as_str());
-                columns.event_stream_types.push(&placed.stream.stream_type);
-                columns.event_types.push(&placed.event.event_type);
-                columns.payload_hashes.push(&placed.payload_hash.0);
-                columns.metadata.push(&placed.event.metadata);
-                columns.payloads.push(&placed.event.payload);
-            }
-            if let Some(mark) = &accepted.keep {
-                columns.digest_positions.push(integer(mark.position.0));
-                columns.digests.push(&mark.digest.0);
-            }
+            columns.push_events(self.tenant, accepted);
         }
         for id in &self.order {
             let written = &self.streams[*id];
@@ -138,13 +122,10 @@ impl<'a> Draft<'a> {
                 let snapshot = stream.snapshot.as_ref()?;
                 Some((version, &snapshot.facets, snapshot.state.as_slice()))
             });
-            columns.streams.push(id, &written.last.stream_type, written.version, state);
+            columns.push_stream(self.tenant, written.last, written.version, state);
         }
         for (stream, version) in &self.trusted {
-            columns.trusted_streams.push(stream.stream_id.as_str());
-            columns.trusted_types.push(&stream.stream_type);
-            columns.trusted_versions.push(integer(version.0));
+            columns.push_trusted(self.tenant, stream, *version);
         }
-        columns
     }
 }

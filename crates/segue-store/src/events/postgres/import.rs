@@ -132,7 +132,7 @@ async fn write(client: &Client, import: &Continuation, head: &Head) -> Result<()
     for stream in import.streams() {
         let taken = states.get(&stream.id).and_then(|state| state.snapshot.as_ref());
         let state = taken.map(|taken| (taken.version, &taken.facets, taken.state.as_slice()));
-        columns.push(&stream.id, &stream.kind, stream.version, state);
+        columns.push(tenant, &stream.id, &stream.kind, stream.version, state);
     }
     let mut streams: Vec<Parameter<'_>> = vec![&tenant.0];
     streams.extend(columns.parameters());

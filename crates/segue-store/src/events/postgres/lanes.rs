@@ -2,9 +2,10 @@
 //!
 //! An append waits in its tenant's lane. A lane that has something to do has a task, which takes all that
 //! waits (up to a limit), commits it as one, answers, and goes on until nothing waits; then the lane is
-//! gone. It never waits for company: while one commit runs, the next group gathers by itself. A lane takes
-//! a connection for one commit at a time, and the pool gives them out in turn, so no tenant starves
-//! another.
+//! gone. It never waits for company: while one commit runs, the next group gathers by itself. What can be
+//! guessed is carried together with the guesses of other tenants ([`carriers`](super::carriers)); for what
+//! needs care a lane takes a connection for one commit at a time, and the pool gives them out in turn, so
+//! no tenant starves another.
 //!
 //! The task and not the caller does the work: a caller who goes away interrupts nothing.
 
@@ -17,8 +18,9 @@ use segue_core::ids::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::commit::{Careful, Decided, Guess, Look, NoGuess, Written};
-use super::link::{Failure, Link, RETRY};
+use super::carriers::{Carriers, Load, Outcome};
+use super::commit::{Careful, Decided, Look, NoGuess};
+use super::link::{Link, RETRY};
 use super::memory::{Known, Memory};
 use crate::events::accept::Checked;
 use crate::events::{Append, Appended, Error, Reason, Result};
@@ -44,7 +46,7 @@ const LAST_TRIES: Duration = Duration::from_secs(1);
 
 /// An append and whoever waits for it.
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     checked: Checked,
     answer: oneshot::Sender<Result<Appended>>,
     kib: usize,
@@ -52,10 +54,21 @@ struct Waiting {
     _room: OwnedSemaphorePermit,
 }
 
+impl Waiting {
+    pub(super) fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
+    pub(super) fn kib(&self) -> usize {
+        self.kib
+    }
+}
+
 /// Every lane with something to do.
 #[derive(Debug)]
 pub(super) struct Lanes {
     link: Arc<Link>,
+    carriers: Arc<Carriers>,
     waiting: Mutex<HashMap<TenantId, VecDeque<Waiting>>>,
     room: Arc<Semaphore>,
     memory: Memory,
@@ -64,7 +77,8 @@ pub(super) struct Lanes {
 impl Lanes {
     pub(super) fn new(link: Arc<Link>) -> Self {
         let room = Arc::new(Semaphore::new(WAITING_KIB));
-        Self { link, waiting: Mutex::default(), room, memory: Memory::new() }
+        let carriers = Arc::new(Carriers::new(Arc::clone(&link)));
+        Self { link, carriers, waiting: Mutex::default(), room, memory: Memory::new() }
     }
 
     /// Hands an append over and waits for its commit.
@@ -128,13 +142,11 @@ impl Drop for Lane {
 impl Lane {
     async fn serve(mut self) {
         while let Some(batch) = self.next() {
-            let appends: Vec<_> = batch.iter().map(|append| &append.checked).collect();
+            let Some(batch) = self.guess(batch).await else { continue };
+            let appends: Vec<_> = batch.iter().map(Waiting::checked).collect();
             let until = (batch[0].since + RETRY).max(Instant::now() + LAST_TRIES);
             let answers = self.commit(&appends, until).await;
-            for (append, answer) in batch.into_iter().zip(answers) {
-                // A caller who has gone learns the outcome by repeating the append.
-                let _ = append.answer.send(answer);
-            }
+            answer(batch, answers);
         }
     }
 
@@ -155,10 +167,55 @@ impl Lane {
         Some(take(queue))
     }
 
-    async fn commit(&mut self, appends: &[&Checked], until: Instant) -> Vec<Result<Appended>> {
-        if let Some(answers) = self.guess(appends).await {
-            return answers;
+    /// One round trip, or two where too little is known. Gives the appends back that have to be decided
+    /// with care.
+    async fn guess(&mut self, batch: Vec<Waiting>) -> Option<Vec<Waiting>> {
+        if self.known.makes_detour() {
+            return Some(batch);
         }
+        let (batch, outcome) = self.carry(batch).await?;
+        let (batch, outcome) = match outcome {
+            Outcome::NoGuess(NoGuess::NotKnown) => {
+                if !self.look(&batch).await {
+                    return Some(batch);
+                }
+                self.carry(batch).await?
+            }
+            outcome => (batch, outcome),
+        };
+        match outcome {
+            Outcome::Written(appended) => {
+                answer(batch, appended.into_iter().map(Ok));
+                None
+            }
+            Outcome::NoGuess(NoGuess::NotKnown | NoGuess::Refused)
+            | Outcome::Wrong
+            | Outcome::Unknown => Some(batch),
+        }
+    }
+
+    async fn carry(&mut self, batch: Vec<Waiting>) -> Option<(Vec<Waiting>, Outcome)> {
+        let load = Load { tenant: self.tenant, known: std::mem::take(&mut self.known), batch };
+        let (load, outcome) = self.lanes.carriers.carry(load).await?;
+        self.known = load.known;
+        Some((load.batch, outcome))
+    }
+
+    /// Learns what the appends have to be decided on, if the tenant has a log here.
+    async fn look(&mut self, batch: &[Waiting]) -> bool {
+        let appends: Vec<_> = batch.iter().map(Waiting::checked).collect();
+        let look = Look { tenant: self.tenant, appends: &appends };
+        match self.lanes.link.once(&look).await {
+            Ok(Some((head, streams))) => {
+                self.known.learn(head, streams);
+                true
+            }
+            Ok(None) | Err(_) => false,
+        }
+    }
+
+    /// With care: behind the lock of the head.
+    async fn commit(&mut self, appends: &[&Checked], until: Instant) -> Vec<Result<Appended>> {
         match self.decide(appends, until).await {
             Ok(answers) => answers,
             Err(error) if appends.len() > 1 && may_be_one_appends_own(&error) => {
@@ -169,44 +226,7 @@ impl Lane {
                 }
                 answers
             }
-            Err(error) => all(appends, &error),
-        }
-    }
-
-    /// One round trip, or two where too little is known; no answer means that the appends have to be
-    /// decided with care.
-    async fn guess(&mut self, appends: &[&Checked]) -> Option<Vec<Result<Appended>>> {
-        if self.known.makes_detour() {
-            return None;
-        }
-        let link = Arc::clone(&self.lanes.link);
-        let guess = match Guess::new(self.tenant, &self.known, appends) {
-            Ok(guess) => guess,
-            Err(NoGuess::Refused) => return None,
-            Err(NoGuess::NotKnown) => {
-                let look = Look { tenant: self.tenant, appends };
-                let (head, streams) = link.once(&look).await.ok()??;
-                self.known.learn(head, streams);
-                Guess::new(self.tenant, &self.known, appends).ok()?
-            }
-        };
-        match link.once(&guess).await {
-            Ok(Written::All) => {
-                self.known.advance(&guess.draft);
-                Some(guess.answers.into_iter().map(Ok).collect())
-            }
-            Ok(Written::Nothing) => {
-                self.known.lose();
-                None
-            }
-            Err(Failure::Locked(error)) => {
-                self.known.forget();
-                Some(all(appends, &link.locked(Some(self.tenant), error).await))
-            }
-            Err(Failure::Again(_) | Failure::Final(_)) => {
-                self.known.forget();
-                None
-            }
+            Err(error) => appends.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
@@ -218,7 +238,12 @@ impl Lane {
         let careful = Careful { tenant: self.tenant, appends };
         let decided = self.lanes.link.perform(&careful, until).await;
         match &decided {
-            Ok(Decided { draft: Some(draft), .. }) => self.known.begin(draft),
+            Ok(Decided { draft: Some(draft), answers }) => {
+                self.known.begin(draft);
+                if answers.iter().flatten().any(|appended| appended.duplicate) {
+                    self.known.expect_repeats();
+                }
+            }
             Ok(Decided { draft: None, .. }) | Err(_) => self.known.forget(),
         }
         decided.map(|decided| decided.answers)
@@ -246,8 +271,11 @@ fn take(queue: &mut VecDeque<Waiting>) -> Vec<Waiting> {
     batch
 }
 
-fn all(appends: &[&Checked], error: &Error) -> Vec<Result<Appended>> {
-    appends.iter().map(|_| Err(error.clone())).collect()
+fn answer(batch: Vec<Waiting>, answers: impl IntoIterator<Item = Result<Appended>>) {
+    for (append, answer) in batch.into_iter().zip(answers) {
+        // A caller who has gone learns the outcome by repeating the append.
+        let _ = append.answer.send(answer);
+    }
 }
 
 fn may_be_one_appends_own(error: &Error) -> bool {

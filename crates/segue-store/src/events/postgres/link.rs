@@ -1,6 +1,7 @@
 //! The way to the database: every piece of work gets a connection of the pool, a time limit, and another
 //! try where that may help.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -100,12 +101,18 @@ pub(super) struct Link {
     /// How long work may take in all.
     patience: Duration,
     durability: Mutex<Option<Durability>>,
+    is_distributed: AtomicBool,
 }
 
 impl Link {
     pub(super) fn new(database: Database) -> Self {
         let patience = database.settings().statement_timeout() + GRACE;
-        Self { database, patience, durability: Mutex::default() }
+        Self {
+            database,
+            patience,
+            durability: Mutex::default(),
+            is_distributed: AtomicBool::new(false),
+        }
     }
 
     /// Does work, again and again until `until` while that may help, and at least once.
@@ -167,17 +174,24 @@ impl Link {
         self.durability.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether tenants may lie on different nodes, so that no statement may be about several.
+    pub(super) fn is_distributed(&self) -> bool {
+        self.is_distributed.load(Ordering::Relaxed)
+    }
+
     async fn look_up_durability(&self, client: &Client) -> Result<(), Failure> {
         let row = client
             .query_one(
                 "SELECT current_setting('server_version'), current_setting('fsync'), \
-                    current_setting('synchronous_commit'), current_setting('full_page_writes')",
+                    current_setting('synchronous_commit'), current_setting('full_page_writes'), \
+                    EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')",
                 &[],
             )
             .await?;
         let setting = |column| row.try_get::<_, String>(column);
         let (version, fsync) = (setting(0)?, setting(1)?);
         let (commit, pages) = (setting(2)?, setting(3)?);
+        self.is_distributed.store(row.try_get(4)?, Ordering::Relaxed);
         let survives = match (fsync.as_str(), commit.as_str(), pages.as_str()) {
             // The others all wait for the local disk, and some for a standby besides.
             ("on", "on" | "local" | "remote_write" | "remote_apply", "on") => Survives::PowerLoss,

@@ -28,6 +28,9 @@ const UNDIVIDED: usize = 1;
 /// The most commits in a row that go the careful way after races were lost.
 const LONGEST_DETOUR: u32 = 64;
 
+/// How many commits go the careful way after an append was repeated.
+const REPEATS: u32 = 8;
+
 /// What is remembered of the tenants that nothing is written for at the moment.
 pub(super) struct Memory {
     tenants: Cache<TenantId, Known, Weight>,
@@ -134,6 +137,12 @@ impl Known {
         self.forget();
         self.lost = self.lost.saturating_add(1);
         self.detour = 1_u32.checked_shl(self.lost).unwrap_or(u32::MAX).min(LONGEST_DETOUR);
+    }
+
+    /// Goes the careful way for a while because an append was repeated: where one is, more may be, and the
+    /// guess of a repeated one fails, with all that is carried beside it.
+    pub(super) fn expect_repeats(&mut self) {
+        self.detour = self.detour.max(REPEATS);
     }
 
     fn add(&mut self, draft: &Draft<'_>) {

@@ -44,3 +44,6 @@ pub(super) static KNOWN_EVENTS: LazyLock<String> = LazyLock::new(|| {
 /// Writes accepted appends after the head that they were decided on, or nothing: see
 /// [`Columns::statement`].
 pub(super) static WRITE: LazyLock<String> = LazyLock::new(Columns::statement);
+
+/// The same for several tenants: see [`Columns::joint_statement`].
+pub(super) static WRITE_JOINTLY: LazyLock<String> = LazyLock::new(Columns::joint_statement);
