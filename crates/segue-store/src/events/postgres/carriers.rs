@@ -22,7 +22,7 @@ use crate::events::Appended;
 
 /// How many statements are on their way at the same time. Two keep the disk and the next load busy; more
 /// are for the case that one is held up.
-const CARRIERS: usize = 4;
+const CARRIERS: usize = 2;
 
 /// The most tenants of one statement.
 const TENANTS: usize = 64;
@@ -90,21 +90,26 @@ impl Carriers {
             return commit(&self.link, vec![load]).await.pop();
         }
         let (back, carried) = oneshot::channel();
-        if self.put(Bid { load, back }) {
-            tokio::spawn(Carrier { carriers: Arc::clone(self) }.serve());
+        match self.leave_or_go(Bid { load, back }) {
+            None => carried.await.ok(),
+            // The lane carries its load itself, and leaves to another what has come meanwhile.
+            Some((load, carrier)) => {
+                let carried = commit(&self.link, vec![load]).await.pop();
+                drop(carrier);
+                carried
+            }
         }
-        carried.await.ok()
     }
 
-    /// Lets a bid wait; whether another carrier may go.
-    fn put(&self, bid: Bid) -> bool {
+    /// Lets a bid wait while all are on their way; else gives its load to one that goes.
+    fn leave_or_go(self: &Arc<Self>, bid: Bid) -> Option<(Load, Carrier)> {
         let mut desk = self.desk();
-        desk.bids.push_back(bid);
-        let is_one_free = desk.on_their_way < CARRIERS;
-        if is_one_free {
-            desk.on_their_way += 1;
+        if desk.on_their_way == CARRIERS {
+            desk.bids.push_back(bid);
+            return None;
         }
-        is_one_free
+        desk.on_their_way += 1;
+        Some((bid.load, Carrier { carriers: Arc::clone(self) }))
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -113,21 +118,19 @@ impl Carriers {
     }
 }
 
-/// One who carries, until nothing waits.
+/// The right to be on the way. Given up, it goes to another if something waits, however it came to its end.
 struct Carrier {
     carriers: Arc<Carriers>,
 }
 
 impl Drop for Carrier {
-    /// A carrier that dies on its way leaves the others' loads to another.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut desk = self.carriers.desk();
-            if desk.bids.is_empty() {
-                desk.on_their_way -= 1;
-            } else {
-                tokio::spawn(Self { carriers: Arc::clone(&self.carriers) }.serve());
+        let mut desk = self.carriers.desk();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !desk.bids.is_empty() => {
+                runtime.spawn(Self { carriers: Arc::clone(&self.carriers) }.serve());
             }
+            Ok(_) | Err(_) => desk.on_their_way -= 1,
         }
     }
 }
@@ -145,7 +148,7 @@ impl Carrier {
         }
     }
 
-    /// The next loads to carry together; the carrier is free again when there are none.
+    /// The next loads to carry together, if any wait.
     fn next(&self) -> Option<Vec<Bid>> {
         let mut desk = self.carriers.desk();
         let most = if self.carriers.link.is_distributed() { 1 } else { TENANTS };
@@ -158,11 +161,7 @@ impl Carrier {
             }
             taken.extend(desk.bids.pop_front());
         }
-        if taken.is_empty() {
-            desk.on_their_way -= 1;
-            return None;
-        }
-        Some(taken)
+        (!taken.is_empty()).then_some(taken)
     }
 }
 
