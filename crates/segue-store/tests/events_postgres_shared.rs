@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segue_core::ids::{EventId, StreamVersion};
+use segue_core::ids::{Epoch, EventId, StreamVersion};
 use segue_store::conformance::events::heads::fence_among_writers;
 use segue_store::conformance::events::{
     Fixture, World, at_version, event, redact, stream, tenant, to,
@@ -277,4 +277,49 @@ async fn a_fence_by_one_server_ends_the_log_for_the_writers_of_another() {
     let world = open(&database).await;
     let stores = [Arc::clone(&world.store), Arc::new(store(&database)) as Arc<dyn EventStore>];
     fence_among_writers(&world, &stores).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_that_are_written_together_do_not_meet() {
+    let database = TestDatabase::fresh().await;
+    let world = open(&database).await;
+    let tenants: Vec<_> = (0..48).map(|n| tenant(1_000 + n)).collect();
+    for tenant in &tenants {
+        world.store.open_tenant(*tenant, world.epoch).await.unwrap();
+    }
+    let writers: Vec<_> = (0..)
+        .zip(tenants.clone())
+        .map(|(n, tenant): (u64, _)| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let own = |streams| Append { tenant, ..world.group(streams) };
+                for round in 0..20 {
+                    let right = vec![to("a", at_version(round), [event(round.into())])];
+                    assert!(!world.store.append(own(right.clone())).await.unwrap().duplicate);
+                    match n % 4 {
+                        // The same ids in other tenants are other events; one's own is a repeat.
+                        0 => assert!(world.store.append(own(right)).await.unwrap().duplicate),
+                        1 => {
+                            let wrong = vec![to("a", at_version(900), [event(9_999)])];
+                            let refused = world.store.append(own(wrong)).await.unwrap_err();
+                            assert!(matches!(refused, Error::Conflict { .. }), "{refused}");
+                        }
+                        2 => {
+                            let stale = Append { epoch: Epoch(99), ..own(right) };
+                            let refused = world.store.append(stale).await.unwrap_err();
+                            assert!(matches!(refused, Error::Fenced { .. }), "{refused}");
+                        }
+                        _ => {}
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    for tenant in tenants {
+        let own = Fixture::of(store(&database)).open().await.as_tenant(tenant);
+        assert_eq!(own.verify().await.len(), 20);
+    }
 }

@@ -67,6 +67,12 @@ pub struct World {
 }
 
 impl World {
+    /// The same store with another of its tenants.
+    #[must_use]
+    pub fn as_tenant(self, tenant: TenantId) -> Self {
+        Self { tenant, ..self }
+    }
+
     /// An append group of this tenant.
     pub fn group(&self, streams: Vec<StreamAppend>) -> Append {
         Append { tenant: self.tenant, epoch: self.epoch, recorded_at: at(1), streams }

@@ -24,9 +24,10 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a statement waits for another transaction's lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a transaction may stand idle, such as that of a process that hangs, before the server ends it
-/// and frees its locks.
-const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a transaction may stand idle, such as that of a process that hangs or of a machine that is gone,
+/// before the server ends it and frees its locks. Less than others wait for those locks: no transaction of
+/// ours idles longer than a round trip, and one that is ended too soon is done again.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest that any time-out may be.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
