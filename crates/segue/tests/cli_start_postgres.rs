@@ -49,6 +49,15 @@ fn becomes_ready(server: &Server, within: Duration) {
     }
 }
 
+/// Waits for a line that is written after requests are served again.
+fn is_logged(server: &Server, line: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !server.log().contains(line) {
+        assert!(Instant::now() < deadline, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_server_starts_while_its_database_is_away_and_serves_when_it_comes() {
     let mut postgres = Postgres::start();
@@ -78,7 +87,7 @@ fn a_server_starts_while_its_database_is_away_and_serves_when_it_comes() {
     let scenario = tenant.registered(&support::order_flow());
     let session = tenant.started(&scenario, "web");
     tenant.turn(&session, &json!({}));
-    assert!(server.log().contains("it is there, and in order"), "{}", server.log());
+    is_logged(&server, "it is there, and in order");
     assert!(!server.log().contains("panic"), "{}", server.log());
 }
 
