@@ -1,4 +1,4 @@
-//! The appends of each tenant, one commit after the other; of different tenants, side by side.
+//! The appends of each tenant, one commit after the other.
 //!
 //! An append waits in its tenant's lane. A lane that has something to do has a task, which takes all that
 //! waits (up to a limit), commits it as one, answers, and goes on until nothing waits; then the lane is
