@@ -162,7 +162,7 @@ impl Group {
 }
 
 /// A digest at the end of an append group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mark {
     /// The last position it covers.
     pub position: Position,

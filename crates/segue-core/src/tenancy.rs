@@ -1,33 +1,70 @@
-//! Where a tenant's log lives and whether it is written, decided.
+//! Where a tenant's log lives, whether it is written, and how it moves: decided.
 //!
-//! A decision is one row of the control plane, its [`Register`]; what a store does about it is an effect
-//! and follows. [`pause`] decides when writes wait, and what is left to do in the store.
+//! A decision is one row of the control plane, the tenant's [`Route`], changed by compare-and-swap on its
+//! term. What a store does about it is an effect and follows. [`pause`] decides when writes wait;
+//! [`migration`] moves the log to another store while it is read and written; [`head`] is what each store
+//! keeps, and what it admits.
 
+pub mod head;
+pub mod migration;
 pub mod pause;
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::ids::{Epoch, Term};
+use crate::ids::{Epoch, StoreId, Term};
+use migration::Moving;
 
-/// What is decided of a tenant, its store aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Register {
-    /// The only epoch at which the store accepts the tenant's writes.
+/// Where a tenant's log is written and read: the row that every decision about it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// The store that owns the tenant.
+    pub store_id: StoreId,
+    /// The only epoch at which that store accepts the tenant's writes.
     pub epoch: Epoch,
-    /// Whether its writes go on.
+    /// The highest epoch that was ever given out; none is given out twice.
+    pub minted: Epoch,
+    /// Whether an operator has paused the tenant's writes.
     pub phase: Phase,
-    /// How often this was decided anew.
+    /// Where it is going, or where it came from; nothing while it lives in its store and nothing moves.
+    pub moving: Option<Moving>,
+    /// How often this was decided anew; 0 for a tenant that was placed and left alone.
     pub term: Term,
 }
 
-/// Whether a tenant's writes go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Route {
+    /// The route of a new tenant.
+    #[must_use]
+    pub fn first(store_id: StoreId) -> Self {
+        let epoch = Epoch(1);
+        let (phase, moving, term) = (Phase::Settled, None, Term(0));
+        Self { store_id, epoch, minted: epoch, phase, moving, term }
+    }
+
+    /// Whether the tenant's writes wait: an operator has paused them, or a cutover is being decided.
+    #[must_use]
+    pub fn holds_writes(&self) -> bool {
+        let paused = match self.phase {
+            Phase::Settled => false,
+            Phase::Paused { .. } => true,
+        };
+        paused || self.is_cut_over()
+    }
+
+    /// Whether a cutover is being decided, or taken back.
+    #[must_use]
+    pub fn is_cut_over(&self) -> bool {
+        self.moving.as_ref().is_some_and(|moving| moving.stage.holds_writes())
+    }
+}
+
+/// Whether a tenant's writes go on, as an operator wishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// The tenant lives in its store, and nothing moves.
+    /// They do.
     Settled,
-    /// Its writes wait; its reads go on.
+    /// They wait; its reads go on.
     Paused {
         /// When that was decided.
         since: Timestamp,

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use segue_core::ids::{Epoch, Term};
 use segue_core::tenancy::pause::{Effect, Gate, Seen, Wish, decide, effect};
-use segue_core::tenancy::{Phase, Register};
+use segue_core::tenancy::{Phase, Route};
 
 const EPOCH: Epoch = Epoch(1);
 const PAUSED: Phase = Phase::Paused { since: Timestamp::UNIX_EPOCH };
@@ -54,8 +54,10 @@ enum Step {
     Dead,
 }
 
-fn register(paused: bool, term: u64) -> Register {
-    Register { epoch: EPOCH, phase: if paused { PAUSED } else { Phase::Settled }, term: Term(term) }
+fn route(paused: bool, term: u64) -> Route {
+    let phase = if paused { PAUSED } else { Phase::Settled };
+    let first = Route::first("shared".parse().unwrap());
+    Route { epoch: EPOCH, phase, term: Term(term), ..first }
 }
 
 impl State {
@@ -69,11 +71,12 @@ impl State {
         let actor = self.actors[nth];
         let wish = if actor.pauses { Wish::Pause } else { Wish::Resume };
         self.actors[nth].at = match actor.at {
-            Step::Read => match decide(wish, register(self.paused, 0).phase, Timestamp::UNIX_EPOCH)
-            {
-                Some(_) => Step::Decide { paused: self.paused, term: self.term },
-                None => Step::Look { paused: self.paused, term: self.term },
-            },
+            Step::Read => {
+                match decide(wish, &route(self.paused, 0), Timestamp::UNIX_EPOCH).unwrap() {
+                    Some(_) => Step::Decide { paused: self.paused, term: self.term },
+                    None => Step::Look { paused: self.paused, term: self.term },
+                }
+            }
             Step::Decide { term, .. } if self.term == term || rule == Rule::BlindDecision => {
                 (self.paused, self.term) = (actor.pauses, term + 1);
                 Step::Look { paused: self.paused, term: self.term }
@@ -97,12 +100,13 @@ impl State {
             return Step::Answered { term };
         }
         let seen = Seen { epoch: EPOCH, gate: self.gate, term: Term(self.head_term) };
-        match effect(&register(paused, term), &seen) {
+        match effect(&route(paused, term), &seen) {
             Effect::Done => Step::Answered { term },
             Effect::Set { gate, term: Term(term) } => {
                 Step::Swap { paused, term, expect: seen.gate, gate }
             }
             Effect::Overtaken => Step::Read,
+            Effect::LeftToCutover => unreachable!("nothing moves"),
             Effect::Contradicted if rule == Rule::All => panic!("a contradiction: {self:?}"),
             Effect::Contradicted => Step::Dead,
         }

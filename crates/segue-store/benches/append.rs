@@ -146,7 +146,7 @@ async fn loads(store: &Arc<SqliteEventStore>, clients: u64, among: u64) -> Measu
         let store = Arc::clone(&store);
         async move {
             let stream = stream(scattered(n, among));
-            store.load(TENANT, EPOCH, &stream).await.unwrap().unwrap();
+            store.load(TENANT, EPOCH.into(), &stream).await.unwrap().unwrap();
         }
     };
     drive(clients, load).await
@@ -158,7 +158,7 @@ async fn turns(store: &Arc<SqliteEventStore>, clients: u64, among: u64) -> Measu
         let store = Arc::clone(&store);
         async move {
             let at = scattered(n, among);
-            store.load(TENANT, EPOCH, &stream(at)).await.unwrap().unwrap();
+            store.load(TENANT, EPOCH.into(), &stream(at)).await.unwrap().unwrap();
             store.append(group(vec![session(at, n)])).await.unwrap();
         }
     };
@@ -185,7 +185,7 @@ async fn counts(store: &Arc<SqliteEventStore>) {
     let stream_type = "session".to_owned();
     let count = |filter: Filter, by| {
         let stream_type = stream_type.clone();
-        store.count(CountQuery { tenant: TENANT, epoch: EPOCH, stream_type, filter, by })
+        store.count(CountQuery { tenant: TENANT, access: EPOCH.into(), stream_type, filter, by })
     };
     let stop = Arc::new(AtomicBool::new(false));
     let beside = {
@@ -217,7 +217,7 @@ async fn counts(store: &Arc<SqliteEventStore>) {
         let begun = Instant::now();
         let query = SnapshotQuery {
             tenant: TENANT,
-            epoch: EPOCH,
+            access: EPOCH.into(),
             stream_type: stream_type.clone(),
             filter,
             any_of: Vec::new(),
@@ -243,8 +243,13 @@ async fn log(store: &SqliteEventStore) {
     while n < 500_000 {
         let one = Instant::now();
         let after = Position(n);
-        let read =
-            LogRead { tenant: TENANT, epoch: EPOCH, after, limit: 1_000, max_bytes: 1 << 20 };
+        let read = LogRead {
+            tenant: TENANT,
+            access: EPOCH.into(),
+            after,
+            limit: 1_000,
+            max_bytes: 1 << 20,
+        };
         let page = store.read_log(read).await.unwrap();
         reading += one.elapsed();
         if page.events.is_empty() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use segue_core::digest::{Digest, Mark, Verifier};
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Term};
 use segue_store::events::postgres::PostgresEventStore;
 use segue_store::events::{
     Append, Event, EventStore, Expected, HeadSwap, Import, LogRead, Mode, NewEvent, StreamAppend,
@@ -117,7 +117,7 @@ async fn many_tenants(url: &str, store: &Arc<PostgresEventStore>) {
 /// Fills a tenant by imports, then reads and verifies its log.
 async fn import_and_read(store: &Arc<PostgresEventStore>, events: u64) {
     let into = tenant(3);
-    let mut head = store.begin_copy(into, EPOCH, 1).await.unwrap();
+    let mut head = store.begin_copy(into, EPOCH, Term(1)).await.unwrap();
     let mut took = Duration::ZERO;
     while head.position.0 < events {
         let page = page(into, head.mark());
@@ -130,7 +130,7 @@ async fn import_and_read(store: &Arc<PostgresEventStore>, events: u64) {
         expect_epoch: EPOCH,
         expect_mode: Mode::Copying,
         expect_mark: None,
-        coord_term: 1,
+        term: Term(1),
         epoch: EPOCH,
         mode: Mode::Open,
     };
@@ -155,7 +155,7 @@ async fn read_log(
     loop {
         let one = Instant::now();
         let after = verifier.position();
-        let read = LogRead { tenant, epoch: EPOCH, after, limit, max_bytes };
+        let read = LogRead { tenant, access: EPOCH.into(), after, limit, max_bytes };
         let page = store.read_log(read).await.unwrap();
         reading += one.elapsed();
         if page.events.is_empty() {
@@ -391,7 +391,14 @@ fn page(tenant: TenantId, after: Mark) -> Import {
             recorded_at: Timestamp::from_second(1_800_000_000).unwrap(),
         }
     });
-    Import { tenant, coord_term: 1, after, events: events.collect(), streams: Vec::new() }
+    Import {
+        tenant,
+        term: Term(1),
+        after,
+        events: events.collect(),
+        streams: Vec::new(),
+        prepare: None,
+    }
 }
 
 fn resident_mib() -> u64 {

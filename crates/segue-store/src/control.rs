@@ -1,7 +1,7 @@
 //! The control plane: the database of decisions.
 //!
-//! Scenarios and their versions, plans, deployments, field definitions, where a tenant lives, how far its
-//! consumers have come, and the audit of who changed what. One small trait per noun; [`ControlPlane`] is all of them.
+//! Scenarios and their versions, plans, deployments, field definitions, where a tenant lives and moves, how far
+//! its consumers have come, and the audit of who changed what. One small trait per noun; [`ControlPlane`] is all of them.
 //!
 //! Rules that every adapter keeps, and that `conformance::control` shows:
 //!
@@ -18,6 +18,7 @@ mod column;
 pub mod deployments;
 pub mod fields;
 mod list;
+pub mod migrations;
 pub mod page;
 pub mod plans;
 #[cfg(feature = "postgres")]
@@ -35,11 +36,13 @@ use std::fmt;
 use async_trait::async_trait;
 use segue_core::ids::{PlanId, Term};
 use segue_core::plan::lifecycle::Kind;
+use segue_core::tenancy::migration::Refused;
 
 pub use audit::{Audit, By};
 pub use changes::{Changed, Changes};
 pub use deployments::Deployments;
 pub use fields::Fields;
+pub use migrations::Migrations;
 pub use page::{Cursor, Listing, Page};
 pub use plans::{Plans, Revision};
 pub use routing::Routing;
@@ -50,7 +53,16 @@ pub use subscriptions::Subscriptions;
 /// Everything that the control plane keeps.
 #[async_trait]
 pub trait ControlPlane:
-    Scenarios + Plans + Deployments + Fields + Routing + Standings + Subscriptions + Audit + fmt::Debug
+    Scenarios
+    + Plans
+    + Deployments
+    + Fields
+    + Routing
+    + Migrations
+    + Standings
+    + Subscriptions
+    + Audit
+    + fmt::Debug
 {
     /// Whether the database answers and takes writes; for readiness.
     ///
@@ -91,6 +103,9 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
+    /// A decision about a migration does not fit what was decided before.
+    #[error(transparent)]
+    Transition(Refused),
     /// The call itself asks for something that the contract rules out.
     #[error("refused: {0}")]
     Refused(&'static str),
@@ -125,6 +140,8 @@ pub enum Noun {
     Tenant,
     /// A subscription.
     Subscription,
+    /// A migration of a tenant.
+    Migration,
 }
 
 impl fmt::Display for Noun {
@@ -137,6 +154,7 @@ impl fmt::Display for Noun {
             Self::Field => "field",
             Self::Tenant => "tenant",
             Self::Subscription => "subscription",
+            Self::Migration => "migration",
         })
     }
 }

@@ -13,7 +13,8 @@
 //! 3. The same event ids again answer with the first result and change nothing, so that an unknown
 //!    outcome is always safe to retry. The same ids with other content are refused.
 //! 4. What was acknowledged is durable, as [`EventStore::durability`] describes it.
-//! 5. A read checks the head in its own snapshot: nobody reads a stale store after a move.
+//! 5. A read checks the head in its own snapshot, on the ground that the reader has ([`Access`]): nobody
+//!    reads a stale store after a move.
 //! 6. Payload, metadata and snapshots are bytes, kept as they came; times have microseconds.
 //! 7. A payload is erased by a redaction only, which is an event of the log itself; everything that the
 //!    digest is over stays.
@@ -33,8 +34,10 @@ pub mod limits;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod purge;
 mod query;
 mod redact;
+mod rewind;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -42,7 +45,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Term};
 
 pub use append::{Append, Appended, Expected, NewEvent, StreamAppend};
 pub use error::{Cause, Error, Reason, Result};
@@ -51,14 +54,16 @@ pub use event::{
     TallyRead,
 };
 pub use facets::{Facets, Snapshot};
-pub use head::{Head, HeadSwap, Mode};
+pub use head::{Access, Head, HeadSwap, Mode, TenantMoved};
 pub use import::Import;
 #[cfg(feature = "memory")]
 pub use memory::MemoryEventStore;
+pub use purge::{Purge, Purged};
 pub use query::{
     Choice, Count, CountBy, CountQuery, Cursor, Filter, Settled, SnapshotPage, SnapshotQuery,
 };
 pub use redact::{Redact, Redacted, STREAM_REDACTED, StreamRedacted};
+pub use rewind::Rewind;
 
 /// A place where tenant logs live.
 #[async_trait]
@@ -96,11 +101,13 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head>;
 
     /// Begins to fill the store with a log of another one, or goes on with it: makes an empty head in
-    /// mode `copying`, or claims one that is in it for this term and epoch.
+    /// mode `copying`, or claims for this term and epoch one that belongs to no owner. What a copy or a
+    /// moved log holds already stays.
     ///
     /// # Errors
-    /// [`Error::HeadDiffers`] when the head is in another mode, or was claimed at a later term.
-    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head>;
+    /// [`Error::HeadDiffers`] when the head belongs to an owner, or was claimed at a later term;
+    /// [`Error::Invalid`] when a purge of the log has not come to its end.
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, term: Term) -> Result<Head>;
 
     /// Extends a log that is being copied, all or nothing, and answers with the head after it. Again, when
     /// the log already ends where the import ends, it changes nothing.
@@ -112,6 +119,41 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// [`Error::Invalid`] for states that do not belong to the events; [`Error::Unavailable`] when the
     /// outcome may be unknown: import the same again.
     async fn import(&self, import: Import) -> Result<Head>;
+
+    /// Takes a copy back to an earlier end. Again, it changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::HeadDiffers`] when the head is not in mode `copying` at this term; [`Error::Invalid`] when
+    /// the log keeps no such digest; [`Error::TooLarge`] for more than [`limits::EVENTS_PER_REWIND`]
+    /// events: rewind to a later digest first; [`Error::NotFound`] without a head.
+    async fn rewind(&self, rewind: Rewind) -> Result<Head>;
+
+    /// Swaps the head as [`EventStore::swap_head`], and keeps where the tenant went.
+    ///
+    /// # Errors
+    /// As [`EventStore::swap_head`].
+    async fn retire(&self, tenant: TenantId, swap: HeadSwap, moved: TenantMoved) -> Result<Head>;
+
+    /// Where the tenant went when it last left this store; nothing if it never did.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the store has never held the tenant.
+    async fn moved(&self, tenant: TenantId) -> Result<Option<TenantMoved>>;
+
+    /// Makes a tombstone of a head that belongs to no owner, or where there is none, and removes at most
+    /// [`limits::EVENTS_PER_PURGE`] events with it; to be repeated until nothing is left.
+    ///
+    /// # Errors
+    /// [`Error::HeadDiffers`] when the head belongs to an owner, or was changed at a later term.
+    async fn purge(&self, purge: Purge) -> Result<Purged>;
+
+    /// Which database this is, and which branch of its history. It changes when a backup is restored or a
+    /// standby takes over, and then a fence may have been lost with what was not copied. Constant where a
+    /// store has no such thing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn incarnation(&self) -> Result<String>;
 
     /// Appends a group of events, all or nothing.
     ///
@@ -138,7 +180,7 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     async fn load_many(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<Option<StreamState>>>;
 
@@ -149,10 +191,10 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     async fn load(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         stream: &StreamId,
     ) -> Result<Option<StreamState>> {
-        let states = self.load_many(tenant, epoch, std::slice::from_ref(stream)).await?;
+        let states = self.load_many(tenant, access, std::slice::from_ref(stream)).await?;
         Ok(states.into_iter().next().flatten())
     }
 
@@ -164,7 +206,7 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     async fn stream_versions(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<StreamVersion>>;
 
@@ -184,7 +226,7 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// As [`EventStore::load_many`].
-    async fn event(&self, tenant: TenantId, epoch: Epoch, id: EventId) -> Result<Option<Event>>;
+    async fn event(&self, tenant: TenantId, access: Access, id: EventId) -> Result<Option<Event>>;
 
     /// Kept digests with a position over `after`, oldest first: one for each [`limits::DIGEST_EVERY`]
     /// positions, at the end of the append group that reaches them.
@@ -194,7 +236,7 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     async fn digests(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         after: Position,
         limit: usize,
     ) -> Result<Vec<Mark>>;

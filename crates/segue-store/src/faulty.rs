@@ -26,13 +26,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Term};
 
 use crate::dice::Dice;
 use crate::events::{
-    Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head, HeadSwap,
-    Import, LogPage, LogRead, Reason, Redact, Redacted, Result, SnapshotPage, SnapshotQuery,
-    StreamPage, StreamRead, StreamState, Tally, TallyRead,
+    Access, Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head,
+    HeadSwap, Import, LogPage, LogRead, Purge, Purged, Reason, Redact, Redacted, Result, Rewind,
+    SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Tally, TallyRead,
+    TenantMoved,
 };
 
 /// What goes wrong.
@@ -65,6 +66,16 @@ pub enum Operation {
     BeginCopy,
     /// [`EventStore::import`].
     Import,
+    /// [`EventStore::rewind`].
+    Rewind,
+    /// [`EventStore::retire`].
+    Retire,
+    /// [`EventStore::moved`].
+    Moved,
+    /// [`EventStore::purge`].
+    Purge,
+    /// [`EventStore::incarnation`].
+    Incarnation,
     /// [`EventStore::append`].
     Append,
     /// [`EventStore::redact`].
@@ -241,13 +252,33 @@ impl EventStore for FaultyEventStore {
         self.call(Operation::SwapHead, self.inner.swap_head(tenant, swap)).await
     }
 
-    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
-        let work = self.inner.begin_copy(tenant, epoch, coord_term);
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, term: Term) -> Result<Head> {
+        let work = self.inner.begin_copy(tenant, epoch, term);
         self.call(Operation::BeginCopy, work).await
     }
 
     async fn import(&self, import: Import) -> Result<Head> {
         self.call(Operation::Import, self.inner.import(import)).await
+    }
+
+    async fn rewind(&self, rewind: Rewind) -> Result<Head> {
+        self.call(Operation::Rewind, self.inner.rewind(rewind)).await
+    }
+
+    async fn retire(&self, tenant: TenantId, swap: HeadSwap, moved: TenantMoved) -> Result<Head> {
+        self.call(Operation::Retire, self.inner.retire(tenant, swap, moved)).await
+    }
+
+    async fn moved(&self, tenant: TenantId) -> Result<Option<TenantMoved>> {
+        self.call(Operation::Moved, self.inner.moved(tenant)).await
+    }
+
+    async fn purge(&self, purge: Purge) -> Result<Purged> {
+        self.call(Operation::Purge, self.inner.purge(purge)).await
+    }
+
+    async fn incarnation(&self) -> Result<String> {
+        self.call(Operation::Incarnation, self.inner.incarnation()).await
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {
@@ -261,19 +292,19 @@ impl EventStore for FaultyEventStore {
     async fn load_many(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<Option<StreamState>>> {
-        self.call(Operation::Load, self.inner.load_many(tenant, epoch, streams)).await
+        self.call(Operation::Load, self.inner.load_many(tenant, access, streams)).await
     }
 
     async fn stream_versions(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<StreamVersion>> {
-        let work = self.inner.stream_versions(tenant, epoch, streams);
+        let work = self.inner.stream_versions(tenant, access, streams);
         self.call(Operation::StreamVersions, work).await
     }
 
@@ -285,18 +316,18 @@ impl EventStore for FaultyEventStore {
         self.call(Operation::ReadLog, self.inner.read_log(read)).await
     }
 
-    async fn event(&self, tenant: TenantId, epoch: Epoch, id: EventId) -> Result<Option<Event>> {
-        self.call(Operation::Event, self.inner.event(tenant, epoch, id)).await
+    async fn event(&self, tenant: TenantId, access: Access, id: EventId) -> Result<Option<Event>> {
+        self.call(Operation::Event, self.inner.event(tenant, access, id)).await
     }
 
     async fn digests(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         after: Position,
         limit: usize,
     ) -> Result<Vec<Mark>> {
-        self.call(Operation::Digests, self.inner.digests(tenant, epoch, after, limit)).await
+        self.call(Operation::Digests, self.inner.digests(tenant, access, after, limit)).await
     }
 
     async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {

@@ -74,7 +74,8 @@ fn check(file: &Path, acknowledged: &[Uuid]) {
         }
         assert!(times.values().all(|times| *times == 1));
         assert!(groups.values().all(|events| *events == 2), "no half of a group is there");
-        let counter = world.store.stream_versions(world.tenant, EPOCH, &[stream("all")]).await;
+        let counter =
+            world.store.stream_versions(world.tenant, EPOCH.into(), &[stream("all")]).await;
         assert_eq!(counter.unwrap()[0].0, log.len() as u64 / 2);
     });
 }

@@ -13,7 +13,7 @@ use segue_store::conformance::events::{Fixture, imports, stream, tenant};
 use segue_store::dice::Dice;
 use segue_store::events::postgres::PostgresEventStore;
 use segue_store::events::sqlite::SqliteEventStore;
-use segue_store::events::{EventStore, MemoryEventStore, Mode};
+use segue_store::events::{Access, EventStore, MemoryEventStore, Mode};
 use segue_store::postgres::Settings;
 use segue_testing::postgres::TestDatabase;
 use tempfile::TempDir;
@@ -69,13 +69,13 @@ async fn play(steps: &[Step]) {
         return;
     }
     let streams: Vec<_> = (0..4).map(|n| stream(&format!("s{n}"))).collect();
-    let states = open[0].load_many(own, head.epoch, &streams).await.unwrap();
+    let states = open[0].load_many(own, Access::Copy, &streams).await.unwrap();
     for from in 0..open.len() {
         let (source, target) = (&open[from], &open[(from + 1) % open.len()]);
         let copy = tenant(2);
         let copied = imports::copy(source.as_ref(), (own, head.epoch), target.as_ref(), copy).await;
         assert_eq!(copied.mark(), head.mark(), "{} to {}", source.kind(), target.kind());
-        assert_eq!(target.load_many(copy, head.epoch, &streams).await.unwrap(), states);
+        assert_eq!(target.load_many(copy, head.epoch.into(), &streams).await.unwrap(), states);
     }
 }
 

@@ -110,7 +110,8 @@ async fn check(world: &World, told: &[Told]) {
     }
     assert!(groups.values().all(|events| *events == 2), "no half of a group is there");
     let counted = [stream("all")];
-    let counted = world.store.stream_versions(world.tenant, world.epoch, &counted).await.unwrap();
+    let counted =
+        world.store.stream_versions(world.tenant, world.epoch.into(), &counted).await.unwrap();
     assert_eq!(counted[0].0, log.len() as u64 / 2);
 }
 

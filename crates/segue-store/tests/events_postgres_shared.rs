@@ -175,7 +175,7 @@ async fn a_caller_who_goes_away_interrupts_nothing() {
     let log = world.verify().await;
     assert_eq!(log.len(), 3);
     let versions = [stream("a"), stream("b")];
-    let versions = world.store.stream_versions(world.tenant, world.epoch, &versions).await;
+    let versions = world.store.stream_versions(world.tenant, world.epoch.into(), &versions).await;
     assert_eq!(versions.unwrap(), [StreamVersion(2), StreamVersion(1)]);
 }
 
@@ -196,7 +196,7 @@ async fn a_pool_of_one_connection_serves_many_tenants_and_readers() {
                     let append = Append { tenant: own, ..world.group(streams) };
                     world.store.append(append).await.unwrap();
                 }
-                let state = world.store.load(own, world.epoch, &stream("a")).await.unwrap();
+                let state = world.store.load(own, world.epoch.into(), &stream("a")).await.unwrap();
                 assert_eq!(state.unwrap().version, StreamVersion(5));
             })
         })

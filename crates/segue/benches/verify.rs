@@ -47,14 +47,15 @@ async fn measure(kind: &str, store: Arc<dyn EventStore>) {
     let mut after = Position(0);
     while after.0 < EVENTS {
         let (tenant, epoch) = (TENANT, EPOCH);
-        let read = LogRead { tenant, epoch, after, limit: 8_192, max_bytes: 4 << 20 };
+        let read =
+            LogRead { tenant, access: epoch.into(), after, limit: 8_192, max_bytes: 4 << 20 };
         after = store.read_log(read).await.unwrap().events.last().unwrap().position;
     }
     let read = EVENTS as f64 / begun.elapsed().as_secs_f64();
 
     let store_id = kind.parse().unwrap();
     let verification =
-        Verification { store_id, store, tenant: TENANT, epoch: EPOCH, from: Mark::START };
+        Verification { store_id, store, tenant: TENANT, access: EPOCH.into(), from: Mark::START };
     let report = verification.run(|_| ()).await.unwrap();
     assert!(report.is_sound, "{report:?}");
     println!(

@@ -358,6 +358,7 @@ impl From<control::Error> for Error {
             | Control::Exists(_)
             | Control::Conflict(_)
             | Control::TooMany { .. }
+            | Control::Transition(_)
             | Control::Refused(_)
             | Control::Corrupt { .. } => {
                 Self::Corrupt { what, reason: error.to_string(), source: Some(Box::new(error)) }

@@ -81,7 +81,7 @@ impl Events {
     /// [`Error::Unavailable`].
     pub async fn log(&self, tenant: TenantId, after: Position, size: PageSize) -> Result<LogPage> {
         let PageSize { events: limit, bytes: max_bytes } = size;
-        let read = LogRead { tenant, epoch: Epoch::default(), after, limit, max_bytes };
+        let read = LogRead { tenant, access: Epoch::default().into(), after, limit, max_bytes };
         Ok(self.router.read_log(read).await?)
     }
 

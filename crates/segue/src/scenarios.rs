@@ -115,7 +115,8 @@ impl Shared {
     /// Counts sessions.
     async fn count(&self, tenant: TenantId, filter: Filter, by: CountBy) -> Result<Vec<Count>> {
         let epoch = segue_core::ids::Epoch::default();
-        let query = CountQuery { tenant, epoch, stream_type: SESSION.into(), filter, by };
+        let query =
+            CountQuery { tenant, access: epoch.into(), stream_type: SESSION.into(), filter, by };
         Ok(self.router.count(query).await?)
     }
 }

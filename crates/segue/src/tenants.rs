@@ -7,9 +7,11 @@ pub mod placement;
 pub mod router;
 mod tails;
 pub mod verify;
+pub mod waiting;
 
 pub use follow::{Follow, PageSize, Subscriber};
-pub use pause::{PauseMetrics, WritePausedError};
+pub use pause::WritePausedError;
 pub use placement::{StoreView, TenantPage, TenantState, TenantView};
 pub use router::{Home, TenantStoreRouter};
 pub use verify::Verification;
+pub use waiting::PauseMetrics;

@@ -222,7 +222,7 @@ async fn no_redaction_is_without_its_line_in_the_audit_wherever_it_breaks_off() 
         world.redact(&stream).await.unwrap();
         let read = StreamRead {
             tenant: TENANT,
-            epoch: Epoch::default(),
+            access: Epoch::default().into(),
             stream: StreamId::new(stream).unwrap(),
             from: StreamVersion(1),
             limit: 10,

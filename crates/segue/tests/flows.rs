@@ -536,7 +536,7 @@ async fn the_event_that_changes_a_profile_names_the_operator() {
     world.segue.sessions.patch_profile(TENANT, &customer, fields, "otto").await.unwrap();
     let read = StreamRead {
         tenant: TENANT,
-        epoch: Epoch::default(),
+        access: Epoch::default().into(),
         stream: "customer-ann".parse().unwrap(),
         from: StreamVersion(1),
         limit: 10,

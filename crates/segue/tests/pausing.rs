@@ -148,7 +148,7 @@ async fn session(of: &Opened) -> SessionId {
 
 async fn mode(of: &Opened) -> (Mode, u64) {
     let head = store(of).head(TENANT).await.unwrap();
-    (head.mode, head.coord_term)
+    (head.mode, head.term.0)
 }
 
 async fn writes_of_every_process_wait_while_paused_and_go_on_after_it(place: Place) {
@@ -262,7 +262,7 @@ async fn a_pauser_that_slept_does_not_shut_what_was_opened_after_it(place: Place
         expect_epoch: Epoch(1),
         expect_mode: Mode::Open,
         expect_mark: None,
-        coord_term: 1,
+        term: Term(1),
         epoch: Epoch(1),
         mode: Mode::Fenced,
     };

@@ -119,7 +119,7 @@ fn hurt_by(sql: &str) -> Hurt {
         store_id: "shared".parse().unwrap(),
         store: Arc::new(SqliteEventStore::open(&file).unwrap()),
         tenant: TENANT,
-        epoch: EPOCH,
+        access: EPOCH.into(),
         from: Mark::START,
     };
     Hurt { _folder: folder, verification }
@@ -284,7 +284,7 @@ async fn a_table_in_postgresql_is_verified_like_a_file() {
         store_id: "shared".parse().unwrap(),
         store: Arc::new(store),
         tenant: TENANT,
-        epoch: EPOCH,
+        access: EPOCH.into(),
         from: Mark::START,
     };
     let sound = verification.run(|_| ()).await.unwrap();

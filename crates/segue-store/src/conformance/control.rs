@@ -11,6 +11,7 @@ pub mod audit;
 pub mod changes;
 pub mod deployments;
 pub mod fields;
+pub mod migrations;
 pub mod plans;
 pub mod races;
 pub mod routing;
@@ -86,6 +87,19 @@ macro_rules! control_plane_suite {
             subscriptions: a_deleted_subscription_is_gone_and_its_name_is_free,
             subscriptions: subscriptions_list_by_the_bytes_of_their_names,
             subscriptions: a_tenant_has_so_many_subscriptions_and_no_more,
+            migrations: a_move_is_decided_step_by_step,
+            migrations: a_move_is_decided_on_the_present_term_only,
+            migrations: a_decision_that_does_not_fit_changes_nothing,
+            migrations: a_tenant_has_one_active_migration,
+            migrations: a_cutover_is_given_up_and_a_move_rolled_back,
+            migrations: a_commit_takes_subscriptions_along,
+            migrations: a_reverse_is_a_new_migration,
+            migrations: notes_are_kept_beside_decisions,
+            migrations: a_beat_is_taken_from_the_coordinator_only,
+            migrations: migrations_list_newest_first,
+            migrations: failures_of_processes_add_up,
+            migrations: an_incarnation_is_compared_and_set,
+            migrations: tenants_that_moved_are_found_by_store,
             changes: a_decision_is_heard_of_within_a_second,
             races: a_decision_whose_caller_went_away_is_whole_or_not_made,
             races: racing_decisions_leave_what_some_order_of_them_would,

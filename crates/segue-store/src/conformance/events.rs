@@ -11,6 +11,7 @@ pub mod histories;
 pub mod imports;
 pub mod reads;
 pub mod redactions;
+pub mod removals;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use uuid::Uuid;
 
 use crate::events::{
-    Append, Appended, Event, EventStore, Expected, Head, LogRead, NewEvent, Redact, Result,
+    Access, Append, Appended, Event, EventStore, Expected, Head, LogRead, NewEvent, Redact, Result,
     Snapshot, StreamAppend,
 };
 
@@ -94,7 +95,13 @@ impl World {
         loop {
             let after = events.last().map_or(Position(0), |event| event.position);
             let (tenant, epoch) = (self.tenant, self.epoch);
-            let read = LogRead { tenant, epoch, after, limit, max_bytes: usize::MAX };
+            let read = LogRead {
+                tenant,
+                access: Access::Validated(epoch),
+                after,
+                limit,
+                max_bytes: usize::MAX,
+            };
             let page = self.store.read_log(read).await.unwrap();
             if page.events.is_empty() {
                 return events;
@@ -228,6 +235,8 @@ macro_rules! event_store_suite {
             heads::the_first_append_opens_a_prepared_head
             heads::a_swap_needs_what_it_expects
             heads::a_swap_can_be_repeated
+            heads::a_validated_read_may_be_ahead_of_the_head
+            heads::an_epoch_never_goes_back
             heads::a_fenced_repeat_is_fenced_too
             heads::the_digest_is_that_of_the_log
             heads::the_digest_does_not_depend_on_the_store
@@ -267,6 +276,18 @@ macro_rules! event_store_suite {
             imports::erased_events_are_copied_as_they_are
             imports::a_redaction_that_is_copied_erases_what_came_before
             imports::an_import_has_limits
+            imports::the_last_page_prepares_the_copy
+            imports::a_whole_copy_is_prepared_without_events
+            imports::states_may_follow_their_events
+            removals::a_copy_is_rewound_to_a_digest_and_copied_again
+            removals::a_rewind_needs_its_term_its_digest_and_a_copy
+            removals::a_tenant_that_left_says_where_it_went
+            removals::a_moved_log_is_claimed_for_the_way_back
+            removals::a_prepared_copy_is_revoked_only_when_its_epoch_is_past
+            removals::a_purge_leaves_a_tombstone_and_nothing_else
+            removals::a_purge_of_nothing_leaves_a_tombstone_too
+            removals::an_owners_log_is_not_purged
+            removals::an_incarnation_is_answered_the_same_each_time
             finds::a_list_is_newest_first_and_pages_without_gaps
             finds::a_list_of_thousands_pages_without_gaps
             finds::each_filter_narrows_as_it_says

@@ -109,6 +109,46 @@ Action {
     WritesPaused = "writes_paused",
     /// A tenant's writes went on.
     WritesResumed = "writes_resumed",
+    /// A tenant is to move to another store.
+    MigrationStarted = "migration_started",
+    /// Another process carries a migration on.
+    MigrationTakenOver = "migration_taken_over",
+    /// A migration began to fill its target.
+    BulkCopyBegun = "bulk_copy_begun",
+    /// A migration's target began to follow its source.
+    DualWriteBegun = "dual_write_begun",
+    /// A migration was paused.
+    MigrationPaused = "migration_paused",
+    /// A migration went on.
+    MigrationResumed = "migration_resumed",
+    /// A migration met something that does not pass by itself.
+    MigrationFailed = "migration_failed",
+    /// Somebody wants to cut a migration over.
+    CutoverRequested = "cutover_requested",
+    /// Somebody verified the copy of a migration.
+    MigrationVerified = "migration_verified",
+    /// The copy of a migration was taken back to be copied anew.
+    MigrationRepaired = "migration_repaired",
+    /// A migration's cutover began: the tenant's writes wait.
+    CutoverBegun = "cutover_begun",
+    /// A migration's cutover was given up.
+    CutoverGivenUp = "cutover_given_up",
+    /// The tenant's writes went on in the source.
+    WritesReopened = "writes_reopened",
+    /// The tenant moved.
+    TenantMigrated = "tenant_migrated",
+    /// A migration was aborted.
+    MigrationAborted = "migration_aborted",
+    /// A migration's target holds nothing any more.
+    MigrationRolledBack = "migration_rolled_back",
+    /// A tenant is to move back.
+    MigrationReversed = "migration_reversed",
+    /// A migration has no way back from now on.
+    MigrationFinished = "migration_finished",
+    /// A migration's old source holds nothing any more.
+    SourcePurged = "source_purged",
+    /// A store came back as another one than it was, and its fences were put back.
+    FencesRestored = "fences_restored",
     /// A subscription was created.
     SubscriptionCreated = "subscription_created",
     /// A subscription was set to another position than the one it had come to.
@@ -133,6 +173,8 @@ Subject {
     Field = "field",
     /// The tenant itself.
     Tenant = "tenant",
+    /// A tenant's migration.
+    Migration = "migration",
     /// A customer.
     Customer = "customer",
     /// A subscription.

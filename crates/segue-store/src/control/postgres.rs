@@ -12,6 +12,7 @@ mod column;
 mod deployments;
 mod fields;
 mod list;
+mod migrations;
 mod plans;
 mod routing;
 mod scenarios;

@@ -2,40 +2,12 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use segue_core::ids::{Epoch, StoreId, TenantId, Term};
-use segue_core::tenancy::Register;
+use segue_core::ids::{StoreId, TenantId, Term};
 
-pub use segue_core::tenancy::Phase;
+pub use segue_core::tenancy::{Phase, Route};
 
 use super::audit::Action;
 use super::{By, Listing, Page, Result};
-
-/// Where a tenant's log is written and read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// The store that owns the tenant.
-    pub store_id: StoreId,
-    /// The only epoch at which that store accepts the tenant's writes.
-    pub epoch: Epoch,
-    /// Whether the tenant's writes go on.
-    pub phase: Phase,
-    /// How often this was decided anew; 0 for a tenant that was placed and left alone.
-    pub term: Term,
-}
-
-impl Route {
-    /// The route of a new tenant.
-    #[must_use]
-    pub fn first(store_id: StoreId) -> Self {
-        Self { store_id, epoch: Epoch(1), phase: Phase::Settled, term: Term(0) }
-    }
-
-    /// What is decided of the tenant, its store aside.
-    #[must_use]
-    pub fn register(&self) -> Register {
-        Register { epoch: self.epoch, phase: self.phase, term: self.term }
-    }
-}
 
 /// A decision about a tenant's writes, made only if nothing was decided since the term it was made on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod connections;
 mod deployments;
 mod fields;
 mod list;
+mod migrations;
 mod plans;
 mod routing;
 mod scenarios;

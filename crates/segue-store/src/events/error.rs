@@ -36,7 +36,7 @@ pub enum Error {
     /// The head is not as a swap expected it.
     #[error(
         "the tenant's head differs: position {}, epoch {}, {}, term {}",
-        head.position, head.epoch, head.mode, head.coord_term
+        head.position, head.epoch, head.mode, head.term
     )]
     HeadDiffers {
         /// The head as it is.

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use segue_core::digest::{Digest, Entry};
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 
 use super::facets::Facets;
-use super::head::Head;
+use super::head::{Access, Head};
 
 /// An event as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,8 +97,8 @@ pub enum Direction {
 pub struct StreamRead {
     /// Whose log.
     pub tenant: TenantId,
-    /// The epoch that the control plane gave for this store.
-    pub epoch: Epoch,
+    /// On what ground; see [`Access`].
+    pub access: Access,
     /// Which stream.
     pub stream: StreamId,
     /// The first version of the page; backwards, `StreamVersion(u64::MAX)` begins at the newest.
@@ -128,8 +128,8 @@ pub struct StreamPage {
 pub struct TallyRead {
     /// Whose log.
     pub tenant: TenantId,
-    /// The epoch that the control plane gave for this store.
-    pub epoch: Epoch,
+    /// On what ground; see [`Access`].
+    pub access: Access,
     /// The stream before the page, by id; `None` begins at the first.
     pub after: Option<StreamId>,
     /// The most streams; bounded by [`super::limits::STREAMS_PER_LOAD`].
@@ -168,8 +168,8 @@ impl Tally {
 pub struct LogRead {
     /// Whose log.
     pub tenant: TenantId,
-    /// The epoch that the control plane gave for this store.
-    pub epoch: Epoch,
+    /// On what ground; see [`Access`].
+    pub access: Access,
     /// The position before the page; 0 begins at the first event.
     pub after: Position,
     /// The most events; bounded by [`super::limits::EVENTS_PER_PAGE`].

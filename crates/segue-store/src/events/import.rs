@@ -11,13 +11,14 @@
 //!
 //! With its events a page brings the present states of their streams. A state may be newer than the page;
 //! the pages that follow catch up with it, and until then nobody reads here. Where the page holds a
-//! redaction, what its stream said before is erased here too.
+//! redaction, what its stream said before is erased here too. An import without events brings states
+//! alone, of streams that end here where they end there: for what did not fit beside its events.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use segue_core::digest::{Mark, Verifier};
-use segue_core::ids::{EventId, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, StreamId, StreamVersion, TenantId, Term};
 
 use super::append::at_most;
 use super::error::{Error, Result};
@@ -32,14 +33,18 @@ pub struct Import {
     /// Whose log.
     pub tenant: TenantId,
     /// The term of the coordinator that copies; it must be the head's.
-    pub coord_term: u64,
+    pub term: Term,
     /// Where the log must end.
     pub after: Mark,
     /// The events that follow, in order, in whole append groups.
     pub events: Vec<Event>,
     /// The present states of the streams of these events, at most one each; their snapshots are kept. A
-    /// stream without a state keeps the snapshot it has here.
+    /// stream without a state keeps the snapshot it has here. Without events: of any streams, as they end
+    /// here.
     pub streams: Vec<StreamState>,
+    /// Whether the log is whole with this page: then it takes writes at this epoch from now on, and no
+    /// further import.
+    pub prepare: Option<Epoch>,
 }
 
 /// An import whose events continue `after`. What every adapter decides in the same way.
@@ -58,10 +63,34 @@ pub(crate) struct Extended {
     pub(crate) kind: Cow<'static, str>,
     /// The version that it has after.
     pub(crate) version: StreamVersion,
-    /// Which event of the page is its first.
-    first: usize,
+    /// Which event of the page is its first; nothing where a state comes alone.
+    first: Option<usize>,
     /// Whether the page redacts it, so that everything that is stored of it is to be erased.
     pub(crate) is_redacted: bool,
+}
+
+impl Extended {
+    /// A stream whose state comes alone.
+    fn by_nothing(state: &StreamState) -> Self {
+        Self {
+            id: state.stream_id.clone(),
+            kind: state.stream_type.clone(),
+            version: state.version,
+            first: None,
+            is_redacted: false,
+        }
+    }
+
+    fn check_ends_here(&self, current: Option<&(Cow<'_, str>, StreamVersion)>) -> Result<()> {
+        match current {
+            Some((kind, version)) if *kind == self.kind && *version == self.version => Ok(()),
+            Some(_) | None => Err(Error::Invalid(format!(
+                "the state of stream {} comes without its events, and the stream does not end at \
+                 version {} here",
+                self.id, self.version
+            ))),
+        }
+    }
 }
 
 /// What is to be done for an import.
@@ -81,7 +110,10 @@ impl Continuation {
         import.events.iter().try_for_each(|event| following.push(event))?;
         let end = following.verifier.close();
         following.close(end);
-        let Following { digests, streams, .. } = following;
+        let Following { digests, mut streams, .. } = following;
+        if import.events.is_empty() {
+            streams.extend(import.streams.iter().map(Extended::by_nothing));
+        }
         let continuation = Self { import, end, digests, streams };
         continuation.check_states()?;
         Ok(continuation)
@@ -113,16 +145,23 @@ impl Continuation {
 
     /// Whether a head is the one that it continues.
     pub(crate) fn admit(&self, head: &Head) -> Result<Admitted> {
-        let Import { coord_term, after, .. } = &self.import;
-        let copies = head.mode == Mode::Copying && head.coord_term == *coord_term;
-        if copies && head.mark() == self.end {
+        let Import { term, after, prepare, .. } = &self.import;
+        let Mark { position, digest } = self.end;
+        let end = match prepare {
+            None => Head { position, digest, mode: Mode::Copying, term: *term, ..*head },
+            Some(epoch) => {
+                Head { position, digest, mode: Mode::Prepared, term: *term, epoch: *epoch }
+            }
+        };
+        let is_there = !self.events().is_empty() || self.streams.is_empty();
+        if *head == end && is_there {
             return Ok(Admitted::Before);
         }
-        if !copies || head.mark() != *after {
+        let copies = head.mode == Mode::Copying && head.term == *term;
+        if !copies || head.mark() != *after || head.epoch > end.epoch {
             return Err(Error::HeadDiffers { head: Box::new(*head) });
         }
-        let Mark { position, digest } = self.end;
-        Ok(Admitted::Now(Head { position, digest, ..*head }))
+        Ok(Admitted::Now(end))
     }
 
     /// Whether its events continue what is stored: `current` has the type and version of each of
@@ -134,7 +173,10 @@ impl Continuation {
         taken: Option<EventId>,
     ) -> Result<()> {
         for (stream, current) in self.streams.iter().zip(current) {
-            let first = &self.events()[stream.first];
+            let Some(first) = stream.first.map(|first| &self.events()[first]) else {
+                stream.check_ends_here(current.as_ref())?;
+                continue;
+            };
             let version = current.as_ref().map_or(StreamVersion(0), |(_, version)| *version);
             let kind = current.as_ref().map_or(stream.kind.as_ref(), |(kind, _)| kind.as_ref());
             check_follows(first, version.next(), kind)?;
@@ -230,7 +272,7 @@ impl Following {
                 id: event.stream_id.clone(),
                 kind: event.stream_type.clone(),
                 version: before,
-                first: self.ids.len() - 1,
+                first: Some(self.ids.len() - 1),
                 is_redacted: false,
             });
             self.streams.len() - 1

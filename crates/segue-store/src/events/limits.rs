@@ -30,6 +30,12 @@ pub const EVENTS_PER_IMPORT: usize = 20_000;
 /// The largest import, snapshots included, in bytes.
 pub const IMPORT_BYTES: usize = 64 * 1024 * 1024;
 
+/// The most events that one call of a purge removes.
+pub const EVENTS_PER_PURGE: usize = 4_096;
+
+/// The most events that one rewind removes.
+pub const EVENTS_PER_REWIND: usize = 20_000;
+
 /// The most streams that one call loads.
 pub const STREAMS_PER_LOAD: usize = 1_000;
 

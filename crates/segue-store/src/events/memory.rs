@@ -8,17 +8,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Term};
 
 use super::accept::{Accepted, Checked};
 use super::append::at_most;
+use super::head::{HeadChange, still_purged};
 use super::import::{Admitted, Continuation, Extended};
 use super::query::order_key;
 use super::redact::Redaction;
 use super::{
-    Append, Appended, Count, CountQuery, Cursor, Direction, Durability, Error, Event, EventStore,
-    Facets, Head, HeadSwap, Import, LogPage, LogRead, Redact, Redacted, Result, SnapshotPage,
-    SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Taken, Tally, TallyRead, limits,
+    Access, Append, Appended, Count, CountQuery, Cursor, Direction, Durability, Error, Event,
+    EventStore, Facets, Head, HeadSwap, Import, LogPage, LogRead, Purge, Purged, Redact, Redacted,
+    Result, Rewind, SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Survives,
+    Taken, Tally, TallyRead, TenantMoved, limits,
 };
 
 /// An event store in memory. Nothing survives it.
@@ -35,6 +37,7 @@ struct Log {
     positions: HashMap<EventId, Position>,
     streams: BTreeMap<StreamId, Stream>,
     digests: Vec<Mark>,
+    moved: Option<TenantMoved>,
 }
 
 #[derive(Debug)]
@@ -56,15 +59,30 @@ impl MemoryEventStore {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn change_head(&self, tenant: TenantId, change: HeadChange) -> Result<Head> {
+        let mut tenants = self.tenants();
+        let current = tenants.get(&tenant).map(|log| log.head);
+        let head = change.decide(tenant, current)?;
+        let log = tenants.entry(tenant).or_insert_with(|| Log::new(head));
+        if change.begins_anew(current) && !log.events.is_empty() {
+            return Err(still_purged(tenant));
+        }
+        log.head = head;
+        if let HeadChange::Retire(_, moved) = change {
+            log.moved = Some(moved);
+        }
+        Ok(head)
+    }
+
     fn read<T>(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         read: impl FnOnce(&Log) -> Result<T>,
     ) -> Result<T> {
         let tenants = self.tenants();
         let log = tenants.get(&tenant).ok_or(Error::NotFound { tenant })?;
-        log.head.admits_read(epoch)?;
+        log.head.admits_read(access)?;
         read(log)
     }
 }
@@ -77,6 +95,7 @@ impl Log {
             positions: HashMap::new(),
             streams: BTreeMap::new(),
             digests: Vec::new(),
+            moved: None,
         }
     }
 
@@ -198,6 +217,44 @@ impl Log {
         self.digests.extend(continuation.digests());
         self.head = head;
         Ok(head)
+    }
+
+    fn rewind(&mut self, rewind: &Rewind) -> Result<Head> {
+        let Mark { position, .. } = rewind.to;
+        let kept = usize::try_from(position.0).unwrap_or(usize::MAX).min(self.events.len());
+        let beyond = self.events.len() - kept;
+        let is_kept = self.digests.contains(&rewind.to);
+        let Some(head) = rewind.decide(self.head, is_kept, beyond as u64)? else {
+            return Ok(self.head);
+        };
+        at_most("a rewind in events", limits::EVENTS_PER_REWIND, beyond)?;
+        for event in self.events.drain(kept..) {
+            self.positions.remove(&event.event_id);
+        }
+        self.digests.retain(|mark| mark.position <= position);
+        for stream in self.streams.values_mut() {
+            stream.positions.retain(|at| *at <= position);
+            let version = stream.version();
+            stream.snapshot.take_if(|taken| taken.version > version);
+        }
+        self.streams.retain(|_, stream| !stream.positions.is_empty());
+        self.head = head;
+        Ok(head)
+    }
+
+    /// Removes events from the end, and everything else with the last of them.
+    fn purge(&mut self) -> Purged {
+        let kept = self.events.len().saturating_sub(limits::EVENTS_PER_PURGE);
+        let removed = (self.events.len() - kept) as u64;
+        for event in self.events.drain(kept..) {
+            self.positions.remove(&event.event_id);
+        }
+        let is_complete = self.events.is_empty();
+        if is_complete {
+            self.streams.clear();
+            self.digests.clear();
+        }
+        Purged { head: self.head, removed, is_complete }
     }
 
     fn state(&self, id: &StreamId) -> Option<StreamState> {
@@ -333,25 +390,28 @@ impl EventStore for MemoryEventStore {
     }
 
     async fn open_tenant(&self, tenant: TenantId, epoch: Epoch) -> Result<Head> {
-        let mut tenants = self.tenants();
-        let log = tenants.entry(tenant).or_insert_with(|| Log::new(Head::opened(epoch)));
-        log.head.admits_open(epoch)?;
-        Ok(log.head)
+        self.change_head(tenant, HeadChange::Open(epoch))
     }
 
     async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head> {
-        let mut tenants = self.tenants();
-        let log = tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?;
-        log.head = log.head.swapped(&swap)?;
-        Ok(log.head)
+        self.change_head(tenant, HeadChange::Swap(swap))
     }
 
-    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
-        let mut tenants = self.tenants();
-        let current = tenants.get(&tenant).map(|log| log.head);
-        let head = Head::claimed_for_copy(current, epoch, coord_term)?;
-        tenants.entry(tenant).or_insert_with(|| Log::new(head)).head = head;
-        Ok(head)
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, term: Term) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Copy(epoch, term))
+    }
+
+    async fn retire(&self, tenant: TenantId, swap: HeadSwap, moved: TenantMoved) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Retire(swap, moved))
+    }
+
+    async fn moved(&self, tenant: TenantId) -> Result<Option<TenantMoved>> {
+        let tenants = self.tenants();
+        Ok(tenants.get(&tenant).ok_or(Error::NotFound { tenant })?.moved.clone())
+    }
+
+    async fn incarnation(&self) -> Result<String> {
+        Ok("memory".to_owned())
     }
 
     async fn import(&self, import: Import) -> Result<Head> {
@@ -359,6 +419,20 @@ impl EventStore for MemoryEventStore {
         let tenant = continuation.tenant();
         let mut tenants = self.tenants();
         tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?.import(&continuation)
+    }
+
+    async fn rewind(&self, rewind: Rewind) -> Result<Head> {
+        let tenant = rewind.tenant;
+        let mut tenants = self.tenants();
+        tenants.get_mut(&tenant).ok_or(Error::NotFound { tenant })?.rewind(&rewind)
+    }
+
+    async fn purge(&self, Purge { tenant, epoch, term }: Purge) -> Result<Purged> {
+        let mut tenants = self.tenants();
+        let head = Head::purged(tenants.get(&tenant).map(|log| log.head), epoch, term)?;
+        let log = tenants.entry(tenant).or_insert_with(|| Log::new(head));
+        log.head = head;
+        Ok(log.purge())
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {
@@ -378,51 +452,51 @@ impl EventStore for MemoryEventStore {
     async fn load_many(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<Option<StreamState>>> {
         at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
-        self.read(tenant, epoch, |log| Ok(streams.iter().map(|id| log.state(id)).collect()))
+        self.read(tenant, access, |log| Ok(streams.iter().map(|id| log.state(id)).collect()))
     }
 
     async fn stream_versions(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<StreamVersion>> {
         at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
-        self.read(tenant, epoch, |log| {
+        self.read(tenant, access, |log| {
             let version = |id| log.streams.get(id).map_or(StreamVersion(0), Stream::version);
             Ok(streams.iter().map(version).collect())
         })
     }
 
     async fn read_stream(&self, read: StreamRead) -> Result<StreamPage> {
-        self.read(read.tenant, read.epoch, |log| Ok(log.stream_page(&read)))
+        self.read(read.tenant, read.access, |log| Ok(log.stream_page(&read)))
     }
 
     async fn read_log(&self, read: LogRead) -> Result<LogPage> {
-        self.read(read.tenant, read.epoch, |log| {
+        self.read(read.tenant, read.access, |log| {
             let after = usize::try_from(read.after.0).unwrap_or(usize::MAX);
             let (events, _) = page(log.events.iter().skip(after), read.limit, read.max_bytes);
             Ok(LogPage { events, head: log.head })
         })
     }
 
-    async fn event(&self, tenant: TenantId, epoch: Epoch, id: EventId) -> Result<Option<Event>> {
-        self.read(tenant, epoch, |log| Ok(log.by_id(id).cloned()))
+    async fn event(&self, tenant: TenantId, access: Access, id: EventId) -> Result<Option<Event>> {
+        self.read(tenant, access, |log| Ok(log.by_id(id).cloned()))
     }
 
     async fn digests(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         after: Position,
         limit: usize,
     ) -> Result<Vec<Mark>> {
         let limit = limit.clamp(1, limits::EVENTS_PER_PAGE);
-        self.read(tenant, epoch, |log| {
+        self.read(tenant, access, |log| {
             let later = log.digests.iter().filter(|mark| mark.position > after);
             Ok(later.take(limit).copied().collect())
         })
@@ -431,18 +505,18 @@ impl EventStore for MemoryEventStore {
     async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {
         let limit = read.limit.clamp(1, limits::STREAMS_PER_LOAD);
         let from = read.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.read(read.tenant, read.epoch, |log| {
+        self.read(read.tenant, read.access, |log| {
             let streams = log.streams.range::<StreamId, _>((from, Bound::Unbounded)).take(limit);
             Ok(streams.map(|(id, stream)| log.tally(id, stream)).collect())
         })
     }
 
     async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage> {
-        self.read(query.tenant, query.epoch, |log| Ok(log.list(&query)))
+        self.read(query.tenant, query.access, |log| Ok(log.list(&query)))
     }
 
     async fn count(&self, query: CountQuery) -> Result<Vec<Count>> {
-        self.read(query.tenant, query.epoch, |log| {
+        self.read(query.tenant, query.access, |log| {
             let mut counts = BTreeMap::new();
             for (_, _, facets) in log.snapshots(&query.stream_type) {
                 if query.filter.admits(facets) {

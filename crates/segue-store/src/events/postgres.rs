@@ -20,6 +20,7 @@ mod link;
 mod memory;
 mod read;
 mod redact;
+mod removal;
 mod rows;
 mod statements;
 
@@ -27,19 +28,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Term};
 
 use super::accept::Checked;
 use super::append::at_most;
+use super::head::HeadChange;
 use super::import::Continuation;
 use super::redact::Redaction;
 use super::{
-    Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, Import,
-    LogPage, LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
-    StreamRead, StreamState, Survives, Tally, TallyRead, limits,
+    Access, Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap,
+    Import, LogPage, LogRead, Purge, Purged, Redact, Redacted, Result, Rewind, SnapshotPage,
+    SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Tally, TallyRead, TenantMoved,
+    limits,
 };
 use crate::postgres::{Database, Kind, OpenError, Settings};
-use heads::{ChangeHead, HeadChange};
+use heads::{ChangeHead, Moved};
 use lanes::Lanes;
 use link::{Health, Incarnation, Link};
 use read::{Digests, EventById, HeadOf, States, Versions};
@@ -79,16 +82,6 @@ impl PostgresEventStore {
         self.database.ready().await
     }
 
-    /// Which server this is, and which branch of its history: the system identifier and the timeline. It
-    /// changes when a backup is restored or a standby takes over, and a fence may have been lost with what
-    /// was not copied.
-    ///
-    /// # Errors
-    /// [`super::Error::Unavailable`].
-    pub async fn incarnation(&self) -> Result<String> {
-        self.link.ask(&Incarnation).await
-    }
-
     async fn change_head(&self, tenant: TenantId, change: HeadChange) -> Result<Head> {
         self.link.ask(&ChangeHead { tenant, change }).await?
     }
@@ -123,12 +116,33 @@ impl EventStore for PostgresEventStore {
         self.change_head(tenant, HeadChange::Swap(swap)).await
     }
 
-    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
-        self.change_head(tenant, HeadChange::Copy(epoch, coord_term)).await
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, term: Term) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Copy(epoch, term)).await
     }
 
     async fn import(&self, import: Import) -> Result<Head> {
         self.link.ask(&Continuation::new(import)?).await?
+    }
+
+    async fn rewind(&self, rewind: Rewind) -> Result<Head> {
+        self.link.ask(&rewind).await?
+    }
+
+    async fn retire(&self, tenant: TenantId, swap: HeadSwap, moved: TenantMoved) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Retire(swap, moved)).await
+    }
+
+    async fn moved(&self, tenant: TenantId) -> Result<Option<TenantMoved>> {
+        self.link.ask(&Moved(tenant)).await?
+    }
+
+    async fn purge(&self, purge: Purge) -> Result<Purged> {
+        self.link.ask(&purge).await?
+    }
+
+    /// The system identifier and the timeline.
+    async fn incarnation(&self) -> Result<String> {
+        self.link.ask(&Incarnation).await
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {
@@ -142,21 +156,21 @@ impl EventStore for PostgresEventStore {
     async fn load_many(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<Option<StreamState>>> {
         at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
-        self.link.ask(&States { tenant, epoch, streams }).await
+        self.link.ask(&States { tenant, access, streams }).await
     }
 
     async fn stream_versions(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<StreamVersion>> {
         at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
-        self.link.ask(&Versions { tenant, epoch, streams }).await
+        self.link.ask(&Versions { tenant, access, streams }).await
     }
 
     async fn read_stream(&self, read: StreamRead) -> Result<StreamPage> {
@@ -167,18 +181,18 @@ impl EventStore for PostgresEventStore {
         self.link.ask(&read).await
     }
 
-    async fn event(&self, tenant: TenantId, epoch: Epoch, id: EventId) -> Result<Option<Event>> {
-        self.link.ask(&EventById { tenant, epoch, id }).await
+    async fn event(&self, tenant: TenantId, access: Access, id: EventId) -> Result<Option<Event>> {
+        self.link.ask(&EventById { tenant, access, id }).await
     }
 
     async fn digests(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         after: Position,
         limit: usize,
     ) -> Result<Vec<Mark>> {
-        self.link.ask(&Digests { tenant, epoch, after, limit }).await
+        self.link.ask(&Digests { tenant, access, after, limit }).await
     }
 
     async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {

@@ -5,13 +5,14 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use segue_core::ids::{
-    Channel, CustomerId, Epoch, PlanId, ScenarioId, StepId, StreamId, TenantId, Version,
+    Channel, CustomerId, PlanId, ScenarioId, StepId, StreamId, TenantId, Version,
 };
 use segue_core::scenario::hash::ContentHash;
 
 use super::error::Error;
 use super::event::StreamState;
 use super::facets::Facets;
+use super::head::Access;
 
 /// What a snapshot must have to match. Each field narrows; the default matches every snapshot. Times are
 /// compared by the microsecond.
@@ -100,8 +101,8 @@ impl Filter {
 pub struct SnapshotQuery {
     /// Whose log.
     pub tenant: TenantId,
-    /// The epoch that the control plane gave for this store.
-    pub epoch: Epoch,
+    /// On what ground; see [`Access`].
+    pub access: Access,
     /// Which kind of stream, such as `session`.
     pub stream_type: String,
     /// What a snapshot must have.
@@ -177,8 +178,8 @@ impl FromStr for Cursor {
 pub struct CountQuery {
     /// Whose log.
     pub tenant: TenantId,
-    /// The epoch that the control plane gave for this store.
-    pub epoch: Epoch,
+    /// On what ground; see [`Access`].
+    pub access: Access,
     /// Which kind of stream, such as `session`.
     pub stream_type: String,
     /// What a snapshot must have.

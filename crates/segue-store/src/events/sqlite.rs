@@ -15,6 +15,7 @@ mod find;
 mod import;
 mod read;
 mod readers;
+mod removal;
 mod rows;
 mod schema;
 mod write;
@@ -25,21 +26,23 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Term};
 use tokio::sync::oneshot;
 
 use super::accept::Checked;
 use super::append::at_most;
+use super::head::HeadChange;
 use super::import::Continuation;
 use super::redact::Redaction;
 use super::{
-    Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap, Import,
-    LogPage, LogRead, Redact, Redacted, Result, SnapshotPage, SnapshotQuery, StreamPage,
-    StreamRead, StreamState, Survives, Tally, TallyRead, limits,
+    Access, Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap,
+    Import, LogPage, LogRead, Purge, Purged, Redact, Redacted, Result, Rewind, SnapshotPage,
+    SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Tally, TallyRead, TenantMoved,
+    limits,
 };
 use readers::Readers;
 pub use schema::OpenError;
-use writer::{HeadChange, Write, Writer};
+use writer::{Write, Writer};
 
 /// Threads that answer loads: one for each core of a small machine. Loads are short; more threads would
 /// only take turns.
@@ -106,11 +109,11 @@ impl SqliteEventStore {
     async fn load<T: Send + 'static>(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let admitted = move |conn: &Connection| {
-            read::admitted(conn, tenant, epoch)?;
+            read::admitted(conn, tenant, access)?;
             read(conn)
         };
         self.loaders.run(admitted).await
@@ -120,11 +123,11 @@ impl SqliteEventStore {
     async fn scan<T: Send + 'static>(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         read: impl FnOnce(&Connection, Head) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let admitted = move |conn: &Connection| {
-            let head = read::admitted(conn, tenant, epoch)?;
+            let head = read::admitted(conn, tenant, access)?;
             read(conn, head)
         };
         self.scanners.run(admitted).await
@@ -164,14 +167,37 @@ impl EventStore for SqliteEventStore {
         self.change_head(tenant, HeadChange::Swap(swap)).await
     }
 
-    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, coord_term: u64) -> Result<Head> {
-        self.change_head(tenant, HeadChange::Copy(epoch, coord_term)).await
+    async fn begin_copy(&self, tenant: TenantId, epoch: Epoch, term: Term) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Copy(epoch, term)).await
     }
 
     async fn import(&self, import: Import) -> Result<Head> {
         let continuation = Box::new(Continuation::new(import)?);
         let (answer, answered) = oneshot::channel();
         self.writer.write(Write::Import(continuation, answer), answered).await
+    }
+
+    async fn rewind(&self, rewind: Rewind) -> Result<Head> {
+        let (answer, answered) = oneshot::channel();
+        self.writer.write(Write::Rewind(rewind, answer), answered).await
+    }
+
+    async fn retire(&self, tenant: TenantId, swap: HeadSwap, moved: TenantMoved) -> Result<Head> {
+        self.change_head(tenant, HeadChange::Retire(swap, moved)).await
+    }
+
+    async fn moved(&self, tenant: TenantId) -> Result<Option<TenantMoved>> {
+        self.loaders.run(move |conn| read::moved(conn, tenant)).await
+    }
+
+    async fn purge(&self, purge: Purge) -> Result<Purged> {
+        let (answer, answered) = oneshot::channel();
+        self.writer.write(Write::Purge(purge, answer), answered).await
+    }
+
+    /// The file itself: who replaces it while it is open replaces it for nobody who has it open.
+    async fn incarnation(&self) -> Result<String> {
+        Ok("sqlite".to_owned())
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {
@@ -189,61 +215,61 @@ impl EventStore for SqliteEventStore {
     async fn load_many(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<Option<StreamState>>> {
         at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
         let streams = streams.to_vec();
-        self.load(tenant, epoch, move |conn| read::states(conn, tenant, &streams)).await
+        self.load(tenant, access, move |conn| read::states(conn, tenant, &streams)).await
     }
 
     async fn stream_versions(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         streams: &[StreamId],
     ) -> Result<Vec<StreamVersion>> {
         at_most("a load in streams", limits::STREAMS_PER_LOAD, streams.len())?;
         let streams = streams.to_vec();
-        self.load(tenant, epoch, move |conn| read::versions(conn, tenant, &streams)).await
+        self.load(tenant, access, move |conn| read::versions(conn, tenant, &streams)).await
     }
 
     async fn read_stream(&self, read: StreamRead) -> Result<StreamPage> {
-        let (tenant, epoch) = (read.tenant, read.epoch);
-        self.scan(tenant, epoch, move |conn, _| read::stream_page(conn, &read)).await
+        let (tenant, access) = (read.tenant, read.access);
+        self.scan(tenant, access, move |conn, _| read::stream_page(conn, &read)).await
     }
 
     async fn read_log(&self, read: LogRead) -> Result<LogPage> {
-        let (tenant, epoch) = (read.tenant, read.epoch);
-        self.scan(tenant, epoch, move |conn, head| read::log_page(conn, head, &read)).await
+        let (tenant, access) = (read.tenant, read.access);
+        self.scan(tenant, access, move |conn, head| read::log_page(conn, head, &read)).await
     }
 
-    async fn event(&self, tenant: TenantId, epoch: Epoch, id: EventId) -> Result<Option<Event>> {
-        self.load(tenant, epoch, move |conn| read::event(conn, tenant, id)).await
+    async fn event(&self, tenant: TenantId, access: Access, id: EventId) -> Result<Option<Event>> {
+        self.load(tenant, access, move |conn| read::event(conn, tenant, id)).await
     }
 
     async fn digests(
         &self,
         tenant: TenantId,
-        epoch: Epoch,
+        access: Access,
         after: Position,
         limit: usize,
     ) -> Result<Vec<Mark>> {
-        self.scan(tenant, epoch, move |conn, _| read::digests(conn, tenant, after, limit)).await
+        self.scan(tenant, access, move |conn, _| read::digests(conn, tenant, after, limit)).await
     }
 
     async fn tallies(&self, read: TallyRead) -> Result<Vec<Tally>> {
-        let (tenant, epoch) = (read.tenant, read.epoch);
-        self.scan(tenant, epoch, move |conn, _| read::tallies(conn, &read)).await
+        let (tenant, access) = (read.tenant, read.access);
+        self.scan(tenant, access, move |conn, _| read::tallies(conn, &read)).await
     }
 
     async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage> {
-        let (tenant, epoch) = (query.tenant, query.epoch);
-        self.scan(tenant, epoch, move |conn, _| find::list(conn, &query)).await
+        let (tenant, access) = (query.tenant, query.access);
+        self.scan(tenant, access, move |conn, _| find::list(conn, &query)).await
     }
 
     async fn count(&self, query: CountQuery) -> Result<Vec<Count>> {
-        let (tenant, epoch) = (query.tenant, query.epoch);
-        self.scan(tenant, epoch, move |conn, _| find::count(conn, &query)).await
+        let (tenant, access) = (query.tenant, query.access);
+        self.scan(tenant, access, move |conn, _| find::count(conn, &query)).await
     }
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use segue_core::digest::Mark;
 use segue_core::ids::TenantId;
+use segue_store::events::Access;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use utoipa::ToSchema;
@@ -65,7 +66,8 @@ pub async fn verify_tenant(
         store_id: home.route.store_id,
         store: home.store,
         tenant,
-        epoch: home.route.epoch,
+        // Also while a move is under way: what was appended does not change.
+        access: Access::Copy,
         from: request.from.unwrap_or(Mark::START),
     };
     if takes_events(&headers) {

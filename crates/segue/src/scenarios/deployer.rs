@@ -195,7 +195,7 @@ impl MigrationDeployer {
         loop {
             let read = StreamRead {
                 tenant,
-                epoch: Epoch::default(),
+                access: Epoch::default().into(),
                 stream: outcome_stream(plan, decided),
                 from,
                 limit: 1_000,
@@ -346,7 +346,7 @@ impl MigrationDeployer {
         for decided in kinds.iter().copied() {
             let read = StreamRead {
                 tenant,
-                epoch: Epoch::default(),
+                access: Epoch::default().into(),
                 stream: outcome_stream(plan, decided),
                 from: StreamVersion(u64::MAX),
                 limit,

@@ -178,7 +178,7 @@ impl Erasure {
     async fn sessions_of(&self, tenant: TenantId, customer: &CustomerId) -> Result<SnapshotPage> {
         let query = SnapshotQuery {
             tenant,
-            epoch: Epoch::default(),
+            access: Epoch::default().into(),
             stream_type: SESSION.to_owned(),
             filter: Filter { customer_id: Some(customer.clone()), ..Filter::default() },
             any_of: Vec::new(),
@@ -219,7 +219,7 @@ impl Erasure {
     async fn last_event(&self, tenant: TenantId, stream: &StreamId) -> Result<Option<Event>> {
         let read = StreamRead {
             tenant,
-            epoch: Epoch::default(),
+            access: Epoch::default().into(),
             stream: stream.clone(),
             from: StreamVersion(u64::MAX),
             limit: 1,

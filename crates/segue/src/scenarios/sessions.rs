@@ -183,7 +183,7 @@ impl Sessions {
         let after = cursor.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
         let mut query = SnapshotQuery {
             tenant,
-            epoch: Epoch::default(),
+            access: Epoch::default().into(),
             stream_type: SESSION.to_owned(),
             filter: Filter {
                 scenario_id: filter.scenario_id,
@@ -235,7 +235,7 @@ impl Sessions {
     ) -> Result<StreamPage> {
         let read = StreamRead {
             tenant,
-            epoch: Epoch::default(),
+            access: Epoch::default().into(),
             stream: session_stream(id),
             from,
             limit,

@@ -83,7 +83,7 @@ impl Follow {
         loop {
             let (tenant, after) = (self.tenant, self.after);
             let PageSize { events: limit, bytes: max_bytes } = self.size;
-            let read = LogRead { tenant, epoch: Epoch::default(), after, limit, max_bytes };
+            let read = LogRead { tenant, access: Epoch::default().into(), after, limit, max_bytes };
             let page = self.router.read_log(read).await?;
             self.tail.saw(page.head.position);
             if let Some(last) = page.events.last() {

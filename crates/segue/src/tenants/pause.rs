@@ -9,29 +9,22 @@
 //! Anybody who finds a decision without its effect completes it: a pauser or resumer that repeats, and a
 //! writer that meets the fence.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use segue_core::ids::{TenantId, Term};
-use segue_core::tenancy::pause::{Effect, Gate, Seen, Wish, decide, effect};
+use segue_core::ids::TenantId;
+use segue_core::tenancy::pause::{CutoverUnderWay, Effect, Gate, Seen, Wish, decide, effect};
 use segue_store::control::routing::{Phase, PhaseChange, Route};
 use segue_store::control::{self, By};
 use segue_store::events::{self, Head, HeadSwap, Mode};
 use tokio::time::Instant;
 
 use super::router::{Failure, TenantStoreRouter, fenced_by_nobody, lost};
+use super::waiting::PauseMetrics;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry;
 
 /// How old a route may be that a waiting writer goes by.
 const LOOK: Duration = Duration::from_millis(25);
-
-/// How many writes of one tenant wait in one process; more are refused at once.
-const WAITING: usize = 4_096;
-
-/// For how many tenants the waiting is remembered after it is over, until a resume asks for it.
-const REMEMBERED: usize = 1_024;
 
 /// How often a decision or an effect is tried again because another process came first. Each time one of
 /// them has got on.
@@ -47,17 +40,6 @@ pub struct WritePausedError {
     pub tenant_id: TenantId,
     /// How long this one waited at most, in seconds.
     pub timeout_seconds: f64,
-}
-
-/// What a pause cost, as this process saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PauseMetrics {
-    /// From the decision to pause to the decision to go on.
-    pub duration: Duration,
-    /// How many writes of this process waited.
-    pub blocked_writers: u64,
-    /// How long the longest of them waited.
-    pub longest_wait: Duration,
 }
 
 impl TenantStoreRouter {
@@ -97,9 +79,16 @@ impl TenantStoreRouter {
             let Some(before) = self.refresh(tenant).await? else {
                 return Err(Error::NotFound { kind: Kind::Tenant, id: tenant.to_string() });
             };
-            let Some(phase) = decide(wish, before.phase, by.at) else {
-                self.settle(tenant, &before).await?;
-                return Ok(None);
+            let phase = match decide(wish, &before, by.at) {
+                Ok(Some(phase)) => phase,
+                Ok(None) => {
+                    self.settle(tenant, &before).await?;
+                    return Ok(None);
+                }
+                Err(CutoverUnderWay) => {
+                    self.wait_for_cutover(tenant, &before).await?;
+                    continue;
+                }
             };
             let change = PhaseChange { expected: before.term, phase };
             match self.control().change_phase(tenant, change, by).await {
@@ -125,8 +114,8 @@ impl TenantStoreRouter {
         for _ in 0..ROUNDS {
             let contradicted = || fenced_by_nobody(tenant, route, head.mode, head.epoch);
             let seen = seen(&head).ok_or_else(contradicted)?;
-            let (gate, term) = match effect(&route.register(), &seen) {
-                Effect::Done | Effect::Overtaken => return Ok(()),
+            let (gate, term) = match effect(route, &seen) {
+                Effect::Done | Effect::Overtaken | Effect::LeftToCutover => return Ok(()),
                 Effect::Contradicted => return Err(contradicted()),
                 Effect::Set { gate, term } => (gate, term),
             };
@@ -134,7 +123,7 @@ impl TenantStoreRouter {
                 expect_epoch: head.epoch,
                 expect_mode: head.mode,
                 expect_mark: None,
-                coord_term: term.0,
+                term,
                 epoch: head.epoch,
                 mode: match gate {
                     Gate::Open => Mode::Open,
@@ -165,22 +154,37 @@ impl TenantStoreRouter {
         telemetry::write_paused();
         let mut settled = None;
         loop {
+            let news = waiting.news();
             let Some(route) = self.look(tenant).await? else { return Ok(()) };
-            match route.phase {
-                Phase::Settled => return Ok(()),
-                // Its pauser may have died before it fenced the store.
-                Phase::Paused { .. } if settled != Some(route.term) => {
-                    self.settle(tenant, &route).await?;
-                    settled = Some(route.term);
-                }
-                Phase::Paused { .. } => {}
+            if !route.holds_writes() {
+                return Ok(());
+            }
+            // Its pauser may have died before it fenced the store.
+            if settled != Some(route.term) {
+                self.settle(tenant, &route).await?;
+                settled = Some(route.term);
             }
             let now = Instant::now();
             if now >= deadline {
                 return Err(paused_error().into());
             }
-            tokio::time::sleep_until((now + waiting.step()).min(deadline)).await;
+            news.or_until((now + waiting.step()).min(deadline)).await;
         }
+    }
+
+    /// Waits until no cutover of the tenant is being decided.
+    async fn wait_for_cutover(&self, tenant: TenantId, route: &Route) -> Result<()> {
+        let deadline = Instant::now() + self.write_pause_timeout;
+        let Some(waiting) = self.waiting.enter(tenant, route.term) else { return Ok(()) };
+        while Instant::now() < deadline {
+            let news = waiting.news();
+            match self.look(tenant).await? {
+                Some(route) if route.is_cut_over() => {}
+                Some(_) | None => return Ok(()),
+            }
+            news.or_until((Instant::now() + waiting.step()).min(deadline)).await;
+        }
+        Err(contended(tenant))
     }
 
     /// The tenant's route, at most [`LOOK`] old.
@@ -199,7 +203,7 @@ fn seen(head: &Head) -> Option<Seen> {
         Mode::Fenced => Gate::Shut,
         Mode::Moved | Mode::Copying | Mode::Tombstone => return None,
     };
-    Some(Seen { epoch: head.epoch, gate, term: Term(head.coord_term) })
+    Some(Seen { epoch: head.epoch, gate, term: head.term })
 }
 
 fn contended(tenant: TenantId) -> Error {
@@ -207,141 +211,5 @@ fn contended(tenant: TenantId) -> Error {
         what: "the control plane",
         reason: format!("others keep deciding about tenant {tenant}"),
         source: None,
-    }
-}
-
-/// Who waits in this process, and who has waited.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    by_tenant: Mutex<HashMap<TenantId, Waited>>,
-}
-
-/// The waiting of one pause.
-#[derive(Debug)]
-struct Waited {
-    term: Term,
-    writers: u64,
-    longest: Duration,
-    /// Those who wait now, by their number, in the order in which they came.
-    now: BTreeMap<u64, Instant>,
-}
-
-impl Waiting {
-    /// Counts one who waits for the end of the pause of this term; nothing if too many do already.
-    fn enter(&self, tenant: TenantId, term: Term) -> Option<Place<'_>> {
-        let mut by_tenant = self.lock();
-        if by_tenant.len() >= REMEMBERED {
-            by_tenant.retain(|_, waited| !waited.now.is_empty());
-        }
-        let fresh =
-            || Waited { term, writers: 0, longest: Duration::ZERO, now: BTreeMap::default() };
-        let waited = by_tenant.entry(tenant).or_insert_with(fresh);
-        if waited.term < term {
-            // Those who still wait do so under the new pause too.
-            let now = std::mem::take(&mut waited.now);
-            *waited = Waited { writers: now.len() as u64, now, ..fresh() };
-        }
-        if waited.now.len() >= WAITING {
-            return None;
-        }
-        let number = waited.now.last_key_value().map_or(waited.writers, |(last, _)| last + 1);
-        waited.writers += 1;
-        waited.now.insert(number, Instant::now());
-        Some(Place { waiting: self, tenant, number })
-    }
-
-    /// What the pause of this term cost.
-    fn told(&self, tenant: TenantId, term: Term, duration: Duration) -> PauseMetrics {
-        let mut by_tenant = self.lock();
-        let nobody = PauseMetrics { duration, blocked_writers: 0, longest_wait: Duration::ZERO };
-        let Some(waited) = by_tenant.get(&tenant).filter(|waited| waited.term == term) else {
-            return nobody;
-        };
-        let present = waited.now.values().next().map_or(Duration::ZERO, Instant::elapsed);
-        let told = PauseMetrics {
-            duration,
-            blocked_writers: waited.writers,
-            longest_wait: waited.longest.max(present),
-        };
-        if waited.now.is_empty() {
-            by_tenant.remove(&tenant);
-        }
-        told
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Waited>> {
-        self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One who waits, until it is dropped.
-#[derive(Debug)]
-struct Place<'a> {
-    waiting: &'a Waiting,
-    tenant: TenantId,
-    number: u64,
-}
-
-impl Place<'_> {
-    /// How long to wait before the next look: those who came together look at different moments.
-    fn step(&self) -> Duration {
-        Duration::from_millis(10 + self.number % 8 * 7)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(waited) = self.waiting.lock().get_mut(&self.tenant)
-            && let Some(since) = waited.now.remove(&self.number)
-        {
-            waited.longest = waited.longest.max(since.elapsed());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    const TENANT: TenantId = TenantId(Uuid::nil());
-
-    #[test]
-    fn those_who_wait_and_those_who_left_are_told_of_once_each() {
-        let waiting = Waiting::default();
-        let gone = waiting.enter(TENANT, Term(1)).unwrap();
-        let present = waiting.enter(TENANT, Term(1)).unwrap();
-        std::thread::sleep(Duration::from_millis(5));
-        drop(gone);
-        let told = waiting.told(TENANT, Term(1), Duration::from_secs(1));
-        assert_eq!((told.blocked_writers, told.duration), (2, Duration::from_secs(1)));
-        assert!(told.longest_wait >= Duration::from_millis(5));
-        drop(present);
-        let nothing = waiting.told(TENANT, Term(3), Duration::ZERO);
-        assert_eq!((nothing.blocked_writers, nothing.longest_wait), (0, Duration::ZERO));
-    }
-
-    #[test]
-    fn a_new_pause_counts_anew_and_takes_those_along_who_still_wait() {
-        let waiting = Waiting::default();
-        drop(waiting.enter(TENANT, Term(1)).unwrap());
-        let _present = waiting.enter(TENANT, Term(1)).unwrap();
-        let _new = waiting.enter(TENANT, Term(3)).unwrap();
-        assert_eq!(waiting.told(TENANT, Term(3), Duration::ZERO).blocked_writers, 2);
-    }
-
-    #[test]
-    fn more_than_a_limit_do_not_wait() {
-        let waiting = Waiting::default();
-        let mut places: Vec<_> =
-            (0..WAITING).map(|_| waiting.enter(TENANT, Term(1)).unwrap()).collect();
-        assert!(waiting.enter(TENANT, Term(1)).is_none());
-        assert!(
-            waiting.enter(TenantId(Uuid::max()), Term(1)).is_some(),
-            "others are not concerned"
-        );
-        places.pop();
-        assert!(waiting.enter(TENANT, Term(1)).is_some());
     }
 }

@@ -19,17 +19,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use segue_core::ids::{Epoch, EventId, StoreId, StreamId, StreamVersion, TenantId};
 use segue_store::control::audit::Subject;
-use segue_store::control::routing::{Phase, Route};
+use segue_store::control::routing::Route;
 use segue_store::control::{By, Changed, ControlPlane};
 use segue_store::events::{
-    self, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
+    self, Access, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
     LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
     StreamRead, StreamState,
 };
 use tokio::time::Instant;
 
-use super::pause::Waiting;
 use super::tails::Tails;
+use super::waiting::Waiting;
 
 use crate::error::{Error, Result};
 
@@ -66,13 +66,8 @@ pub struct Home {
 struct Known {
     route: Route,
     read_at: Instant,
-}
-
-/// Whether an operation waits while the tenant's writes are paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Read,
-    Write,
+    /// Whether it may have changed since.
+    is_stale: bool,
 }
 
 impl TenantStoreRouter {
@@ -139,12 +134,12 @@ impl TenantStoreRouter {
             self.place(tenant, recorded_at).await?;
         }
         let appended = self
-            .routed(tenant, Access::Write, |store, epoch| {
+            .write(tenant, |store, epoch| {
                 let append = Append { tenant, epoch, recorded_at, streams: streams.clone() };
                 async move { store.append(append).await }
             })
             .await?;
-        let appended = appended.expect("a placed tenant keeps a route");
+        let (appended, _) = appended.expect("a placed tenant keeps a route");
         self.tails.appended(tenant, appended.last_position);
         Ok(appended)
     }
@@ -154,9 +149,9 @@ impl TenantStoreRouter {
     /// # Errors
     /// [`Failure::Store`] as [`EventStore::head`].
     pub async fn head(&self, tenant: TenantId) -> Result<Option<Head>, Failure> {
-        self.routed(tenant, Access::Read, |store, epoch| async move {
+        self.read(tenant, |store, access| async move {
             let head = store.head(tenant).await?;
-            head.admits_read(epoch)?;
+            head.admits_read(access)?;
             Ok(head)
         })
         .await
@@ -168,12 +163,12 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::redact`], fences aside.
     pub async fn redact(&self, redact: Redact) -> Result<Redacted, Failure> {
         let redacted = self
-            .routed(redact.tenant, Access::Write, |store, epoch| {
+            .write(redact.tenant, |store, epoch| {
                 let redact = Redact { epoch, ..redact.clone() };
                 async move { store.redact(redact).await }
             })
             .await?;
-        let Some(redacted) = redacted else {
+        let Some((redacted, _)) = redacted else {
             return Err(Failure::Store(events::Error::StreamNotFound { stream: redact.stream_id }));
         };
         self.tails.appended(redact.tenant, redacted.position);
@@ -190,9 +185,9 @@ impl TenantStoreRouter {
         streams: [StreamId; N],
     ) -> Result<[Option<StreamState>; N], Failure> {
         let loaded = self
-            .routed(tenant, Access::Read, |store, epoch| {
+            .read(tenant, |store, access| {
                 let streams = streams.clone();
-                async move { store.load_many(tenant, epoch, &streams).await }
+                async move { store.load_many(tenant, access, &streams).await }
             })
             .await?;
         let mut states = loaded.unwrap_or_default().into_iter();
@@ -209,8 +204,8 @@ impl TenantStoreRouter {
         streams: &[StreamId],
     ) -> Result<Vec<StreamVersion>, Failure> {
         let versions = self
-            .routed(tenant, Access::Read, |store, epoch| async move {
-                store.stream_versions(tenant, epoch, streams).await
+            .read(tenant, |store, access| async move {
+                store.stream_versions(tenant, access, streams).await
             })
             .await?;
         Ok(versions.unwrap_or_else(|| vec![StreamVersion(0); streams.len()]))
@@ -222,8 +217,8 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::read_stream`], fences aside.
     pub async fn read_stream(&self, read: StreamRead) -> Result<StreamPage, Failure> {
         let page = self
-            .routed(read.tenant, Access::Read, |store, epoch| {
-                let read = StreamRead { epoch, ..read.clone() };
+            .read(read.tenant, |store, access| {
+                let read = StreamRead { access, ..read.clone() };
                 async move { store.read_stream(read).await }
             })
             .await?;
@@ -248,7 +243,14 @@ impl TenantStoreRouter {
     ) -> Result<StreamPage, Failure> {
         let (stream, direction) = (stream.clone(), Direction::Forwards);
         let epoch = Epoch::default();
-        let read = StreamRead { tenant, epoch, stream, from: from_version, limit, direction };
+        let read = StreamRead {
+            tenant,
+            access: epoch.into(),
+            stream,
+            from: from_version,
+            limit,
+            direction,
+        };
         self.read_stream(read).await
     }
 
@@ -258,8 +260,8 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::read_log`], fences aside.
     pub async fn read_log(&self, read: LogRead) -> Result<LogPage, Failure> {
         let page = self
-            .routed(read.tenant, Access::Read, |store, epoch| {
-                let read = LogRead { epoch, ..read.clone() };
+            .read(read.tenant, |store, access| {
+                let read = LogRead { access, ..read.clone() };
                 async move { store.read_log(read).await }
             })
             .await?;
@@ -273,9 +275,7 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::event`], fences aside.
     pub async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<Event>, Failure> {
         let event = self
-            .routed(tenant, Access::Read, |store, epoch| async move {
-                store.event(tenant, epoch, id).await
-            })
+            .read(tenant, |store, access| async move { store.event(tenant, access, id).await })
             .await?;
         Ok(event.flatten())
     }
@@ -286,8 +286,8 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::list`], fences aside.
     pub async fn list(&self, query: SnapshotQuery) -> Result<SnapshotPage, Failure> {
         let page = self
-            .routed(query.tenant, Access::Read, |store, epoch| {
-                let query = SnapshotQuery { epoch, ..query.clone() };
+            .read(query.tenant, |store, access| {
+                let query = SnapshotQuery { access, ..query.clone() };
                 async move { store.list(query).await }
             })
             .await?;
@@ -300,22 +300,21 @@ impl TenantStoreRouter {
     /// [`Failure::Store`] as [`EventStore::count`], fences aside.
     pub async fn count(&self, query: CountQuery) -> Result<Vec<Count>, Failure> {
         let counts = self
-            .routed(query.tenant, Access::Read, |store, epoch| {
-                let query = CountQuery { epoch, ..query.clone() };
+            .read(query.tenant, |store, access| {
+                let query = CountQuery { access, ..query.clone() };
                 async move { store.count(query).await }
             })
             .await?;
         Ok(counts.unwrap_or_default())
     }
 
-    /// Performs an operation where the tenant lives, following its route when it changes; `None` for a
-    /// tenant that lives nowhere yet.
-    async fn routed<T, Op, Running>(
+    /// Writes where the tenant lives, following its route when it changes, and waiting while its writes do;
+    /// answers with the route too. `None` for a tenant that lives nowhere yet.
+    async fn write<T, Op, Running>(
         &self,
         tenant: TenantId,
-        access: Access,
         op: Op,
-    ) -> Result<Option<T>, Failure>
+    ) -> Result<Option<(T, Route)>, Failure>
     where
         Op: Fn(Arc<dyn EventStore>, Epoch) -> Running,
         Running: Future<Output = events::Result<T>>,
@@ -324,19 +323,15 @@ impl TenantStoreRouter {
         let mut changes = 0;
         while changes < ROUTE_CHANGES {
             let Some(route) = self.route(tenant).await? else { return Ok(None) };
-            match (access, route.phase) {
-                (Access::Write, Phase::Paused { .. }) => {
-                    let end = || Instant::now() + self.write_pause_timeout;
-                    let deadline = *deadline.get_or_insert_with(end);
-                    self.wait_for_release(tenant, &route, deadline).await?;
-                    changes = 0;
-                    continue;
-                }
-                (Access::Write, Phase::Settled)
-                | (Access::Read, Phase::Settled | Phase::Paused { .. }) => {}
+            if route.holds_writes() {
+                let end = || Instant::now() + self.write_pause_timeout;
+                let deadline = *deadline.get_or_insert_with(end);
+                self.wait_for_release(tenant, &route, deadline).await?;
+                changes = 0;
+                continue;
             }
             match op(self.store(&route.store_id)?, route.epoch).await {
-                Ok(answer) => return Ok(Some(answer)),
+                Ok(answer) => return Ok(Some((answer, route))),
                 Err(events::Error::Fenced { .. }) => {
                     if let Some(same) = self.refresh(tenant).await?.filter(|now| *now == route) {
                         // Its resumer may have died before it opened the store.
@@ -348,17 +343,50 @@ impl TenantStoreRouter {
                 Err(error) => return Err(Failure::Store(error)),
             }
         }
-        Err(Failure::Other(Error::Unavailable {
-            what: "the event store",
-            reason: format!("the route of tenant {tenant} keeps changing"),
-            source: None,
-        }))
+        Err(keeps_changing(tenant))
+    }
+
+    /// Reads where the tenant lives; `None` for a tenant that lives nowhere yet.
+    ///
+    /// A store whose log is fenced cannot tell whether another one owns the tenant by now. What it answers
+    /// counts only if the route, read after the answer, is still the one read before it.
+    async fn read<T, Op, Running>(&self, tenant: TenantId, op: Op) -> Result<Option<T>, Failure>
+    where
+        Op: Fn(Arc<dyn EventStore>, Access) -> Running,
+        Running: Future<Output = events::Result<T>>,
+    {
+        for _ in 0..ROUTE_CHANGES {
+            let Some(known) = self.route(tenant).await? else { return Ok(None) };
+            match op(self.store(&known.store_id)?, Access::Current(known.epoch)).await {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(events::Error::Fenced { .. }) => {}
+                Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &known)),
+                Err(error) => return Err(Failure::Store(error)),
+            }
+            let Some(before) = self.refresh(tenant).await? else { return Ok(None) };
+            match op(self.store(&before.store_id)?, Access::Validated(before.epoch)).await {
+                Ok(answer) => {
+                    let after = self.refresh(tenant).await?;
+                    let same = |after: Route| {
+                        (after.store_id, after.epoch) == (before.store_id, before.epoch)
+                    };
+                    if after.is_some_and(same) {
+                        return Ok(Some(answer));
+                    }
+                }
+                Err(events::Error::Fenced { .. }) => {}
+                Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &before)),
+                Err(error) => return Err(Failure::Store(error)),
+            }
+        }
+        Err(keeps_changing(tenant))
     }
 
     async fn route(&self, tenant: TenantId) -> Result<Option<Route>> {
         let remembered = {
             let routes = self.routes.read().expect("no panic while it is held");
-            routes.get(&tenant).map(|known| known.route.clone())
+            let known = routes.get(&tenant).filter(|known| !known.is_stale);
+            known.map(|known| known.route.clone())
         };
         match remembered {
             Some(route) => Ok(Some(route)),
@@ -371,10 +399,10 @@ impl TenantStoreRouter {
     pub(super) fn known_since(&self, tenant: TenantId, age: Duration) -> Option<Route> {
         let mut routes = self.routes.write().expect("no panic while it is held");
         let known = routes.get_mut(&tenant)?;
-        if known.read_at.elapsed() < age {
+        if !known.is_stale && known.read_at.elapsed() < age {
             return Some(known.route.clone());
         }
-        known.read_at = Instant::now();
+        (known.is_stale, known.read_at) = (false, Instant::now());
         None
     }
 
@@ -385,32 +413,52 @@ impl TenantStoreRouter {
         Ok(route)
     }
 
-    /// Forgets the routes that may have changed, so that they are read before a store has to refuse one.
+    /// Looks again at routes that may have changed before they are used, so that they are read before a
+    /// store has to refuse one.
     pub(crate) fn forget(&self, changed: Changed) {
-        let mut routes = self.routes.write().expect("no panic while it is held");
-        match changed {
-            Changed::Noun(tenant, Subject::Tenant) | Changed::Tenant(tenant) => {
-                routes.remove(&tenant);
+        {
+            let mut routes = self.routes.write().expect("no panic while it is held");
+            match changed {
+                Changed::Noun(tenant, Subject::Tenant | Subject::Migration)
+                | Changed::Tenant(tenant) => {
+                    routes.get_mut(&tenant).into_iter().for_each(|known| known.is_stale = true);
+                }
+                // Nothing else is remembered here.
+                Changed::Noun(..) => return,
+                Changed::Anything => routes.values_mut().for_each(|known| known.is_stale = true),
             }
-            // Nothing else is remembered here.
-            Changed::Noun(..) => {}
-            Changed::Anything => routes.clear(),
+        }
+        match changed {
+            Changed::Noun(tenant, _) | Changed::Tenant(tenant) => {
+                self.waiting.wake(tenant);
+            }
+            Changed::Anything => self.waiting.wake_all(),
         }
     }
 
-    /// Keeps what was read of a route, unless something newer is known.
+    /// Keeps what was read of a route, unless something newer is known, and lets those who wait for a
+    /// change go on.
     pub(super) fn remember(&self, tenant: TenantId, route: Option<&Route>) {
-        let mut routes = self.routes.write().expect("no panic while it is held");
-        if routes.len() >= ROUTES {
-            routes.clear();
+        {
+            let mut routes = self.routes.write().expect("no panic while it is held");
+            if routes.len() >= ROUTES {
+                routes.clear();
+            }
+            let Some(route) = route else {
+                routes.remove(&tenant);
+                return;
+            };
+            let known = routes.get(&tenant).map(|known| known.route.term);
+            if known > Some(route.term) {
+                return;
+            }
+            let (read_at, is_stale) = (Instant::now(), false);
+            routes.insert(tenant, Known { route: route.clone(), read_at, is_stale });
+            if known == Some(route.term) {
+                return;
+            }
         }
-        let Some(route) = route else {
-            routes.remove(&tenant);
-            return;
-        };
-        if routes.get(&tenant).is_none_or(|known| known.route.term <= route.term) {
-            routes.insert(tenant, Known { route: route.clone(), read_at: Instant::now() });
-        }
+        self.waiting.wake(tenant);
     }
 
     /// Where a tenant lives, as the control plane says now; nothing if it lives nowhere yet.
@@ -448,6 +496,14 @@ impl TenantStoreRouter {
             source: None,
         })
     }
+}
+
+fn keeps_changing(tenant: TenantId) -> Failure {
+    Failure::Other(Error::Unavailable {
+        what: "the event store",
+        reason: format!("the route of tenant {tenant} keeps changing"),
+        source: None,
+    })
 }
 
 /// The store's fence and the control plane's route contradict each other: an operator has to look.

@@ -17,8 +17,8 @@ use std::time::Instant;
 
 use segue_core::digest::Mark;
 use segue_core::digest::inspection::{Damage, Finding, Findings, Inspection};
-use segue_core::ids::{Epoch, Position, StoreId, StreamId, TenantId};
-use segue_store::events::{self, Event, EventStore, LogPage, LogRead, Tally, TallyRead};
+use segue_core::ids::{Position, StoreId, StreamId, TenantId};
+use segue_store::events::{self, Access, Event, EventStore, LogPage, LogRead, Tally, TallyRead};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -51,8 +51,8 @@ pub struct Verification {
     pub store: Arc<dyn EventStore>,
     /// Whose log.
     pub tenant: TenantId,
-    /// The epoch that the control plane gave for this store.
-    pub epoch: Epoch,
+    /// On what ground it is read.
+    pub access: Access,
     /// What is known to be sound: [`Mark::START`], or where an earlier report says so.
     pub from: Mark,
 }
@@ -138,7 +138,7 @@ impl Verification {
     pub async fn run(&self, mut tell: impl FnMut(Progress)) -> Result<Report> {
         let begun = Instant::now();
         let head = self.store.head(self.tenant).await?;
-        head.admits_read(self.epoch)?;
+        head.admits_read(self.access).map_err(events::Error::from)?;
         let mut inspection = self.log(head.mark(), &mut tell).await?;
         locate::narrow(self, &mut inspection).await?;
         let last_position = head.position;
@@ -223,8 +223,8 @@ impl Verification {
     async fn read(&self, after: Position) -> Result<Read> {
         let mut limit = PAGE_EVENTS;
         loop {
-            let (tenant, epoch) = (self.tenant, self.epoch);
-            let read = LogRead { tenant, epoch, after, limit, max_bytes: PAGE_BYTES };
+            let (tenant, access) = (self.tenant, self.access);
+            let read = LogRead { tenant, access, after, limit, max_bytes: PAGE_BYTES };
             match self.store.read_log(read).await {
                 Ok(page) => return Ok(Read::Page(page)),
                 Err(events::Error::Corrupt { .. }) if limit > 1 => limit /= 2,
@@ -253,11 +253,11 @@ impl Verification {
     /// Compares what is kept about the streams with their events.
     async fn streams(&self, head: Mark, mut tell: impl FnMut(u64)) -> Result<Streams> {
         let mut streams = Streams::default();
-        let (tenant, epoch) = (self.tenant, self.epoch);
+        let (tenant, access) = (self.tenant, self.access);
         let mut after = None;
         let mut events = 0;
         loop {
-            let read = TallyRead { tenant, epoch, after, limit: STREAMS };
+            let read = TallyRead { tenant, access, after, limit: STREAMS };
             let page = self.store.tallies(read).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.stream_id.clone());
@@ -306,8 +306,8 @@ impl Marks {
         inspection: &mut Inspection,
     ) -> Result<()> {
         while self.last < position && self.last < self.head.position {
-            let Verification { store, tenant, epoch, .. } = verification;
-            let marks = store.digests(*tenant, *epoch, self.last, MARKS).await?;
+            let Verification { store, tenant, access, .. } = verification;
+            let marks = store.digests(*tenant, *access, self.last, MARKS).await?;
             let is_past = |mark: &Mark| mark.position >= self.head.position;
             let is_last = marks.len() < MARKS || marks.last().is_some_and(is_past);
             for mark in marks.into_iter().filter(|mark| mark.position <= self.head.position) {

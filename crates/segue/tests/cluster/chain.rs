@@ -18,7 +18,8 @@ pub async fn check(url: &str, tenant: Uuid) -> Vec<Wrong> {
     let mut log: Vec<Event> = Vec::new();
     let head = loop {
         let after = log.last().map_or(Position(0), |last| last.position);
-        let read = LogRead { tenant, epoch: EPOCH, after, limit: 1_000, max_bytes: 1 << 20 };
+        let read =
+            LogRead { tenant, access: EPOCH.into(), after, limit: 1_000, max_bytes: 1 << 20 };
         let page = store.read_log(read).await.unwrap();
         if page.events.is_empty() {
             break page.head;
@@ -28,7 +29,7 @@ pub async fn check(url: &str, tenant: Uuid) -> Vec<Wrong> {
     let mut kept: Vec<Mark> = Vec::new();
     loop {
         let after = kept.last().map_or(Position(0), |last| last.position);
-        let more = store.digests(tenant, EPOCH, after, 1_000).await.unwrap();
+        let more = store.digests(tenant, EPOCH.into(), after, 1_000).await.unwrap();
         if more.is_empty() {
             break;
         }

@@ -78,7 +78,8 @@ pub async fn any_version_always_appends(world: World) {
         world.append(vec![to("counter", Expected::Any, [event(n)])]).await.unwrap();
     }
     let streams = [stream("counter"), stream("other")];
-    let versions = world.store.stream_versions(world.tenant, world.epoch, &streams).await.unwrap();
+    let versions =
+        world.store.stream_versions(world.tenant, world.epoch.into(), &streams).await.unwrap();
     assert_eq!(versions, [StreamVersion(10), StreamVersion(0)]);
 }
 
@@ -266,7 +267,8 @@ pub async fn the_longest_names_and_oldest_times_are_kept(world: World) {
     let log = world.verify().await;
     let earliest = Timestamp::from_microsecond(Timestamp::MIN.as_microsecond()).unwrap();
     assert_eq!((log[0].stream_id.as_str(), log[0].recorded_at), (id.as_str(), earliest));
-    let state = world.store.load(world.tenant, world.epoch, &stream(&id)).await.unwrap().unwrap();
+    let state =
+        world.store.load(world.tenant, world.epoch.into(), &stream(&id)).await.unwrap().unwrap();
     assert_eq!(state.snapshot.unwrap().facets, facets);
 }
 
@@ -363,6 +365,7 @@ pub async fn concurrent_conflicts_let_exactly_one_win(world: World) {
     }
     assert_eq!(won, 1);
     let (tenant, epoch) = (world.tenant, world.epoch);
-    let read = LogRead { tenant, epoch, after: Position(0), limit: 10, max_bytes: 1 };
+    let read =
+        LogRead { tenant, access: epoch.into(), after: Position(0), limit: 10, max_bytes: 1 };
     assert_eq!(world.store.read_log(read).await.unwrap().events.len(), 1);
 }

@@ -51,7 +51,7 @@ fn put(n: u128, facets: Facets) -> StreamAppend {
 fn list(world: &World, filter: Filter) -> SnapshotQuery {
     SnapshotQuery {
         tenant: world.tenant,
-        epoch: world.epoch,
+        access: world.epoch.into(),
         stream_type: "session".into(),
         filter,
         any_of: Vec::new(),
@@ -232,7 +232,8 @@ pub async fn a_cursor_survives_being_written_down(world: World) {
 
 async fn count(world: &World, filter: Filter, by: CountBy) -> Vec<Count> {
     let (tenant, epoch) = (world.tenant, world.epoch);
-    let query = CountQuery { tenant, epoch, stream_type: "session".into(), filter, by };
+    let query =
+        CountQuery { tenant, access: epoch.into(), stream_type: "session".into(), filter, by };
     world.store.count(query).await.unwrap()
 }
 

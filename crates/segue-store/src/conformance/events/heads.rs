@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use segue_core::digest::{Digest, Mark};
-use segue_core::ids::{Epoch, Position};
+use segue_core::ids::{Epoch, Position, Term};
 
 use super::{World, at_version, event, stream, tenant, to};
 use crate::events::{
-    Append, Error, EventStore, Expected, Head, HeadSwap, MemoryEventStore, Mode, StreamAppend,
-    limits,
+    Access, Append, Error, EventStore, Expected, Head, HeadSwap, MemoryEventStore, Mode,
+    StreamAppend, limits,
 };
 
 /// A swap of the world's head from the mode it has to another.
@@ -18,7 +18,7 @@ async fn swap(world: &World, mode: Mode) -> Head {
         expect_epoch: head.epoch,
         expect_mode: head.mode,
         expect_mark: None,
-        coord_term: head.coord_term,
+        term: head.term,
         epoch: head.epoch,
         mode,
     };
@@ -34,7 +34,7 @@ pub async fn an_append_never_creates_a_head(world: World) {
     assert!(matches!(refused, Error::NotFound { tenant } if tenant == stranger));
     let head = world.store.head(stranger).await.unwrap_err();
     assert!(matches!(head, Error::NotFound { .. }));
-    let load = world.store.load(stranger, world.epoch, &stream("a")).await.unwrap_err();
+    let load = world.store.load(stranger, world.epoch.into(), &stream("a")).await.unwrap_err();
     assert!(matches!(load, Error::NotFound { .. }));
 }
 
@@ -64,29 +64,33 @@ pub async fn a_write_at_another_epoch_is_fenced(world: World) {
         let refused = world.store.append(group).await.unwrap_err();
         let own = world.epoch;
         assert!(matches!(refused, Error::Fenced { mode: Mode::Open, epoch } if epoch == own));
-        let refused = world.store.load(world.tenant, epoch, &stream("a")).await.unwrap_err();
+        let refused = world.store.load(world.tenant, epoch.into(), &stream("a")).await.unwrap_err();
         assert!(matches!(refused, Error::Fenced { .. }));
     }
     assert_eq!(world.head().await.position, Position(0));
 }
 
-/// Open and prepared take writes; these and fenced are read; the others are neither.
+/// Open and prepared take writes and are read. Fenced is read by those who look at the route once more; a
+/// copy by those who move logs.
 pub async fn each_mode_admits_what_it_should(world: World) {
     let modes = [
-        (Mode::Fenced, true, false),
-        (Mode::Moved, false, false),
-        (Mode::Copying, false, false),
-        (Mode::Tombstone, false, false),
-        (Mode::Prepared, true, true),
-        (Mode::Open, true, true),
+        (Mode::Fenced, [false, true, true], false),
+        (Mode::Moved, [false, false, true], false),
+        (Mode::Copying, [false, false, true], false),
+        (Mode::Tombstone, [false, false, false], false),
+        (Mode::Prepared, [true, true, true], true),
+        (Mode::Open, [true, true, true], true),
     ];
+    let grounds = [Access::Current(world.epoch), Access::Validated(world.epoch), Access::Copy];
     for (n, (mode, reads, writes)) in modes.into_iter().enumerate() {
         swap(&world, mode).await;
-        let load = world.store.load(world.tenant, world.epoch, &stream("a")).await;
-        assert_eq!(load.is_ok(), reads, "reading while {mode}");
-        let versions = [stream("a")];
-        let load = world.store.stream_versions(world.tenant, world.epoch, &versions).await;
-        assert_eq!(load.is_ok(), reads, "reading a version while {mode}");
+        for (access, reads) in grounds.into_iter().zip(reads) {
+            let load = world.store.load(world.tenant, access, &stream("a")).await;
+            assert_eq!(load.is_ok(), reads, "reading while {mode}: {access:?}");
+            let versions = [stream("a")];
+            let load = world.store.stream_versions(world.tenant, access, &versions).await;
+            assert_eq!(load.is_ok(), reads, "reading a version while {mode}: {access:?}");
+        }
         let append = world.append(vec![to("a", Expected::Any, [event(n as u128)])]).await;
         match append {
             Ok(_) => assert!(writes, "writing while {mode}"),
@@ -115,7 +119,7 @@ pub async fn a_swap_needs_what_it_expects(world: World) {
         expect_epoch: head.epoch,
         expect_mode: Mode::Open,
         expect_mark: Some(head.mark()),
-        coord_term: 5,
+        term: Term(5),
         epoch: head.epoch,
         mode: Mode::Fenced,
     };
@@ -130,12 +134,37 @@ pub async fn a_swap_needs_what_it_expects(world: World) {
         assert!(matches!(refused, Error::HeadDiffers { head: found } if *found == head));
     }
     let fenced = world.store.swap_head(world.tenant, good).await.unwrap();
-    assert_eq!(fenced, Head { mode: Mode::Fenced, coord_term: 5, ..head });
-    let older = HeadSwap { expect_mode: Mode::Fenced, coord_term: 4, mode: Mode::Open, ..good };
+    assert_eq!(fenced, Head { mode: Mode::Fenced, term: Term(5), ..head });
+    let older = HeadSwap { expect_mode: Mode::Fenced, term: Term(4), mode: Mode::Open, ..good };
     let refused = world.store.swap_head(world.tenant, older).await.unwrap_err();
     assert!(matches!(refused, Error::HeadDiffers { .. }));
     let stranger = world.store.swap_head(tenant(9), good).await.unwrap_err();
     assert!(matches!(stranger, Error::NotFound { .. }));
+}
+
+/// A log that is about to be reopened at a later epoch is still the tenant's; at an earlier one it is not.
+pub async fn a_validated_read_may_be_ahead_of_the_head(world: World) {
+    let of = stream("a");
+    let load = |epoch| world.store.load(world.tenant, Access::Validated(epoch), &of);
+    assert!(load(world.epoch.next()).await.is_ok());
+    let refused = load(Epoch(world.epoch.0 - 1)).await.unwrap_err();
+    assert!(matches!(refused, Error::Fenced { mode: Mode::Open, .. }));
+}
+
+/// No epoch is given out twice, so no head goes back to one.
+pub async fn an_epoch_never_goes_back(world: World) {
+    let head = world.head().await;
+    let back = HeadSwap {
+        expect_epoch: head.epoch,
+        expect_mode: Mode::Open,
+        expect_mark: None,
+        term: Term(1),
+        epoch: Epoch(head.epoch.0 - 1),
+        mode: Mode::Open,
+    };
+    let refused = world.store.swap_head(world.tenant, back).await.unwrap_err();
+    assert!(matches!(refused, Error::HeadDiffers { .. }));
+    assert_eq!(world.head().await, head);
 }
 
 /// Repeating a swap whose answer was lost is answered as the first time.
@@ -145,7 +174,7 @@ pub async fn a_swap_can_be_repeated(world: World) {
         expect_epoch: head.epoch,
         expect_mode: Mode::Open,
         expect_mark: None,
-        coord_term: 1,
+        term: Term(1),
         epoch: head.epoch.next(),
         mode: Mode::Fenced,
     };
@@ -206,7 +235,7 @@ pub async fn a_digest_is_kept_every_few_thousand_positions(world: World) {
     };
     let expected: Vec<_> = marks.into_iter().filter(crossing).collect();
     assert_eq!(expected.len(), 2);
-    let kept = |after, limit| world.store.digests(world.tenant, world.epoch, after, limit);
+    let kept = |after, limit| world.store.digests(world.tenant, world.epoch.into(), after, limit);
     assert_eq!(kept(Position(0), 10).await.unwrap(), expected);
     assert_eq!(kept(Position(0), 1).await.unwrap(), expected[..1]);
     assert_eq!(kept(expected[0].position, 10).await.unwrap(), expected[1..]);
@@ -237,7 +266,7 @@ pub async fn fence_among_writers(world: &World, stores: &[Arc<dyn EventStore>]) 
             expect_epoch: open.epoch,
             expect_mode: Mode::Open,
             expect_mark: None,
-            coord_term: round,
+            term: Term(round),
             epoch: open.epoch,
             mode: Mode::Fenced,
         };

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use segue_core::ids::{
-    Epoch, Position, ScenarioId, StepId, StreamId, StreamVersion, TenantId, Version,
+    Epoch, Position, ScenarioId, StepId, StreamId, StreamVersion, TenantId, Term, Version,
 };
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ pub async fn answer(store: &dyn EventStore, tenant: TenantId, epoch: Epoch, step
         Step::Redact(redact) => text(store.redact(redact).await),
         Step::Swap(swap) => text(store.swap_head(tenant, swap).await),
         Step::Open(epoch) => text(store.open_tenant(tenant, epoch).await),
-        Step::Load(streams) => text(store.load_many(tenant, epoch, &streams).await),
+        Step::Load(streams) => text(store.load_many(tenant, epoch.into(), &streams).await),
         Step::Stream(read) => text(store.read_stream(read).await),
         Step::Log(read) => text(store.read_log(read).await),
         Step::List(query) => text(store.list(query).await),
@@ -94,16 +94,23 @@ pub fn random_step(tenant: TenantId, epoch: Epoch, dice: &mut Dice, n: u64) -> S
         15 => {
             let direction = [Direction::Forwards, Direction::Backwards][dice.below(2) as usize];
             let limit = dice.below(5) as usize;
-            Step::Stream(StreamRead { tenant, epoch, stream: name(dice), from, limit, direction })
+            Step::Stream(StreamRead {
+                tenant,
+                access: epoch.into(),
+                stream: name(dice),
+                from,
+                limit,
+                direction,
+            })
         }
         16 => {
             let after = Position(dice.below(n + 1));
             let (limit, max_bytes) = (dice.below(9) as usize, dice.below(200) as usize);
-            Step::Log(LogRead { tenant, epoch, after, limit, max_bytes })
+            Step::Log(LogRead { tenant, access: epoch.into(), after, limit, max_bytes })
         }
         17..19 => Step::List(SnapshotQuery {
             tenant,
-            epoch,
+            access: epoch.into(),
             stream_type: "session".into(),
             filter: random_filter(dice),
             any_of: (0..dice.below(3)).map(|_| random_filter(dice)).collect(),
@@ -115,7 +122,13 @@ pub fn random_step(tenant: TenantId, epoch: Epoch, dice: &mut Dice, n: u64) -> S
             let by = [CountBy::Version, CountBy::Step, CountBy::Channel, CountBy::Checkpoints]
                 [dice.below(4) as usize];
             let filter = random_filter(dice);
-            Step::Count(CountQuery { tenant, epoch, stream_type: "session".into(), filter, by })
+            Step::Count(CountQuery {
+                tenant,
+                access: epoch.into(),
+                stream_type: "session".into(),
+                filter,
+                by,
+            })
         }
     }
 }
@@ -170,7 +183,7 @@ fn random_swap(epoch: Epoch, dice: &mut Dice) -> HeadSwap {
         expect_epoch: epoch,
         expect_mode: mode(dice),
         expect_mark: None,
-        coord_term: dice.below(3),
+        term: Term(dice.below(3)),
         epoch,
         mode: mode(dice),
     }

@@ -1,50 +1,41 @@
 //! Copying a log into a store: what arrives, what is refused, and that nothing is taken twice.
 
 use segue_core::digest::{Digest, Mark};
-use segue_core::ids::{Epoch, Position, StreamVersion, TenantId, Version};
+use segue_core::ids::{Epoch, Position, StreamVersion, TenantId, Term, Version};
 
 use super::{World, at_version, event, redact, stream, tenant, to, with_snapshot};
 use crate::events::{
-    CountBy, CountQuery, Error, Event, EventStore, Expected, Facets, Filter, Head, HeadSwap,
-    Import, LogRead, Mode, Snapshot, SnapshotQuery, StreamAppend, StreamState, limits,
+    Access, CountBy, CountQuery, Error, Event, EventStore, Expected, Facets, Filter, Head,
+    HeadSwap, Import, LogRead, Mode, Snapshot, SnapshotQuery, StreamAppend, StreamState, limits,
 };
 
 /// The term at which these tests copy.
-const TERM: u64 = 3;
+const TERM: Term = Term(3);
 
 /// Reads the whole log of a tenant, and the present states of its streams, as one import after `after`.
-pub async fn whole(
-    source: &dyn EventStore,
-    (from, epoch): (TenantId, Epoch),
-    into: TenantId,
-    after: Mark,
-) -> Import {
+pub async fn whole(source: &dyn EventStore, from: TenantId, into: TenantId, after: Mark) -> Import {
     let mut events: Vec<Event> = Vec::new();
     loop {
         let position = events.last().map_or(after.position, |event| event.position);
         let (limit, max_bytes) = (1_000, usize::MAX);
-        let read = LogRead { tenant: from, epoch, after: position, limit, max_bytes };
+        let read =
+            LogRead { tenant: from, access: Access::Copy, after: position, limit, max_bytes };
         let page = source.read_log(read).await.unwrap();
         if page.events.is_empty() {
             break;
         }
         events.extend(page.events);
     }
-    let streams = states(source, from, epoch, &events).await;
-    Import { tenant: into, coord_term: TERM, after, events, streams }
+    let streams = states(source, from, &events).await;
+    Import { tenant: into, term: TERM, after, events, streams, prepare: None }
 }
 
 /// The present states of the streams of some events.
-async fn states(
-    source: &dyn EventStore,
-    tenant: TenantId,
-    epoch: Epoch,
-    events: &[Event],
-) -> Vec<StreamState> {
+async fn states(source: &dyn EventStore, tenant: TenantId, events: &[Event]) -> Vec<StreamState> {
     let mut ids: Vec<_> = events.iter().map(|event| event.stream_id.clone()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let states = source.load_many(tenant, epoch, &ids).await.unwrap();
+    let states = source.load_many(tenant, Access::Copy, &ids).await.unwrap();
     states.into_iter().flatten().collect()
 }
 
@@ -56,13 +47,13 @@ pub async fn copy(
     into: TenantId,
 ) -> Head {
     let mut head = target.begin_copy(into, epoch, TERM).await.unwrap();
-    let whole = whole(source, (from, epoch), into, head.mark()).await;
+    let whole = whole(source, from, into, head.mark()).await;
     let groups =
         whole.events.chunk_by(|one, next| one.append_first_position == next.append_first_position);
     for group in groups {
-        let streams = states(source, from, epoch, group).await;
+        let streams = states(source, from, group).await;
         let (after, events) = (head.mark(), group.to_vec());
-        let page = Import { tenant: into, coord_term: TERM, after, events, streams };
+        let page = Import { tenant: into, term: TERM, after, events, streams, prepare: None };
         head = target.import(page).await.unwrap();
     }
     open_copy(target, into, head).await
@@ -73,7 +64,7 @@ async fn open_copy(target: &dyn EventStore, tenant: TenantId, head: Head) -> Hea
         expect_epoch: head.epoch,
         expect_mode: Mode::Copying,
         expect_mark: Some(head.mark()),
-        coord_term: head.coord_term,
+        term: head.term,
         epoch: head.epoch,
         mode: Mode::Prepared,
     };
@@ -108,8 +99,55 @@ async fn history(world: &World) {
 /// The world's log, ready to be imported under another tenant of the same store.
 async fn page(world: &World) -> Import {
     history(world).await;
-    let source = (world.tenant, world.epoch);
-    whole(world.store.as_ref(), source, tenant(2), Mark::START).await
+    whole(world.store.as_ref(), world.tenant, tenant(2), Mark::START).await
+}
+
+/// The page that ends a copy lets it be written, once, and only at its epoch.
+pub async fn the_last_page_prepares_the_copy(world: World) {
+    let page = page(&world).await;
+    begin(&world).await;
+    let next = world.epoch.next();
+    let last = Import { prepare: Some(next), ..page.clone() };
+    let prepared = world.store.import(last.clone()).await.unwrap();
+    assert_eq!((prepared.mode, prepared.epoch), (Mode::Prepared, next));
+    assert_eq!(prepared.mark(), world.head().await.mark());
+    assert_eq!(world.store.import(last.clone()).await.unwrap(), prepared, "the answer was lost");
+    let refused = world.store.import(page).await.unwrap_err();
+    assert!(matches!(refused, Error::HeadDiffers { .. }), "the copier's right is over: {refused}");
+    let mut group = world.group(vec![to("a", Expected::Any, [event(9)])]);
+    (group.tenant, group.epoch) = (tenant(2), next);
+    world.store.append(group).await.unwrap();
+    let refused = world.store.import(last).await.unwrap_err();
+    assert!(matches!(refused, Error::HeadDiffers { .. }), "it has been written since: {refused}");
+}
+
+/// A copy that has everything is prepared by a page without events.
+pub async fn a_whole_copy_is_prepared_without_events(world: World) {
+    let page = page(&world).await;
+    begin(&world).await;
+    let whole = world.store.import(page.clone()).await.unwrap();
+    let empty = Import { after: whole.mark(), events: Vec::new(), streams: Vec::new(), ..page };
+    let prepared = Import { prepare: Some(world.epoch.next()), ..empty };
+    let prepared = world.store.import(prepared).await.unwrap();
+    assert_eq!((prepared.mode, prepared.mark()), (Mode::Prepared, whole.mark()));
+}
+
+/// States that did not fit beside their events follow without any.
+pub async fn states_may_follow_their_events(world: World) {
+    let page = page(&world).await;
+    begin(&world).await;
+    let (store, epoch) = (world.store.as_ref(), world.epoch);
+    let bare = Import { streams: Vec::new(), ..page.clone() };
+    let head = store.import(bare).await.unwrap();
+    let states = Import { after: head.mark(), events: Vec::new(), ..page };
+    for _ in 0..2 {
+        assert_eq!(store.import(states.clone()).await.unwrap(), head);
+    }
+    let mut ahead = states.clone();
+    ahead.streams[0].version = ahead.streams[0].version.next();
+    assert!(matches!(store.import(ahead).await, Err(Error::Invalid(_))), "it ends elsewhere");
+    open_copy(store, tenant(2), head).await;
+    assert_eq!(answers(store, tenant(2), epoch).await, answers(store, world.tenant, epoch).await);
 }
 
 async fn begin(world: &World) -> Head {
@@ -119,14 +157,20 @@ async fn begin(world: &World) -> Head {
 /// Everything that can be asked of a tenant.
 async fn answers(store: &dyn EventStore, tenant: TenantId, epoch: Epoch) -> String {
     let streams = [stream("a"), stream("b")];
-    let states = store.load_many(tenant, epoch, &streams).await.unwrap();
-    let read = LogRead { tenant, epoch, after: Position(0), limit: 99, max_bytes: usize::MAX };
+    let states = store.load_many(tenant, epoch.into(), &streams).await.unwrap();
+    let read = LogRead {
+        tenant,
+        access: epoch.into(),
+        after: Position(0),
+        limit: 99,
+        max_bytes: usize::MAX,
+    };
     let log = store.read_log(read).await.unwrap().events;
     let stream_type = "thing".to_owned();
     let (filter, by) = (Filter::default(), CountBy::Version);
     let list = SnapshotQuery {
         tenant,
-        epoch,
+        access: epoch.into(),
         stream_type: stream_type.clone(),
         filter: filter.clone(),
         any_of: Vec::new(),
@@ -135,7 +179,10 @@ async fn answers(store: &dyn EventStore, tenant: TenantId, epoch: Epoch) -> Stri
         limit: 10,
     };
     let list = store.list(list).await.unwrap();
-    let counts = store.count(CountQuery { tenant, epoch, stream_type, filter, by }).await.unwrap();
+    let counts = store
+        .count(CountQuery { tenant, access: epoch.into(), stream_type, filter, by })
+        .await
+        .unwrap();
     format!("{states:?} {log:?} {list:?} {counts:?}")
 }
 
@@ -164,15 +211,14 @@ pub async fn a_copy_keeps_the_digests_of_its_source(world: World) {
         let events = (group * 900..(group + 1) * 900).map(event);
         world.append(vec![to("a", Expected::Any, events)]).await.unwrap();
     }
-    let source = (world.tenant, world.epoch);
-    let whole = whole(world.store.as_ref(), source, tenant(2), Mark::START).await;
+    let whole = whole(world.store.as_ref(), world.tenant, tenant(2), Mark::START).await;
     let mut head = begin(&world).await;
     for events in [&whole.events[..4_500], &whole.events[4_500..]] {
         let page = Import { after: head.mark(), events: events.to_vec(), ..whole.clone() };
         head = world.store.import(page).await.unwrap();
     }
     open_copy(world.store.as_ref(), tenant(2), head).await;
-    let kept = |tenant| world.store.digests(tenant, world.epoch, Position(0), 10);
+    let kept = |tenant| world.store.digests(tenant, world.epoch.into(), Position(0), 10);
     let digests = kept(tenant(2)).await.unwrap();
     assert_eq!((digests.len(), digests), (2, kept(world.tenant).await.unwrap()));
 }
@@ -193,12 +239,12 @@ pub async fn a_copy_is_begun_once_and_claimed_by_later_terms(world: World) {
     let refused = begin(world.tenant, TERM).await.unwrap_err();
     assert!(matches!(refused, Error::HeadDiffers { head } if head.mode == Mode::Open));
     let head = begin(tenant(2), TERM).await.unwrap();
-    let expected = Head { mode: Mode::Copying, coord_term: TERM, ..Head::opened(epoch) };
+    let expected = Head { mode: Mode::Copying, term: TERM, ..Head::opened(epoch) };
     assert_eq!((head, begin(tenant(2), TERM).await.unwrap()), (expected, expected));
     let page = page(&world).await;
     let copied = world.store.import(page).await.unwrap();
-    let claimed = begin(tenant(2), TERM + 1).await.unwrap();
-    assert_eq!(claimed, Head { coord_term: TERM + 1, ..copied }, "what was copied stays");
+    let claimed = begin(tenant(2), TERM.next()).await.unwrap();
+    assert_eq!(claimed, Head { term: TERM.next(), ..copied }, "what was copied stays");
     assert!(matches!(begin(tenant(2), TERM).await, Err(Error::HeadDiffers { .. })));
 }
 
@@ -212,8 +258,8 @@ pub async fn an_import_needs_the_head_that_it_continues(world: World) {
     let open = Import { tenant: world.tenant, after: world.head().await.mark(), ..page.clone() };
     let later = Import { events: Vec::new(), streams: Vec::new(), ..open };
     for other in [
-        Import { coord_term: TERM - 1, ..page.clone() },
-        Import { coord_term: TERM + 1, ..page.clone() },
+        Import { term: Term(TERM.0 - 1), ..page.clone() },
+        Import { term: TERM.next(), ..page.clone() },
         Import { after: wrong_digest, ..page.clone() },
         later,
     ] {
@@ -308,15 +354,14 @@ pub async fn a_redaction_that_is_copied_erases_what_came_before(world: World) {
     world.store.redact(redact(&world, "a", 9)).await.unwrap();
     world.append(vec![to("a", Expected::Any, [event(10)])]).await.unwrap();
     let (store, epoch) = (world.store.as_ref(), world.epoch);
-    let rest = whole(store, (world.tenant, epoch), tenant(2), head.mark()).await;
+    let rest = whole(store, world.tenant, tenant(2), head.mark()).await;
     let head = store.import(rest).await.unwrap();
     open_copy(store, tenant(2), head).await;
     assert_eq!(answers(store, tenant(2), epoch).await, answers(store, world.tenant, epoch).await);
 
     // The same when events and redaction share a page that was read before the erasure.
     let mut late = page;
-    let source = (world.tenant, world.epoch);
-    let read = whole(store, source, tenant(3), Mark::START).await;
+    let read = whole(store, world.tenant, tenant(3), Mark::START).await;
     late.events.extend(read.events[late.events.len()..].iter().cloned());
     late.streams = read.streams;
     late.tenant = tenant(3);

@@ -10,7 +10,8 @@ use crate::events::{
 
 async fn read(world: &World, from: u64, limit: usize, direction: Direction) -> StreamPage {
     let (tenant, epoch, from) = (world.tenant, world.epoch, StreamVersion(from));
-    let read = StreamRead { tenant, epoch, stream: stream("a"), from, limit, direction };
+    let read =
+        StreamRead { tenant, access: epoch.into(), stream: stream("a"), from, limit, direction };
     world.store.read_stream(read).await.unwrap()
 }
 
@@ -48,7 +49,7 @@ pub async fn a_stream_is_read_forwards_and_backwards(world: World) {
 pub async fn a_stream_that_does_not_exist_is_an_empty_page(world: World) {
     let page = read(&world, 1, 10, Direction::Forwards).await;
     assert_eq!((page.version, page.stream_type, page.events.len()), (StreamVersion(0), None, 0));
-    let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap();
+    let state = world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap();
     assert_eq!(state, None);
 }
 
@@ -62,7 +63,7 @@ pub async fn the_log_is_read_in_pages_of_any_size(world: World) {
         assert_eq!(world.log(limit).await, whole);
     }
     let (tenant, epoch, after) = (world.tenant, world.epoch, Position(10));
-    let read = LogRead { tenant, epoch, after, limit: 5, max_bytes: 1_000 };
+    let read = LogRead { tenant, access: epoch.into(), after, limit: 5, max_bytes: 1_000 };
     let page = world.store.read_log(read).await.unwrap();
     assert_eq!((page.events.len(), page.head), (0, world.head().await));
 }
@@ -78,7 +79,7 @@ pub async fn a_page_of_the_log_is_bounded_in_bytes(world: World) {
     world.append(vec![to("a", Expected::Any, events)]).await.unwrap();
     for (max_bytes, expected) in [(0, 1), (99, 1), (100, 1), (250, 2), (400, 4), (usize::MAX, 4)] {
         let (tenant, epoch, after) = (world.tenant, world.epoch, Position(0));
-        let read = LogRead { tenant, epoch, after, limit: 100, max_bytes };
+        let read = LogRead { tenant, access: epoch.into(), after, limit: 100, max_bytes };
         let page = world.store.read_log(read).await.unwrap();
         assert_eq!(page.events.len(), expected, "within {max_bytes} bytes");
     }
@@ -88,7 +89,8 @@ pub async fn a_page_of_the_log_is_bounded_in_bytes(world: World) {
 pub async fn loading_gives_version_and_snapshot_together(world: World) {
     let append = to("a", Expected::NoStream, [event(1), event(2)]);
     world.append(vec![with_snapshot(append, snapshot("two"))]).await.unwrap();
-    let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap().unwrap();
+    let state =
+        world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap().unwrap();
     assert_eq!((state.version, state.stream_type.as_ref()), (StreamVersion(2), "thing"));
     let taken = state.snapshot.unwrap();
     assert_eq!((taken.version, taken.state.as_slice()), (StreamVersion(2), b"two".as_slice()));
@@ -97,7 +99,7 @@ pub async fn loading_gives_version_and_snapshot_together(world: World) {
 /// Events without a snapshot leave the last one, which says how far it goes.
 pub async fn a_snapshot_stays_until_a_newer_one(world: World) {
     let id = stream("a");
-    let load = || world.store.load(world.tenant, world.epoch, &id);
+    let load = || world.store.load(world.tenant, world.epoch.into(), &id);
     world.append(vec![to("a", Expected::Any, [event(1)])]).await.unwrap();
     assert_eq!(load().await.unwrap().unwrap().snapshot, None);
     let append = with_snapshot(to("a", Expected::Any, [event(2)]), snapshot("two"));
@@ -117,12 +119,12 @@ pub async fn many_streams_load_in_the_order_asked(world: World) {
     world.append(vec![to("a", Expected::Any, [event(1)])]).await.unwrap();
     world.append(vec![to("b", Expected::Any, [event(2)])]).await.unwrap();
     let asked = [stream("b"), stream("none"), stream("a"), stream("b")];
-    let states = world.store.load_many(world.tenant, world.epoch, &asked).await.unwrap();
+    let states = world.store.load_many(world.tenant, world.epoch.into(), &asked).await.unwrap();
     let found: Vec<_> =
         states.iter().map(|state| state.as_ref().map(|state| state.stream_id.as_str())).collect();
     assert_eq!(found, [Some("b"), None, Some("a"), Some("b")]);
     let many = vec![stream("a"); limits::STREAMS_PER_LOAD + 1];
-    let refused = world.store.load_many(world.tenant, world.epoch, &many).await.unwrap_err();
+    let refused = world.store.load_many(world.tenant, world.epoch.into(), &many).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge { .. }));
 }
 
@@ -139,7 +141,7 @@ pub async fn streams_are_tallied_against_their_events(world: World) {
         loop {
             let (tenant, epoch) = (world.tenant, world.epoch);
             let after = found.last().map(|tally| tally.stream_id.clone());
-            let read = TallyRead { tenant, epoch, after, limit };
+            let read = TallyRead { tenant, access: epoch.into(), after, limit };
             let page = world.store.tallies(read).await.unwrap();
             if page.is_empty() {
                 break;
@@ -162,7 +164,7 @@ pub async fn streams_are_tallied_against_their_events(world: World) {
 /// An event is found by its id, with its place.
 pub async fn an_event_is_found_by_its_id(world: World) {
     world.append(vec![to("a", Expected::Any, [event(1), event(2)])]).await.unwrap();
-    let find = |id| world.store.event(world.tenant, world.epoch, id);
+    let find = |id| world.store.event(world.tenant, world.epoch.into(), id);
     let found = find(event(2).event_id).await.unwrap().unwrap();
     assert_eq!((found.position, found.payload), (Position(2), Some(event(2).payload)));
     assert_eq!(find(event(3).event_id).await.unwrap(), None);
@@ -173,7 +175,7 @@ pub async fn an_append_is_seen_by_every_read_that_follows(world: World) {
     for n in 1..=50 {
         let append = with_snapshot(to("a", Expected::Any, [event(n)]), snapshot("now"));
         world.append(vec![append]).await.unwrap();
-        let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap();
+        let state = world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap();
         assert_eq!(u128::from(state.unwrap().version.0), n);
         assert_eq!(u128::from(world.head().await.position.0), n);
     }
@@ -184,9 +186,15 @@ pub async fn another_tenants_streams_are_invisible(world: World) {
     world.append(vec![to("a", Expected::Any, [event(1)])]).await.unwrap();
     let (other, epoch) = (tenant(2), world.epoch);
     world.store.open_tenant(other, epoch).await.unwrap();
-    assert_eq!(world.store.load(other, epoch, &stream("a")).await.unwrap(), None);
-    assert_eq!(world.store.event(other, epoch, event(1).event_id).await.unwrap(), None);
-    let read = LogRead { tenant: other, epoch, after: Position(0), limit: 9, max_bytes: 999 };
+    assert_eq!(world.store.load(other, epoch.into(), &stream("a")).await.unwrap(), None);
+    assert_eq!(world.store.event(other, epoch.into(), event(1).event_id).await.unwrap(), None);
+    let read = LogRead {
+        tenant: other,
+        access: epoch.into(),
+        after: Position(0),
+        limit: 9,
+        max_bytes: 999,
+    };
     assert!(world.store.read_log(read).await.unwrap().events.is_empty());
 }
 
@@ -196,12 +204,12 @@ pub async fn reading_beyond_every_number_finds_the_end(world: World) {
     let (tenant, epoch, limit) = (world.tenant, world.epoch, usize::MAX);
     for beyond in [3, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
         let after = Position(beyond);
-        let read = LogRead { tenant, epoch, after, limit, max_bytes: usize::MAX };
+        let read = LogRead { tenant, access: epoch.into(), after, limit, max_bytes: usize::MAX };
         assert_eq!(world.store.read_log(read).await.unwrap().events, []);
-        assert_eq!(world.store.digests(tenant, epoch, after, limit).await.unwrap(), []);
+        assert_eq!(world.store.digests(tenant, epoch.into(), after, limit).await.unwrap(), []);
         for (direction, found) in [(Direction::Forwards, 0), (Direction::Backwards, 2)] {
             let (stream, from) = (stream("a"), StreamVersion(beyond));
-            let read = StreamRead { tenant, epoch, stream, from, limit, direction };
+            let read = StreamRead { tenant, access: epoch.into(), stream, from, limit, direction };
             let page = world.store.read_stream(read).await.unwrap();
             assert_eq!(
                 (page.events.len(), page.next),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use segue_core::ids::{CustomerId, Position, ScenarioId, StreamVersion, Version};
+use segue_core::ids::{CustomerId, Position, ScenarioId, StreamVersion, Term, Version};
 use uuid::Uuid;
 
 use super::{World, at, at_version, event, redact, stream, tenant, to, with_snapshot};
@@ -27,7 +27,7 @@ fn facets() -> Facets {
 fn sessions(world: &World, filter: Filter) -> SnapshotQuery {
     SnapshotQuery {
         tenant: world.tenant,
-        epoch: world.epoch,
+        access: world.epoch.into(),
         stream_type: "thing".into(),
         filter,
         any_of: Vec::new(),
@@ -40,7 +40,8 @@ fn sessions(world: &World, filter: Filter) -> SnapshotQuery {
 async fn counted(world: &World) -> u64 {
     let (tenant, epoch, filter) = (world.tenant, world.epoch, Filter::default());
     let by = CountBy::Version;
-    let query = CountQuery { tenant, epoch, stream_type: "thing".into(), filter, by };
+    let query =
+        CountQuery { tenant, access: epoch.into(), stream_type: "thing".into(), filter, by };
     world.store.count(query).await.unwrap().iter().map(|count| count.n).sum()
 }
 
@@ -83,7 +84,8 @@ pub async fn a_redaction_takes_the_snapshot_and_what_it_is_found_by(world: World
     world.append(vec![append]).await.unwrap();
     assert_eq!(counted(&world).await, 1);
     world.store.redact(redact(&world, "a", 2)).await.unwrap();
-    let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap().unwrap();
+    let state =
+        world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap().unwrap();
     assert_eq!((state.version, state.stream_type.as_ref()), (StreamVersion(2), "thing"));
     assert_eq!(state.snapshot, None);
     let anna = Filter { customer_id: facets().customer_id, ..Filter::default() };
@@ -102,7 +104,8 @@ pub async fn a_redaction_may_leave_a_state_without_what_was_erased(world: World)
     let snapshot = Snapshot { state: b"erased".to_vec(), facets: nobody.clone() };
     let redact = Redact { snapshot: Some(snapshot), ..redact(&world, "a", 2) };
     world.store.redact(redact.clone()).await.unwrap();
-    let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap().unwrap();
+    let state =
+        world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap().unwrap();
     let taken = state.snapshot.unwrap();
     assert_eq!((taken.version, taken.state.as_slice()), (state.version, b"erased".as_slice()));
     assert_eq!(taken.facets, nobody);
@@ -124,7 +127,8 @@ pub async fn a_repeated_redaction_answers_with_the_first_result(world: World) {
     assert_eq!(repeated, Redacted { duplicate: true, ..first.clone() });
     assert_eq!(world.head().await, before);
     assert_eq!(kept(&world.verify().await), [false, true, true]);
-    let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap().unwrap();
+    let state =
+        world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap().unwrap();
     assert!(state.snapshot.is_some(), "what came later is not erased by a repeat");
 
     world.store.redact(redact(&world, "a", 4)).await.unwrap();
@@ -156,7 +160,8 @@ pub async fn a_redacted_stream_goes_on(world: World) {
     let append = with_snapshot(to("a", at_version(2), [event(3), event(4)]), snapshot);
     assert_eq!(world.append(vec![append]).await.unwrap().versions, [StreamVersion(4)]);
     assert_eq!(kept(&world.verify().await), [false, true, true, true]);
-    let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap().unwrap();
+    let state =
+        world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap().unwrap();
     assert_eq!(state.snapshot.unwrap().version, StreamVersion(4));
 
     let redacted = world.store.redact(redact(&world, "a", 5)).await.unwrap();
@@ -202,7 +207,7 @@ pub async fn a_redaction_needs_its_stream_version_epoch_and_mode(world: World) {
         expect_epoch: world.epoch,
         expect_mode: from,
         expect_mark: None,
-        coord_term: 0,
+        term: Term(0),
         epoch: world.epoch,
         mode: to,
     };
@@ -257,12 +262,12 @@ pub async fn erased_events_are_read_and_paged_like_any(world: World) {
         assert_eq!(world.log(limit).await, whole);
     }
     let (tenant, epoch, after) = (world.tenant, world.epoch, Position(0));
-    let read = LogRead { tenant, epoch, after, limit: 10, max_bytes: 50 };
+    let read = LogRead { tenant, access: epoch.into(), after, limit: 10, max_bytes: 50 };
     let page = world.store.read_log(read).await.unwrap();
     assert_eq!(page.events.len(), 5, "what is erased weighs nothing");
     let read = StreamRead {
         tenant,
-        epoch,
+        access: epoch.into(),
         stream: stream("a"),
         from: StreamVersion(u64::MAX),
         limit: 2,
@@ -270,7 +275,7 @@ pub async fn erased_events_are_read_and_paged_like_any(world: World) {
     };
     let page = world.store.read_stream(read).await.unwrap();
     assert_eq!((kept(&page.events), page.next), (vec![true, false], Some(StreamVersion(4))));
-    let found = world.store.event(tenant, epoch, event(3).event_id).await.unwrap().unwrap();
+    let found = world.store.event(tenant, epoch.into(), event(3).event_id).await.unwrap().unwrap();
     assert_eq!((found.position, found.payload), (Position(3), None));
 }
 
@@ -286,7 +291,13 @@ pub async fn other_streams_and_tenants_keep_what_they_say(world: World) {
     world.store.append(elsewhere).await.unwrap();
     world.store.redact(redact(&world, "a", 3)).await.unwrap();
     assert_eq!(kept(&world.verify().await), [false, true, true]);
-    let read = LogRead { tenant: other, epoch, after: Position(0), limit: 9, max_bytes: 999 };
+    let read = LogRead {
+        tenant: other,
+        access: epoch.into(),
+        after: Position(0),
+        limit: 9,
+        max_bytes: 999,
+    };
     assert_eq!(kept(&world.store.read_log(read).await.unwrap().events), [true, true]);
 }
 
@@ -316,6 +327,7 @@ pub async fn a_redaction_races_appends_and_leaves_nothing_before_it(world: World
     let last = log.iter().rposition(|event| event.event_type == STREAM_REDACTED).unwrap();
     assert!(log[..last].iter().all(|event| event.payload.is_none()));
     assert!(log[last..].iter().all(|event| event.payload.is_some()));
-    let state = world.store.load(world.tenant, world.epoch, &stream("a")).await.unwrap().unwrap();
+    let state =
+        world.store.load(world.tenant, world.epoch.into(), &stream("a")).await.unwrap().unwrap();
     assert_eq!(state.snapshot.is_some(), last < 40, "a snapshot is one of what came after");
 }

@@ -8,12 +8,13 @@ use tokio_postgres::Row;
 use super::super::audit::{Action, Subject};
 use super::super::routing::{Phase, PhaseChange, Placement, Route, Routing, Tenant};
 use super::super::{By, Conflict, Cursor, Error, Listing, Noun, Page, Result, UnknownWord};
-use super::column::{Micros, Number, Word};
+use super::column::{Json, Micros, Number, Word};
 use super::list::{List, Order};
 use super::statement::{decide, execute, row as one};
 use super::{Control, audit};
 
-const COLUMNS: &str = "tenant_id, store_id, epoch, phase, term, paused_at, placed_at";
+const COLUMNS: &str =
+    "tenant_id, store_id, epoch, minted, phase, term, paused_at, moving, placed_at";
 
 fn row(row: &Row) -> Result<Tenant> {
     Ok(Tenant {
@@ -28,7 +29,9 @@ pub(super) fn route(row: &Row) -> Result<Route> {
     Ok(Route {
         store_id: row.try_get::<_, Word<StoreId>>("store_id")?.0,
         epoch: Epoch(row.try_get::<_, Number>("epoch")?.0),
+        minted: Epoch(row.try_get::<_, Number>("minted")?.0),
         phase: phase(row)?,
+        moving: row.try_get::<_, Option<Json<_>>>("moving")?.map(|Json(moving)| moving),
         term: Term(row.try_get::<_, Number>("term")?.0),
     })
 }
@@ -50,7 +53,7 @@ fn paused_at(phase: Phase) -> Option<Micros> {
     }
 }
 
-async fn find(on: &impl GenericClient, tenant: TenantId) -> Result<Option<Tenant>> {
+pub(super) async fn find(on: &impl GenericClient, tenant: TenantId) -> Result<Option<Tenant>> {
     let statement = format!("SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1");
     one(on, &statement, &[&tenant.0]).await?.as_ref().map(row).transpose()
 }
@@ -71,11 +74,14 @@ impl Routing for Control {
         let route = Route::first(store.clone());
         execute(
             &transaction,
-            &format!("INSERT INTO tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"),
+            &format!(
+                "INSERT INTO tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8)"
+            ),
             &[
                 &tenant.0,
                 &route.store_id.as_str(),
                 &Number(route.epoch.0),
+                &Number(route.minted.0),
                 &route.phase.as_str(),
                 &Number(route.term.0),
                 &paused_at(route.phase),

@@ -12,7 +12,7 @@ use super::statement::row;
 
 /// One row always; three look-ups by primary key.
 const STATEMENT: &str = "\
-    SELECT t.store_id, t.epoch, t.phase, t.term, t.paused_at, \
+    SELECT t.store_id, t.epoch, t.minted, t.phase, t.term, t.paused_at, t.moving, \
            s.generation AS scenario, s.current_version, f.generation AS fields \
     FROM (SELECT $1::uuid AS tenant_id) asked \
     LEFT JOIN tenants t ON t.tenant_id = asked.tenant_id \

@@ -37,6 +37,13 @@ async fn find(
     }
 }
 
+/// All of a tenant's, by name.
+pub(super) async fn all(on: &impl GenericClient, tenant: TenantId) -> Result<Vec<Subscription>> {
+    let statement =
+        format!("SELECT {COLUMNS} FROM subscriptions WHERE tenant_id = $1 ORDER BY name");
+    rows(on, &statement, &[&tenant.0]).await?.iter().map(row).collect()
+}
+
 async fn insert(
     transaction: &Transaction<'_>,
     tenant: TenantId,
@@ -107,9 +114,7 @@ impl Subscriptions for Control {
     }
 
     async fn subscriptions(&self, tenant: TenantId) -> Result<Vec<Subscription>> {
-        let statement =
-            format!("SELECT {COLUMNS} FROM subscriptions WHERE tenant_id = $1 ORDER BY name");
-        rows(&self.client().await?, &statement, &[&tenant.0]).await?.iter().map(row).collect()
+        all(&self.client().await?, tenant).await
     }
 
     async fn acknowledge(

@@ -8,27 +8,34 @@ use segue_core::ids::{Epoch, StoreId, TenantId, Term};
 use super::super::audit::{Action, Subject};
 use super::super::routing::{Phase, PhaseChange, Placement, Route, Routing, Tenant};
 use super::super::{By, Conflict, Cursor, Error, Listing, Noun, Page, Result, UnknownWord};
-use super::column::{Id, Micros, Number, Word};
+use super::column::{Id, Json, Micros, Number, Word};
 use super::list::{List, Order};
 use super::{Control, audit};
 
-const COLUMNS: &str = "tenant_id, store_id, epoch, phase, term, paused_at, placed_at";
+const COLUMNS: &str =
+    "tenant_id, store_id, epoch, minted, phase, term, paused_at, moving, placed_at";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Tenant> {
     Ok(Tenant {
         tenant_id: TenantId(row.get::<_, Id>("tenant_id")?.0),
-        route: Route {
-            store_id: row.get::<_, Word<StoreId>>("store_id")?.0,
-            epoch: Epoch(row.get::<_, Number>("epoch")?.0),
-            phase: phase(row)?,
-            term: Term(row.get::<_, Number>("term")?.0),
-        },
+        route: route(row)?,
         placed_at: row.get::<_, Micros>("placed_at")?.0,
     })
 }
 
-/// The phase, from a row that has `phase` and `paused_at`.
-pub(super) fn phase(row: &Row<'_>) -> rusqlite::Result<Phase> {
+/// The route, from a row that has its columns.
+pub(super) fn route(row: &Row<'_>) -> rusqlite::Result<Route> {
+    Ok(Route {
+        store_id: row.get::<_, Word<StoreId>>("store_id")?.0,
+        epoch: Epoch(row.get::<_, Number>("epoch")?.0),
+        minted: Epoch(row.get::<_, Number>("minted")?.0),
+        phase: phase(row)?,
+        moving: row.get::<_, Option<Json<_>>>("moving")?.map(|Json(moving)| moving),
+        term: Term(row.get::<_, Number>("term")?.0),
+    })
+}
+
+fn phase(row: &Row<'_>) -> rusqlite::Result<Phase> {
     let paused_at = row.get::<_, Option<Micros>>("paused_at")?.map(|Micros(at)| at);
     match (row.get_ref("phase")?.as_str()?, paused_at) {
         ("settled", None) => Ok(Phase::Settled),
@@ -45,7 +52,7 @@ fn paused_at(phase: Phase) -> Option<Micros> {
     }
 }
 
-fn find(connection: &Connection, tenant: TenantId) -> rusqlite::Result<Option<Tenant>> {
+pub(super) fn find(connection: &Connection, tenant: TenantId) -> rusqlite::Result<Option<Tenant>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM tenants WHERE tenant_id = ?1"))?
         .query_row([Id(tenant.0)], row)
@@ -69,12 +76,13 @@ impl Routing for Control {
                 let route = Route::first(store);
                 transaction
                     .prepare_cached(&format!(
-                        "INSERT INTO tenants ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+                        "INSERT INTO tenants ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8)"
                     ))?
                     .execute(params![
                         Id(tenant.0),
                         route.store_id.as_str(),
                         Number(route.epoch.0),
+                        Number(route.minted.0),
                         route.phase.as_str(),
                         Number(route.term.0),
                         paused_at(route.phase),

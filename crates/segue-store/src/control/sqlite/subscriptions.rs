@@ -71,6 +71,19 @@ fn told(
     audit::write(transaction, tenant, by, action, (Subject::Subscription, name.to_string()))
 }
 
+/// All of a tenant's, by name.
+pub(super) fn all(
+    connection: &Connection,
+    tenant: TenantId,
+) -> rusqlite::Result<Vec<Subscription>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM subscriptions WHERE tenant_id = ?1 ORDER BY name"
+        ))?
+        .query_map([Id(tenant.0)], row)?
+        .collect()
+}
+
 #[async_trait]
 impl Subscriptions for Control {
     async fn put_subscription(
@@ -102,17 +115,7 @@ impl Subscriptions for Control {
     }
 
     async fn subscriptions(&self, tenant: TenantId) -> Result<Vec<Subscription>> {
-        self.connections
-            .read(move |snapshot| {
-                let found = snapshot
-                    .prepare_cached(&format!(
-                        "SELECT {COLUMNS} FROM subscriptions WHERE tenant_id = ?1 ORDER BY name"
-                    ))?
-                    .query_map([Id(tenant.0)], row)?
-                    .collect::<rusqlite::Result<_>>()?;
-                Ok(found)
-            })
-            .await
+        self.connections.read(move |snapshot| Ok(all(snapshot, tenant)?)).await
     }
 
     async fn acknowledge(

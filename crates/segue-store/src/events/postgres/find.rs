@@ -180,7 +180,7 @@ impl Work for SnapshotQuery {
             limit + 1
         );
         let rows = client.query_typed(&sql, &matches.parameters()).await?;
-        admitted(&rows, self.tenant, self.epoch)?;
+        admitted(&rows, self.tenant, self.access)?;
         let mut streams = Vec::with_capacity(rows.len());
         let mut total = 0;
         for row in &rows {
@@ -237,7 +237,7 @@ impl Work for CountQuery {
             matches.sql
         );
         let rows = client.query_typed(&sql, &matches.parameters()).await?;
-        admitted(&rows, self.tenant, self.epoch)?;
+        admitted(&rows, self.tenant, self.access)?;
         let mut counts = Vec::with_capacity(rows.len());
         for row in &rows {
             if is_found(row)? {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::LazyLock;
 
-use futures_util::future::{join, join4};
+use futures_util::future::{join, join3};
 use segue_core::ids::{EventId, TenantId};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
@@ -59,10 +59,18 @@ impl Work for Continuation {
     async fn run(&self, client: &Client) -> Result<Result<Head>, Failure> {
         let (current, decided) = look(client, self).await?;
         match decided {
-            Ok(Admitted::Now(head)) => {
-                write(client, self, &head).await?;
-                Ok(Ok(head))
-            }
+            Ok(Admitted::Now(head)) => match write(client, self, &head).await {
+                Ok(()) => Ok(Ok(head)),
+                // What a unique index refuses is looked for only then: it never happens to a sound page.
+                Err(Failure::Again(refused @ Error::Corrupt { .. })) => {
+                    client.batch_execute("ROLLBACK").await?;
+                    match taken(client, self).await? {
+                        Some(id) => Ok(self.check_stored(&[], Some(id)).map(|()| head)),
+                        None => Err(Failure::Again(refused)),
+                    }
+                }
+                Err(failure) => Err(failure),
+            },
             Ok(Admitted::Before) => {
                 client.batch_execute("ROLLBACK").await?;
                 Ok(current.ok_or(Error::NotFound { tenant: Continuation::tenant(self) }))
@@ -84,21 +92,17 @@ async fn look(
     // Before anything is sent: nothing may overtake the beginning of the transaction.
     let lock = client.prepare_cached(LOCK_HEAD).await?;
     let find_streams = client.prepare_cached(STREAMS).await?;
-    let find_taken = client.prepare_cached(TAKEN).await?;
     let ids: Vec<_> = import.streams().iter().map(|stream| stream.id.as_str()).collect();
-    let events: Vec<_> = import.events().iter().map(|event| event.event_id.0).collect();
-    let (begun, head, streams, taken) = join4(
+    let (begun, head, streams) = join3(
         client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
         client.query_opt(&lock, &[&tenant.0]),
         client.query(&find_streams, &[&tenant.0, &ids]),
-        client.query_opt(&find_taken, &[&tenant.0, &events]),
     )
     .await;
     begun?;
     let head = head?.as_ref().map(rows::head).transpose()?;
     let streams: HashMap<_, _> =
         streams?.iter().map(|row| rows::present(row, 0)).collect::<Result<_>>()?;
-    let taken = taken?.map(|row| row.try_get(0)).transpose()?.map(EventId);
     let current: Vec<_> = import
         .streams()
         .iter()
@@ -108,11 +112,19 @@ async fn look(
     let decide = || {
         let admitted = import.admit(head.as_ref().ok_or(Error::NotFound { tenant })?)?;
         if admitted != Admitted::Before {
-            import.check_stored(&current, taken)?;
+            import.check_stored(&current, None)?;
         }
         Ok(admitted)
     };
     Ok((head, decide()))
+}
+
+/// An event id of the page that is stored already.
+async fn taken(client: &Client, import: &Continuation) -> Result<Option<EventId>, Failure> {
+    let statement = client.prepare_cached(TAKEN).await?;
+    let ids: Vec<_> = import.events().iter().map(|event| event.event_id.0).collect();
+    let row = client.query_opt(&statement, &[&import.tenant().0, &ids]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.map(EventId))
 }
 
 /// Writes all of it and commits.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 use tokio_postgres::Row;
 
 use super::columns::Parameter;
@@ -13,8 +13,8 @@ use super::link::{Failure, Work};
 use super::rows::{self, EVENT, HEAD, HEAD_COLUMNS, STATE, integer, of};
 use super::statements::HEAD_AND_STREAMS;
 use crate::events::{
-    Direction, Error, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead, StreamState,
-    Tally, TallyRead, limits,
+    Access, Direction, Error, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead,
+    StreamState, Tally, TallyRead, limits,
 };
 use crate::postgres::Client;
 
@@ -25,18 +25,18 @@ async fn query(
     statement: &str,
     parameters: &[Parameter<'_>],
     tenant: TenantId,
-    epoch: Epoch,
+    access: Access,
 ) -> Result<(Head, Vec<Row>), Failure> {
     let statement = client.prepare_cached(statement).await?;
     let rows = client.query(&statement, parameters).await?;
-    let head = admitted(&rows, tenant, epoch)?;
+    let head = admitted(&rows, tenant, access)?;
     Ok((head, rows))
 }
 
 /// Reads the head from the first row.
-pub(super) fn admitted(rows: &[Row], tenant: TenantId, epoch: Epoch) -> Result<Head> {
+pub(super) fn admitted(rows: &[Row], tenant: TenantId, access: Access) -> Result<Head> {
     let head = rows::head(rows.first().ok_or(Error::NotFound { tenant })?)?;
-    head.admits_read(epoch)?;
+    head.admits_read(access)?;
     Ok(head)
 }
 
@@ -70,7 +70,7 @@ impl Work for HeadOf {
 /// Asks for the present state of streams.
 pub(super) struct States<'a> {
     pub(super) tenant: TenantId,
-    pub(super) epoch: Epoch,
+    pub(super) access: Access,
     pub(super) streams: &'a [StreamId],
 }
 
@@ -92,7 +92,7 @@ impl Work for States<'_> {
     async fn run(&self, client: &Client) -> Result<Self::Answer, Failure> {
         let ids: Vec<_> = self.streams.iter().map(StreamId::as_str).collect();
         let parameters: [Parameter<'_>; 2] = [&self.tenant.0, &ids];
-        let (_, rows) = query(client, &STATES, &parameters, self.tenant, self.epoch).await?;
+        let (_, rows) = query(client, &STATES, &parameters, self.tenant, self.access).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
             if is_found(row)? {
@@ -107,7 +107,7 @@ impl Work for States<'_> {
 /// Asks for the versions of streams.
 pub(super) struct Versions<'a> {
     pub(super) tenant: TenantId,
-    pub(super) epoch: Epoch,
+    pub(super) access: Access,
     pub(super) streams: &'a [StreamId],
 }
 
@@ -122,7 +122,7 @@ impl Work for Versions<'_> {
         let ids: Vec<_> = self.streams.iter().map(StreamId::as_str).collect();
         let parameters: [Parameter<'_>; 2] = [&self.tenant.0, &ids];
         let (_, rows) =
-            query(client, &HEAD_AND_STREAMS, &parameters, self.tenant, self.epoch).await?;
+            query(client, &HEAD_AND_STREAMS, &parameters, self.tenant, self.access).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
             if is_found(row)? {
@@ -190,7 +190,7 @@ async fn log_page(client: &Client, read: &LogRead, after: Position) -> Result<Lo
     let (after, last) = (integer(after.0), integer(after.0.saturating_add(limit)));
     let max_bytes = integer(read.max_bytes.min(limits::BYTES_PER_PAGE) as u64);
     let parameters: [Parameter<'_>; 4] = [&read.tenant.0, &after, &last, &max_bytes];
-    let (head, rows) = query(client, &LOG_PAGE, &parameters, read.tenant, read.epoch).await?;
+    let (head, rows) = query(client, &LOG_PAGE, &parameters, read.tenant, read.access).await?;
     Ok(LogPage { events: events(&rows, HEAD_COLUMNS)?, head })
 }
 
@@ -239,7 +239,7 @@ impl Work for StreamRead {
             Direction::Forwards => &FORWARDS,
             Direction::Backwards => &BACKWARDS,
         };
-        let (_, rows) = query(client, statement, &parameters, self.tenant, self.epoch).await?;
+        let (_, rows) = query(client, statement, &parameters, self.tenant, self.access).await?;
         let first = rows.first().ok_or(Error::NotFound { tenant: self.tenant })?;
         let version = rows::maybe_number(first, HEAD_COLUMNS)?.map_or(0, |version| version);
         let kind: Option<String> = rows::get(first, HEAD_COLUMNS + 1)?;
@@ -257,7 +257,7 @@ impl Work for StreamRead {
 /// Asks for one event.
 pub(super) struct EventById {
     pub(super) tenant: TenantId,
-    pub(super) epoch: Epoch,
+    pub(super) access: Access,
     pub(super) id: EventId,
 }
 
@@ -279,7 +279,7 @@ impl Work for EventById {
 
     async fn run(&self, client: &Client) -> Result<Option<Event>, Failure> {
         let parameters: [Parameter<'_>; 2] = [&self.tenant.0, &self.id.0];
-        let (_, rows) = query(client, &EVENT_BY_ID, &parameters, self.tenant, self.epoch).await?;
+        let (_, rows) = query(client, &EVENT_BY_ID, &parameters, self.tenant, self.access).await?;
         Ok(events(&rows, HEAD_COLUMNS)?.pop())
     }
 }
@@ -287,7 +287,7 @@ impl Work for EventById {
 /// Asks for kept digests.
 pub(super) struct Digests {
     pub(super) tenant: TenantId,
-    pub(super) epoch: Epoch,
+    pub(super) access: Access,
     pub(super) after: Position,
     pub(super) limit: usize,
 }
@@ -312,7 +312,7 @@ impl Work for Digests {
         let limit = integer(self.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64);
         let after = integer(self.after.0);
         let parameters: [Parameter<'_>; 3] = [&self.tenant.0, &after, &limit];
-        let (_, rows) = query(client, &DIGESTS, &parameters, self.tenant, self.epoch).await?;
+        let (_, rows) = query(client, &DIGESTS, &parameters, self.tenant, self.access).await?;
         let mut marks = Vec::with_capacity(rows.len());
         for row in &rows {
             if is_found(row)? {
@@ -348,7 +348,7 @@ impl Work for TallyRead {
         let limit = integer(self.limit.clamp(1, limits::STREAMS_PER_LOAD) as u64);
         let after = self.after.as_ref().map_or("", StreamId::as_str);
         let parameters: [Parameter<'_>; 3] = [&self.tenant.0, &after, &limit];
-        let (_, rows) = query(client, &TALLIES, &parameters, self.tenant, self.epoch).await?;
+        let (_, rows) = query(client, &TALLIES, &parameters, self.tenant, self.access).await?;
         let mut tallies = Vec::with_capacity(rows.len());
         for row in &rows {
             if is_found(row)? {

@@ -3,6 +3,8 @@
 //! An erased payload is gone for every reader at the commit. Its bytes stay in the table as a dead row until
 //! the server's next vacuum, and in the server's write-ahead log and backups as long as those are kept.
 
+use std::sync::LazyLock;
+
 use segue_core::ids::TenantId;
 
 use super::commit::{Found, write_and_commit};
@@ -16,11 +18,14 @@ use crate::postgres::Client;
 const ERASE_PAYLOADS: &str = "UPDATE events SET payload = NULL \
     WHERE tenant_id = $1 AND stream_id = ANY ($2) AND payload IS NOT NULL";
 
-const ERASE_SNAPSHOTS: &str = "UPDATE streams SET snapshot_version = NULL, listed_at = NULL, \
-        started_at = NULL, scenario_version = NULL, scenario_id = NULL, settled = NULL, live = false, \
-        step_id = NULL, channel = NULL, customer_id = NULL, checkpoints = NULL, \
-        checkpoints_long = NULL, snapshot = NULL \
-    WHERE tenant_id = $1 AND stream_id = ANY ($2)";
+/// What a stream has without a snapshot.
+pub(super) const NO_SNAPSHOT: &str = "snapshot_version = NULL, listed_at = NULL, started_at = NULL, \
+    scenario_version = NULL, scenario_id = NULL, settled = NULL, live = false, step_id = NULL, \
+    channel = NULL, customer_id = NULL, checkpoints = NULL, checkpoints_long = NULL, snapshot = NULL";
+
+static ERASE_SNAPSHOTS: LazyLock<String> = LazyLock::new(|| {
+    format!("UPDATE streams SET {NO_SNAPSHOT} WHERE tenant_id = $1 AND stream_id = ANY ($2)")
+});
 
 /// What is to be done for a redaction.
 enum Decided {
@@ -103,7 +108,7 @@ pub(super) async fn erase_snapshots(
     streams: &[&str],
 ) -> Result<(), Failure> {
     if !streams.is_empty() {
-        let statement = client.prepare_cached(ERASE_SNAPSHOTS).await?;
+        let statement = client.prepare_cached(&ERASE_SNAPSHOTS).await?;
         client.execute(&statement, &[&tenant.0, &streams]).await?;
     }
     Ok(())

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use segue_core::digest::{Digest, Mark};
 use segue_core::ids::{
-    Epoch, EventId, PlanId, Position, ScenarioId, StreamId, StreamVersion, Version,
+    Epoch, EventId, PlanId, Position, ScenarioId, StoreId, StreamId, StreamVersion, Term, Version,
 };
 use segue_core::scenario::hash::ContentHash;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
-use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken, Tally};
+use crate::events::{
+    Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken, Tally, TenantMoved,
+};
 use crate::postgres::{Fault, OpenError, Refusal, fault};
 
 /// The columns of a head, in the order that [`head`] reads them.
@@ -52,7 +54,7 @@ pub(super) fn head(row: &Row) -> Result<Head> {
         digest: digest(row, 1)?,
         epoch: Epoch(number(row, 2)?),
         mode: parsed::<Mode>(row, 3)?,
-        coord_term: number(row, 4)?,
+        term: Term(number(row, 4)?),
     })
 }
 
@@ -119,6 +121,15 @@ pub(super) fn tally(row: &Row, at: usize) -> Result<Tally> {
         snapshot_version: maybe_number(row, at + 3)?.map(StreamVersion),
         last: StreamVersion(number(row, at + 4)?),
         events: number(row, at + 5)?,
+    })
+}
+
+pub(super) fn moved(row: &Row) -> Result<TenantMoved> {
+    Ok(TenantMoved {
+        target: parsed::<StoreId>(row, 0)?,
+        epoch: Epoch(number(row, 1)?),
+        moved_at: time(row, 2, get(row, 2)?)?,
+        at: mark(row, 3)?,
     })
 }
 

@@ -18,6 +18,12 @@ pub(super) const CREATE_HEAD: &str = "INSERT INTO tenant_head \
 pub(super) const CHANGE_HEAD: &str = "UPDATE tenant_head SET position = $2, digest = $3, epoch = $4, \
     mode = $5, coord_term = $6 WHERE tenant_id = $1";
 
+/// Swaps a head that is as expected, and reads it.
+pub(super) const SWAP_HEAD: &str = "UPDATE tenant_head SET epoch = $5, mode = $6, coord_term = $4 \
+    WHERE tenant_id = $1 AND epoch = $2 AND mode = $3 AND coord_term <= $4 \
+        AND ($7::bigint IS NULL OR (position = $7 AND digest = $8)) \
+    RETURNING position, digest, epoch, mode, coord_term";
+
 /// Types and versions of streams.
 pub(super) const STREAMS: &str = "SELECT stream_id, stream_type, version FROM streams \
     WHERE tenant_id = $1 AND stream_id = ANY($2)";

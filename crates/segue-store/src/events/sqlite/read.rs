@@ -4,18 +4,18 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, OptionalExtension, Statement, ToSql, params};
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 
 use super::rows::{self, EVENT, STATE, fail, integer};
 use crate::events::{
-    Direction, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead, StreamState, Tally,
-    TallyRead, limits,
+    Access, Direction, Event, Head, LogPage, LogRead, Result, StreamPage, StreamRead, StreamState,
+    Tally, TallyRead, TenantMoved, limits,
 };
 
 /// Checks in this snapshot that the tenant may be read here, and gives its head.
-pub(super) fn admitted(conn: &Connection, tenant: TenantId, epoch: Epoch) -> Result<Head> {
+pub(super) fn admitted(conn: &Connection, tenant: TenantId, access: Access) -> Result<Head> {
     let head = rows::head(conn, tenant)?;
-    head.admits_read(epoch)?;
+    head.admits_read(access)?;
     Ok(head)
 }
 
@@ -163,4 +163,17 @@ pub(super) fn digests(
         statement.query_map(key, rows::mark)?.collect::<rusqlite::Result<Vec<_>>>()
     };
     marks().map_err(fail)
+}
+
+/// Where a tenant went when it last left.
+pub(super) fn moved(conn: &Connection, tenant: TenantId) -> Result<Option<TenantMoved>> {
+    rows::head(conn, tenant)?;
+    conn.query_row(
+        "SELECT target_store_id, epoch, moved_at, position, digest FROM tenant_moved
+         WHERE tenant_id = ?1",
+        params![tenant.0.as_bytes()],
+        rows::moved,
+    )
+    .optional()
+    .map_err(fail)
 }

@@ -7,11 +7,15 @@ use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use segue_core::digest::{Digest, Mark};
-use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Version};
+use segue_core::ids::{
+    Epoch, EventId, Position, StoreId, StreamId, StreamVersion, TenantId, Term, Version,
+};
 use segue_core::scenario::hash::ContentHash;
 use uuid::Uuid;
 
-use crate::events::{Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken, Tally};
+use crate::events::{
+    Error, Event, Facets, Head, Mode, Reason, Result, StreamState, Taken, Tally, TenantMoved,
+};
 
 /// The columns of an event, in the order that [`event`] reads them.
 pub(super) const EVENT: &str = "position, append_first_position, stream_id, stream_type, version, \
@@ -80,6 +84,15 @@ pub(super) fn tally(row: &Row<'_>) -> rusqlite::Result<Tally> {
     })
 }
 
+pub(super) fn moved(row: &Row<'_>) -> rusqlite::Result<TenantMoved> {
+    Ok(TenantMoved {
+        target: row.get::<_, Parsed<StoreId>>(0)?.0,
+        epoch: Epoch(number(row, 1)?),
+        moved_at: row.get::<_, Micros>(2)?.0,
+        at: Mark { position: Position(number(row, 3)?), digest: Digest(row.get(4)?) },
+    })
+}
+
 /// Checkpoints as they are kept, and as a count groups them: hashes with a space between.
 pub(super) fn checkpoints_text(checkpoints: &[ContentHash]) -> Option<String> {
     let hashes: Vec<_> = checkpoints.iter().map(ContentHash::to_string).collect();
@@ -109,7 +122,7 @@ pub(super) fn head(conn: &Connection, tenant: TenantId) -> Result<Head> {
             digest: Digest(row.get(1)?),
             epoch: Epoch(number(row, 2)?),
             mode: row.get::<_, Parsed<Mode>>(3)?.0,
-            coord_term: number(row, 4)?,
+            term: Term(number(row, 4)?),
         })
     });
     head.optional().map_err(fail)?.ok_or(Error::NotFound { tenant })

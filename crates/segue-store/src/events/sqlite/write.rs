@@ -10,11 +10,11 @@ use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 
 use super::read;
 use super::rows::{self, EVENT, fail, integer};
-use super::writer::HeadChange;
 use crate::events::accept::{Accepted, Checked, Placed};
+use crate::events::head::{HeadChange, still_purged};
 use crate::events::redact::Redaction;
 use crate::events::{
-    Append, Appended, Error, Event, Facets, Head, Redact, Redacted, Result, Snapshot,
+    Append, Appended, Error, Event, Facets, Head, Redact, Redacted, Result, Snapshot, TenantMoved,
 };
 
 /// The heads of this transaction as they will be; written once at its end, however many appends a
@@ -107,26 +107,60 @@ pub(super) fn head(
     conn: &Connection,
     heads: &mut Heads,
     tenant: TenantId,
-    change: HeadChange,
+    change: &HeadChange,
 ) -> Result<Head> {
-    let current = current_head(conn, heads, tenant);
-    let after = match (change, current) {
-        (HeadChange::Open(epoch), Err(Error::NotFound { .. })) => Head::opened(epoch),
-        (HeadChange::Open(epoch), Ok(head)) => {
-            head.admits_open(epoch)?;
-            head
-        }
-        (HeadChange::Swap(swap), Ok(head)) => head.swapped(&swap)?,
-        (HeadChange::Copy(epoch, coord_term), Err(Error::NotFound { .. })) => {
-            Head::claimed_for_copy(None, epoch, coord_term)?
-        }
-        (HeadChange::Copy(epoch, coord_term), Ok(head)) => {
-            Head::claimed_for_copy(Some(head), epoch, coord_term)?
-        }
-        (_, Err(error)) => return Err(error),
-    };
+    let current = maybe_head(conn, heads, tenant)?;
+    let after = change.decide(tenant, current)?;
+    if change.begins_anew(current) && holds_anything(conn, tenant).map_err(fail)? {
+        return Err(still_purged(tenant));
+    }
+    if let HeadChange::Retire(_, moved) = change {
+        keep_moved(conn, tenant, moved).map_err(fail)?;
+    }
     heads.insert(tenant, after);
     Ok(after)
+}
+
+/// The head as this transaction leaves it, if there is one.
+pub(super) fn maybe_head(
+    conn: &Connection,
+    heads: &Heads,
+    tenant: TenantId,
+) -> Result<Option<Head>> {
+    match current_head(conn, heads, tenant) {
+        Ok(head) => Ok(Some(head)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn holds_anything(conn: &Connection, tenant: TenantId) -> rusqlite::Result<bool> {
+    conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE tenant_id = ?1)
+            OR EXISTS (SELECT 1 FROM streams WHERE tenant_id = ?1)",
+        params![tenant.0.as_bytes()],
+        |row| row.get(0),
+    )
+}
+
+fn keep_moved(conn: &Connection, tenant: TenantId, moved: &TenantMoved) -> rusqlite::Result<()> {
+    let TenantMoved { target, epoch, at, moved_at } = moved;
+    conn.execute(
+        "INSERT INTO tenant_moved (tenant_id, target_store_id, epoch, position, digest, moved_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (tenant_id) DO UPDATE SET target_store_id = excluded.target_store_id,
+            epoch = excluded.epoch, position = excluded.position, digest = excluded.digest,
+            moved_at = excluded.moved_at",
+        params![
+            tenant.0.as_bytes(),
+            target.as_str(),
+            integer(epoch.0),
+            integer(at.position.0),
+            at.digest.0,
+            moved_at.as_microsecond(),
+        ],
+    )
+    .map(drop)
 }
 
 /// Writes the heads back.
@@ -147,7 +181,7 @@ pub(super) fn heads(conn: &Connection, heads: &Heads) -> Result<()> {
             head.digest.0,
             integer(head.epoch.0),
             head.mode.as_str(),
-            integer(head.coord_term),
+            integer(head.term.0),
         ])
         .map_err(fail)?;
     }

@@ -15,17 +15,21 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use segue_core::ids::{Epoch, TenantId};
+use segue_core::ids::TenantId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::import;
+use super::removal;
 use super::rows;
 use super::schema::{self, OpenError};
 use super::write;
 use crate::events::accept::Checked;
+use crate::events::head::HeadChange;
 use crate::events::import::Continuation;
 use crate::events::redact::Redaction;
-use crate::events::{Appended, Error, Head, HeadSwap, Reason, Redacted, Result};
+use crate::events::{
+    Appended, Error, Head, Purge, Purged, Reason, Redacted, Result, Rewind, limits,
+};
 
 /// How many writes may wait for the writer.
 const QUEUE: usize = 1_024;
@@ -55,15 +59,8 @@ pub(super) enum Write {
     Redact(Box<Redaction>, oneshot::Sender<Result<Redacted>>),
     Head(TenantId, HeadChange, oneshot::Sender<Result<Head>>),
     Import(Box<Continuation>, oneshot::Sender<Result<Head>>),
-}
-
-/// A change of a head that appends nothing.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum HeadChange {
-    Open(Epoch),
-    Swap(HeadSwap),
-    /// Claims the head for a copy at this epoch and term.
-    Copy(Epoch, u64),
+    Rewind(Rewind, oneshot::Sender<Result<Head>>),
+    Purge(Purge, oneshot::Sender<Result<Purged>>),
 }
 
 /// What came of a write, kept until the commit.
@@ -71,6 +68,7 @@ enum Outcome {
     Append(Appended),
     Redacted(Redacted),
     Head(Head),
+    Purged(Purged),
 }
 
 impl Write {
@@ -80,6 +78,9 @@ impl Write {
             Self::Redact(..) => 1,
             Self::Head(..) => 0,
             Self::Import(continuation, _) => continuation.events().len(),
+            // As much work as so many events, at most.
+            Self::Rewind(..) => limits::EVENTS_PER_REWIND,
+            Self::Purge(..) => limits::EVENTS_PER_PURGE,
         }
     }
 
@@ -88,15 +89,28 @@ impl Write {
         match (self, outcome) {
             (Self::Append(_, to), Ok(Outcome::Append(appended))) => drop(to.send(Ok(appended))),
             (Self::Redact(_, to), Ok(Outcome::Redacted(redacted))) => drop(to.send(Ok(redacted))),
-            (Self::Head(_, _, to) | Self::Import(_, to), Ok(Outcome::Head(head))) => {
-                drop(to.send(Ok(head)));
-            }
+            (
+                Self::Head(_, _, to) | Self::Import(_, to) | Self::Rewind(_, to),
+                Ok(Outcome::Head(head)),
+            ) => drop(to.send(Ok(head))),
+            (Self::Purge(_, to), Ok(Outcome::Purged(purged))) => drop(to.send(Ok(purged))),
             (Self::Append(_, to), Err(error)) => drop(to.send(Err(error))),
             (Self::Redact(_, to), Err(error)) => drop(to.send(Err(error))),
-            (Self::Head(_, _, to) | Self::Import(_, to), Err(error)) => drop(to.send(Err(error))),
-            (Self::Append(..), Ok(Outcome::Redacted(_) | Outcome::Head(_)))
-            | (Self::Redact(..), Ok(Outcome::Append(_) | Outcome::Head(_)))
-            | (Self::Head(..) | Self::Import(..), Ok(Outcome::Append(_) | Outcome::Redacted(_))) => {
+            (Self::Head(_, _, to) | Self::Import(_, to) | Self::Rewind(_, to), Err(error)) => {
+                drop(to.send(Err(error)));
+            }
+            (Self::Purge(_, to), Err(error)) => drop(to.send(Err(error))),
+            (
+                Self::Append(..),
+                Ok(Outcome::Redacted(_) | Outcome::Head(_) | Outcome::Purged(_)),
+            )
+            | (Self::Redact(..), Ok(Outcome::Append(_) | Outcome::Head(_) | Outcome::Purged(_)))
+            | (
+                Self::Head(..) | Self::Import(..) | Self::Rewind(..),
+                Ok(Outcome::Append(_) | Outcome::Redacted(_) | Outcome::Purged(_)),
+            )
+            | (Self::Purge(..), Ok(Outcome::Append(_) | Outcome::Redacted(_) | Outcome::Head(_))) =>
+            {
                 unreachable!("a write has an outcome of its own kind")
             }
         }
@@ -175,7 +189,8 @@ impl Serving {
             }
             let outcomes = self.commit_or_retry(&writes);
             for (write, outcome) in writes.into_iter().zip(outcomes) {
-                self.wal_holds_erased |= matches!(&outcome, Ok(Outcome::Redacted(_)));
+                self.wal_holds_erased |=
+                    matches!(&outcome, Ok(Outcome::Redacted(_) | Outcome::Purged(_)));
                 write.answer(outcome);
             }
             self.bound_wal();
@@ -269,11 +284,15 @@ fn apply(conn: &Connection, writes: &[Write]) -> Result<Vec<Result<Outcome>>> {
                 write::redact(conn, &mut heads, redaction).map(Outcome::Redacted)
             }
             Write::Head(tenant, change, _) => {
-                write::head(conn, &mut heads, *tenant, *change).map(Outcome::Head)
+                write::head(conn, &mut heads, *tenant, change).map(Outcome::Head)
             }
             Write::Import(continuation, _) => {
                 import::import(conn, &mut heads, continuation).map(Outcome::Head)
             }
+            Write::Rewind(rewind, _) => {
+                removal::rewind(conn, &mut heads, rewind).map(Outcome::Head)
+            }
+            Write::Purge(purge, _) => removal::purge(conn, &mut heads, *purge).map(Outcome::Purged),
         };
         match outcome {
             Err(error @ (Error::Unavailable { .. } | Error::Corrupt { .. })) => return Err(error),

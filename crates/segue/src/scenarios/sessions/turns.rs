@@ -266,7 +266,7 @@ impl Sessions {
         loop {
             let page = self.0.router.read_stream(StreamRead {
                 tenant,
-                epoch: Epoch::default(),
+                access: Epoch::default().into(),
                 stream: session_stream(id),
                 from,
                 limit: 1_000,

@@ -103,7 +103,7 @@ async fn page(
     from: StreamVersion,
     direction: Direction,
 ) -> Result<StreamPage> {
-    let (tenant, epoch, stream) = (of.tenant, of.epoch, stream.clone());
-    let read = StreamRead { tenant, epoch, stream, from, limit: PAGE, direction };
+    let (tenant, access, stream) = (of.tenant, of.access, stream.clone());
+    let read = StreamRead { tenant, access, stream, from, limit: PAGE, direction };
     Ok(of.store.read_stream(read).await?)
 }

@@ -41,8 +41,8 @@ async fn block_events(of: &Verification, block: &Finding) -> Result<Vec<Event>> 
     let mut events: Vec<Event> = Vec::new();
     let mut after = Position(block.first.0 - 1);
     while after < block.last && events.len() < EVENTS {
-        let (tenant, epoch) = (of.tenant, of.epoch);
-        let read = LogRead { tenant, epoch, after, limit: 1_000, max_bytes: super::PAGE_BYTES };
+        let (tenant, access) = (of.tenant, of.access);
+        let read = LogRead { tenant, access, after, limit: 1_000, max_bytes: super::PAGE_BYTES };
         let page = of.store.read_log(read).await?;
         let Some(last) = page.events.last() else { break };
         after = last.position;
@@ -84,7 +84,7 @@ async fn places(of: &Verification, events: &[Event]) -> Result<Vec<Finding>> {
         }
         let read = StreamRead {
             tenant: of.tenant,
-            epoch: of.epoch,
+            access: of.access,
             stream: event.stream_id.clone(),
             from: event.version,
             limit: 2,
