@@ -12,7 +12,7 @@ use segue_core::session::Status;
 use segue_store::control;
 use segue_store::events::Expected;
 
-use crate::tenants::WritePausedError;
+use crate::tenants::{MigrationError, WritePausedError};
 
 /// Something with an id that a tenant can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,6 +234,9 @@ pub enum Error {
     /// The tenant's writes are paused.
     #[error(transparent)]
     WritePaused(#[from] WritePausedError),
+    /// A migration of a tenant did not do as asked.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
     /// A list was asked to go on from a place that it never named.
     #[error("a page cursor must be one that a list answered: start again without it")]
     BadCursor,

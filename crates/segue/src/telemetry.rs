@@ -11,6 +11,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use segue_core::fields::Source;
 use segue_core::plan::policy::MigrationScenario;
+use segue_core::tenancy::migration::Why;
 use tracing_subscriber::EnvFilter;
 
 /// The environment variable with the log filter, such as `info` or `segue=debug,info`.
@@ -52,6 +53,12 @@ const TURN_CONFLICTS: &str = "session_turn_conflicts_total";
 const EVENTS_APPENDED: &str = "events_appended_total";
 const LIVE_STREAMS: &str = "event_streams_open";
 const WRITES_PAUSED: &str = "writes_paused_total";
+const EVENTS_COPIED: &str = "tenant_migration_events_copied_total";
+const TENANTS_MIGRATED: &str = "tenant_migrations_completed_total";
+const CUTOVER_PAUSE: &str = "tenant_migration_cutover_pause_ms";
+const CUTOVERS_GIVEN_UP: &str = "tenant_migration_cutovers_given_up_total";
+const MIGRATIONS_FAILED: &str = "tenant_migrations_failed_total";
+const DUAL_WRITES_FAILED: &str = "tenant_migration_dual_write_failures_total";
 const REQUESTS: &str = "http_requests_total";
 const REQUEST_DURATION: &str = "http_request_duration_seconds";
 const BUILD: &str = "segue_build_info";
@@ -62,6 +69,9 @@ const MILLISECONDS: [f64; 14] =
 /// Seconds, around the 50 ms that a turn may take.
 const SECONDS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Milliseconds, around the pause of a cutover.
+const PAUSES: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 5000.0];
 
 /// Starts counting, once for the process, and returns what renders the counts.
 ///
@@ -74,6 +84,7 @@ pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_duration_ms".to_owned()), &MILLISECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_pause_ms".to_owned()), &PAUSES)?
         .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
     describe();
@@ -100,6 +111,15 @@ fn describe() {
     describe_counter!(EVENTS_APPENDED, "Events that applications appended to their streams.");
     describe_gauge!(LIVE_STREAMS, "Live streams and waiting long polls that are open.");
     describe_counter!(WRITES_PAUSED, "Writes that met a pause and waited.");
+    describe_counter!(EVENTS_COPIED, "Events that tenant migrations copied.");
+    describe_counter!(TENANTS_MIGRATED, "Tenants that moved to another store.");
+    describe_histogram!(
+        CUTOVER_PAUSE,
+        "Milliseconds that a moving tenant's writes waited, as the coordinator measured it."
+    );
+    describe_counter!(CUTOVERS_GIVEN_UP, "Cutovers that were given up, by reason.");
+    describe_counter!(MIGRATIONS_FAILED, "Tenant migrations that cannot go on by themselves.");
+    describe_counter!(DUAL_WRITES_FAILED, "Writes to a migration's target that failed.");
     describe_counter!(REQUESTS, "HTTP requests answered, by method, route and status.");
     describe_histogram!(
         REQUEST_DURATION,
@@ -149,6 +169,32 @@ pub fn stream_closed() {
 /// A write met a pause, and waits.
 pub fn write_paused() {
     counter!(WRITES_PAUSED).increment(1);
+}
+
+/// A migration copied events.
+pub fn events_copied(count: u64) {
+    counter!(EVENTS_COPIED).increment(count);
+}
+
+/// A tenant moved, and its writes waited for so long.
+pub fn tenant_migrated(pause_ms: f64) {
+    counter!(TENANTS_MIGRATED).increment(1);
+    histogram!(CUTOVER_PAUSE).record(pause_ms);
+}
+
+/// A cutover was given up.
+pub fn cutover_given_up(why: Why) {
+    counter!(CUTOVERS_GIVEN_UP, "why" => why.as_str()).increment(1);
+}
+
+/// A migration met something that does not pass by itself.
+pub fn migration_failed() {
+    counter!(MIGRATIONS_FAILED).increment(1);
+}
+
+/// A write to the target of a migration failed.
+pub fn dual_write_failed() {
+    counter!(DUAL_WRITES_FAILED).increment(1);
 }
 
 /// A plan was generated.

@@ -117,7 +117,8 @@ async fn a_schema_of_a_newer_segue_stops_the_start() {
     let server = started(dir);
     becomes_ready(&server, Duration::from_secs(10));
     let dir = server.kill();
-    let newer = "UPDATE segue_control.segue_control_history SET version = 99";
+    let newer = "UPDATE segue_control.segue_control_history SET version = 99 \
+                 WHERE version = (SELECT max(version) FROM segue_control.segue_control_history)";
     database.client().await.batch_execute(newer).await.unwrap();
     let message = refused(dir.path(), 12);
     assert!(message.contains("the control plane") && message.contains("version 99"), "{message}");

@@ -79,6 +79,8 @@ codes! {
     TenantNotFound = "tenant_not_found", NOT_FOUND;
     /// No store of this id is configured.
     StoreNotFound = "store_not_found", NOT_FOUND;
+    /// There is no such migration of a tenant.
+    MigrationNotFound = "migration_not_found", NOT_FOUND;
     /// The tenant has no such stream.
     StreamNotFound = "stream_not_found", NOT_FOUND;
     /// The tenant has no such subscription.
@@ -97,6 +99,18 @@ codes! {
     PlanChanged = "plan_changed", CONFLICT;
     /// The tenant lives in another store.
     TenantAlreadyPlaced = "tenant_already_placed", CONFLICT;
+    /// The tenant is on the move.
+    MigrationAlreadyExists = "migration_already_exists", CONFLICT;
+    /// The tenant lives in that store already.
+    SameStore = "same_store", CONFLICT;
+    /// The target store holds another log of the tenant.
+    TargetOccupied = "target_occupied", CONFLICT;
+    /// A store of the migration may lose what it has acknowledged.
+    UnsafeDurability = "unsafe_durability", CONFLICT;
+    /// The target does not hold what the source holds.
+    ConsistencyError = "consistency_error", CONFLICT;
+    /// Something stands in the way of the migration.
+    MigrationObstructed = "migration_obstructed", CONFLICT;
     /// The session takes no more turns.
     SessionOver = "session_over", CONFLICT;
     /// The graph has no such way.
@@ -131,6 +145,8 @@ codes! {
     WritePaused = "write_paused", SERVICE_UNAVAILABLE;
     /// The server serves as many live streams as it may.
     StreamsExhausted = "streams_exhausted", SERVICE_UNAVAILABLE;
+    /// The cutover took longer than it may.
+    CutoverTimeout = "cutover_timeout", SERVICE_UNAVAILABLE;
     /// The request took too long.
     TimedOut = "timed_out", SERVICE_UNAVAILABLE;
 }

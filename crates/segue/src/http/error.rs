@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::code::Code;
 use crate::error::{Error, Kind};
+use crate::tenants::MigrationError;
 
 /// Seconds after which a refused request may succeed.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -132,6 +133,7 @@ fn code_and_details(error: &Error) -> (Code, Value) {
         Error::WritePaused(paused) => {
             (Code::WritePaused, json!({ "timeout_seconds": paused.timeout_seconds }))
         }
+        Error::Migration(error) => migration(error),
         Error::BadCursor => (Code::InvalidCursor, json!({ "parameter": "cursor" })),
         Error::Contended { session } => (Code::Contended, json!({ "session_id": session })),
         Error::Unavailable { what, reason: _, source: _ } => {
@@ -141,6 +143,45 @@ fn code_and_details(error: &Error) -> (Code, Value) {
             (Code::StoreCorrupt, json!({ "part": what }))
         }
     }
+}
+
+fn migration(error: &MigrationError) -> (Code, Value) {
+    use MigrationError as M;
+    let (code, mut details) = match error {
+        M::NotFound { .. } => (Code::MigrationNotFound, json!({})),
+        M::AlreadyExists { tenant_id, state, .. } => {
+            (Code::MigrationAlreadyExists, json!({ "tenant_id": tenant_id, "state": state }))
+        }
+        M::InvalidStateTransition {
+            current_state, attempted_state, allowed_transitions, ..
+        } => (
+            Code::InvalidStateTransition,
+            json!({
+                "current_state": current_state,
+                "attempted_state": attempted_state,
+                "allowed_transitions": allowed_transitions,
+            }),
+        ),
+        M::CutoverTimeout { timeout_seconds, blocked_writers, .. } => (
+            Code::CutoverTimeout,
+            json!({ "timeout_seconds": timeout_seconds, "blocked_writers": blocked_writers }),
+        ),
+        M::Consistency { details, .. } => (Code::ConsistencyError, json!({ "details": details })),
+        M::SameStore { tenant_id, store } => {
+            (Code::SameStore, json!({ "tenant_id": tenant_id, "store_id": store }))
+        }
+        M::TargetOccupied { tenant_id, store, .. } => {
+            (Code::TargetOccupied, json!({ "tenant_id": tenant_id, "store_id": store }))
+        }
+        M::UnsafeDurability { store, settings } => {
+            (Code::UnsafeDurability, json!({ "store_id": store, "settings": settings }))
+        }
+        M::Obstructed { .. } => (Code::MigrationObstructed, json!({})),
+    };
+    details["migration_id"] = json!(error.migration_id());
+    details["recoverable"] = json!(error.recoverable());
+    details["suggested_action"] = json!(error.suggested_action());
+    (code, details)
 }
 
 fn not_found(kind: Kind) -> Code {

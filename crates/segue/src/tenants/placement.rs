@@ -183,12 +183,7 @@ impl TenantStoreRouter {
     /// # Errors
     /// [`Error::UnknownStore`]; [`Error::TenantPlaced`] when it lives in another store.
     pub async fn place_in(&self, tenant: TenantId, store: &StoreId, by: &By) -> Result<TenantView> {
-        let known = || self.stores().map(|(id, _)| id.clone()).collect::<Vec<_>>();
-        let Some((_, opened)) = self.stores().find(|(id, _)| *id == store) else {
-            let mut known = known();
-            known.sort();
-            return Err(Error::UnknownStore { store: store.clone(), known });
-        };
+        let opened = self.store_named(store)?;
         let elsewhere = |route: &Route| route.store_id != *store;
         let home = self.control().route(tenant).await?;
         let home = match home {

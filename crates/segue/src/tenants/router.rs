@@ -13,11 +13,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use segue_core::ids::{Epoch, EventId, StoreId, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, EventId, MigrationId, StoreId, StreamId, StreamVersion, TenantId};
+use segue_core::tenancy::migration::FailureStats;
 use segue_store::control::audit::Subject;
 use segue_store::control::routing::Route;
 use segue_store::control::{By, Changed, ControlPlane};
@@ -27,7 +28,9 @@ use segue_store::events::{
     StreamRead, StreamState,
 };
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::mirror::Mirrors;
 use super::tails::Tails;
 use super::waiting::Waiting;
 
@@ -50,6 +53,9 @@ pub struct TenantStoreRouter {
     pub(super) write_pause_timeout: Duration,
     pub(super) waiting: Waiting,
     pub(super) tails: Tails,
+    pub(super) mirrors: Mirrors,
+    /// Who this process is, for what it tells of itself.
+    process: OnceLock<Uuid>,
 }
 
 /// Where a tenant lives.
@@ -87,6 +93,8 @@ impl TenantStoreRouter {
             write_pause_timeout: Duration::from_secs(5),
             waiting: Waiting::default(),
             tails: Tails::default(),
+            mirrors: Mirrors::default(),
+            process: OnceLock::new(),
         }
     }
 
@@ -110,7 +118,7 @@ impl TenantStoreRouter {
     /// # Errors
     /// As [`TenantStoreRouter::append`].
     pub async fn append_events(
-        &self,
+        self: &Arc<Self>,
         tenant: TenantId,
         recorded_at: Timestamp,
         stream: StreamAppend,
@@ -119,13 +127,13 @@ impl TenantStoreRouter {
     }
 
     /// Appends a group of events to several streams, all or nothing. While the tenant's writes are paused
-    /// it waits.
+    /// it waits. While the tenant moves, another store is written too; that it fails, nobody notices here.
     ///
     /// # Errors
     /// [`Failure::Store`] as [`EventStore::append`], fences aside: those are followed.
     /// [`Error::WritePaused`] when a pause does not end in time.
     pub async fn append(
-        &self,
+        self: &Arc<Self>,
         tenant: TenantId,
         recorded_at: Timestamp,
         streams: Vec<StreamAppend>,
@@ -139,9 +147,24 @@ impl TenantStoreRouter {
                 async move { store.append(append).await }
             })
             .await?;
-        let (appended, _) = appended.expect("a placed tenant keeps a route");
+        let (appended, route) = appended.expect("a placed tenant keeps a route");
         self.tails.appended(tenant, appended.last_position);
+        self.mirror(tenant, &route, (recorded_at, streams), &appended).await;
         Ok(appended)
+    }
+
+    /// Hands an append on to the store that follows the tenant's own, if one does.
+    async fn mirror(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        route: &Route,
+        append: (Timestamp, Vec<StreamAppend>),
+        appended: &Appended,
+    ) {
+        let mirror = self.mirrors.offer(self, tenant, route, append, appended);
+        if let Some(mirror) = mirror.filter(|mirror| mirror.is_synchronous()) {
+            mirror.reached(appended.last_position).await;
+        }
     }
 
     /// The head of a tenant's log; nothing for a tenant that lives nowhere yet.
@@ -382,7 +405,8 @@ impl TenantStoreRouter {
         Err(keeps_changing(tenant))
     }
 
-    async fn route(&self, tenant: TenantId) -> Result<Option<Route>> {
+    /// The route as it is remembered, or read.
+    pub(super) async fn route(&self, tenant: TenantId) -> Result<Option<Route>> {
         let remembered = {
             let routes = self.routes.read().expect("no panic while it is held");
             let known = routes.get(&tenant).filter(|known| !known.is_stale);
@@ -479,6 +503,24 @@ impl TenantStoreRouter {
         Ok(())
     }
 
+    /// Names this process, for what it tells of itself. The first name stays.
+    pub(super) fn set_process(&self, process: Uuid) {
+        let _ = self.process.set(process);
+    }
+
+    /// Tells how many writes to a target have failed in this process.
+    pub(super) async fn tell_failures(
+        &self,
+        tenant: TenantId,
+        id: MigrationId,
+        stats: FailureStats,
+    ) {
+        let Some(process) = self.process.get() else { return };
+        if let Err(error) = self.control.report_failures(tenant, id, *process, stats).await {
+            tracing::debug!(%tenant, %error, "failed dual writes could not be told of");
+        }
+    }
+
     /// Where new tenants live.
     pub(super) fn default_store(&self) -> &StoreId {
         &self.default_store
@@ -487,6 +529,18 @@ impl TenantStoreRouter {
     /// The database of decisions.
     pub(super) fn control(&self) -> &Arc<dyn ControlPlane> {
         &self.control
+    }
+
+    /// A store that somebody has named.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStore`], with those that there are.
+    pub(super) fn store_named(&self, id: &StoreId) -> Result<Arc<dyn EventStore>> {
+        self.stores.get(id).cloned().ok_or_else(|| {
+            let mut known: Vec<_> = self.stores.keys().cloned().collect();
+            known.sort();
+            Error::UnknownStore { store: id.clone(), known }
+        })
     }
 
     pub(super) fn store(&self, id: &StoreId) -> Result<Arc<dyn EventStore>> {

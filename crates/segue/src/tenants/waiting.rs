@@ -82,6 +82,11 @@ impl Waiting {
         }
     }
 
+    /// How many writes of a tenant wait now.
+    pub(super) fn count(&self, tenant: TenantId) -> u64 {
+        self.lock().get(&tenant).map_or(0, |waited| waited.now.len() as u64)
+    }
+
     /// Lets everybody look.
     pub(super) fn wake_all(&self) {
         self.lock().values().for_each(|waited| waited.news.notify_waiters());

@@ -133,6 +133,31 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// Its name, for logs and measurements.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::TakeOver => "take_over",
+            Self::BeginCopy => "begin_copy",
+            Self::BeginDualWrite => "begin_dual_write",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Fail => "fail",
+            Self::CutOver => "cut_over",
+            Self::Commit { .. } => "commit",
+            Self::GiveUp { .. } => "give_up",
+            Self::Reopened => "reopened",
+            Self::Abort => "abort",
+            Self::RolledBack => "rolled_back",
+            Self::Reverse { .. } => "reverse",
+            Self::Finish { .. } => "finish",
+            Self::Finished => "finished",
+        }
+    }
+}
+
 /// The route after a decision.
 ///
 /// # Errors

@@ -148,6 +148,8 @@ impl Journal {
             Entry::Wished(wish) => self.wish = Some(wish),
             Entry::WishDropped => self.wish = None,
             Entry::CutOver(cutover) => {
+                // What is known better afterwards replaces what was known before.
+                self.cutovers.retain(|known| known.attempt != cutover.attempt);
                 self.cutovers.push(cutover);
                 let surplus = self.cutovers.len().saturating_sub(CUTOVERS);
                 self.cutovers.drain(..surplus);

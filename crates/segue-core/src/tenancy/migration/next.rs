@@ -119,6 +119,24 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Its name, for logs and measurements.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Claim { .. } => "claim",
+            Self::Copy => "copy",
+            Self::Drain { .. } => "drain",
+            Self::ReadBack => "read_back",
+            Self::SwapOwner(swap) if swap.mode == Mode::Fenced => "fence",
+            Self::SwapOwner(_) => "reopen",
+            Self::Retire(_) => "retire",
+            Self::Purge { .. } => "purge",
+        }
+    }
+}
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Waiting {

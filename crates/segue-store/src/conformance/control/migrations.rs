@@ -149,9 +149,9 @@ pub async fn a_decision_that_does_not_fit_changes_nothing(database: &dyn Databas
     let start = Decided::new(Term(0), it.start(it.id));
     let nowhere = it.world.control.decide_migration(stranger, start, &olga(1)).await;
     assert!(matches!(nowhere, Err(Error::NotFound(Noun::Tenant))), "{nowhere:?}");
-    let lines =
-        it.world.control.list_audit(it.world.tenant, &audit::Filter::default(), Page::first(9));
-    assert_eq!(lines.await.unwrap().total, 1, "that it was placed");
+    let all = audit::Filter::default();
+    let lines = it.world.control.list_audit(it.world.tenant, &all, Page::first(9)).await.unwrap();
+    assert_eq!(lines.total, 1, "that it was placed");
 }
 
 /// The database keeps a tenant from moving to two places.

@@ -1,0 +1,152 @@
+//! How fast a bulk copy may go: within its limit, and leaving the source's writers what they need.
+//!
+//! A copy works for a slice of time and then rests. While the source is written, the writers' rate during
+//! slices is compared with their rate during rests: with `d` the share of the time that is worked, writers
+//! lose `d * (1 - during / at_rest)` of their rate. The share is set so that this stays within
+//! [`WRITERS_LOSE`]. Where nobody writes, or the source has power to spare, the copy does not rest for it.
+
+use std::time::Duration;
+
+/// How much of their rate writers may lose to a copy.
+const WRITERS_LOSE: f64 = 0.15;
+
+/// The least share of the time that a copy works, so that it comes to its end.
+const LEAST_SHARE: f64 = 0.1;
+
+/// The most while somebody writes: without a rest nobody knows what writers do at rest.
+const MOST_SHARE: f64 = 0.9;
+
+/// The most while nobody is seen to write: a copy may be what keeps writers from writing.
+const ALONE: f64 = 0.98;
+
+/// How long a slice is, in which a copy works without a rest.
+pub const SLICE: Duration = Duration::from_millis(100);
+
+/// How much a new measurement counts against those before it.
+const FRESH: f64 = 0.3;
+
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+/// What was measured of one slice and of the rest before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slice {
+    /// How long the copy worked.
+    pub worked: Duration,
+    /// How many events it copied.
+    pub copied: u64,
+    /// How many events were appended to the source meanwhile.
+    pub appended_at_work: u64,
+    /// How long the rest before it was.
+    pub rested: Duration,
+    /// How many events were appended to the source during that rest.
+    pub appended_at_rest: u64,
+}
+
+/// The pace of one copy.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Pace {
+    /// Events per second at most, by order.
+    limit: Option<f64>,
+    at_work: Option<f64>,
+    at_rest: Option<f64>,
+}
+
+impl Pace {
+    /// A copy that has measured nothing yet.
+    #[must_use]
+    pub fn new(limit: Option<f64>) -> Self {
+        Self { limit, at_work: None, at_rest: None }
+    }
+
+    /// How long to rest after a slice.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use segue_core::tenancy::migration::pace::{Pace, Slice};
+    ///
+    /// let worked = Duration::from_millis(100);
+    /// let slice = Slice {
+    ///     worked, copied: 1_000, appended_at_work: 0, rested: Duration::ZERO, appended_at_rest: 0,
+    /// };
+    /// assert!(Pace::new(None).rest_after(&slice) < Duration::from_millis(12), "nobody writes");
+    /// assert_eq!(Pace::new(Some(2_000.0)).rest_after(&slice), Duration::from_millis(400));
+    /// ```
+    pub fn rest_after(&mut self, slice: &Slice) -> Duration {
+        blend(&mut self.at_work, slice.appended_at_work, slice.worked);
+        blend(&mut self.at_rest, slice.appended_at_rest, slice.rested);
+        let ordered = self.limit.map_or(Duration::ZERO, |limit| {
+            let due = Duration::try_from_secs_f64(slice.copied as f64 / limit);
+            due.unwrap_or(Duration::MAX).saturating_sub(slice.worked)
+        });
+        let share = self.share();
+        let yielded = slice.worked.mul_f64(1.0 / share - 1.0).min(LONGEST_REST);
+        ordered.max(yielded)
+    }
+
+    /// The share of the time that the copy may work.
+    fn share(&self) -> f64 {
+        match (self.at_work, self.at_rest) {
+            (None | Some(0.0), Some(0.0)) => ALONE,
+            (_, None) => MOST_SHARE,
+            (at_work, Some(at_rest)) => {
+                let loss = 1.0 - at_work.unwrap_or(0.0) / at_rest.max(f64::MIN_POSITIVE);
+                (WRITERS_LOSE / loss.max(f64::MIN_POSITIVE)).clamp(LEAST_SHARE, MOST_SHARE)
+            }
+        }
+    }
+}
+
+/// Counts a measurement in, unless it is of no time at all.
+fn blend(rate: &mut Option<f64>, events: u64, time: Duration) {
+    if time < Duration::from_millis(1) {
+        return;
+    }
+    let now = events as f64 / time.as_secs_f64();
+    *rate = Some(rate.map_or(now, |before| before + FRESH * (now - before)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writers that reach `at_rest` events per second alone, and `at_work` beside the copy.
+    fn settled(at_work: f64, at_rest: f64) -> f64 {
+        let mut pace = Pace::new(None);
+        let (worked, mut rested) = (SLICE, Duration::ZERO);
+        for _ in 0..50 {
+            let count = |rate: f64, time: Duration| (rate * time.as_secs_f64()).round() as u64;
+            rested = pace.rest_after(&Slice {
+                worked,
+                copied: 5_000,
+                appended_at_work: count(at_work, worked),
+                rested,
+                appended_at_rest: count(at_rest, rested),
+            });
+        }
+        worked.as_secs_f64() / (worked + rested).as_secs_f64()
+    }
+
+    #[test]
+    fn a_copy_that_takes_half_of_the_writers_rate_works_less_than_a_third_of_the_time() {
+        let share = settled(10_000.0, 20_000.0);
+        assert!((0.28..0.32).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn where_there_is_power_to_spare_the_copy_hardly_rests() {
+        let share = settled(1_000.0, 1_000.0);
+        assert!((0.89..0.91).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_copy_that_stops_the_writers_altogether_still_comes_to_its_end() {
+        let share = settled(0.0, 20_000.0);
+        assert!((0.14..0.16).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn nobody_is_waited_for_where_nobody_writes() {
+        assert!(settled(0.0, 0.0) > 0.97);
+    }
+}

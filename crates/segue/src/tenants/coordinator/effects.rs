@@ -1,0 +1,365 @@
+//! Performing what the core says is left to do in the stores.
+
+use std::time::Duration;
+
+use segue_core::digest::Mark;
+use segue_core::ids::{Epoch, Position, Term};
+use segue_core::tenancy::head::{HeadSwap, Mode};
+use segue_core::tenancy::migration::journal::Obstacle;
+use segue_core::tenancy::migration::pace::{SLICE, Slice};
+use segue_core::tenancy::migration::{Effect, Entry, Pause, Side, Stage};
+use segue_store::events::{self, Head, Purge, TenantMoved};
+use tokio::time::Instant;
+
+use super::driver::{At, CLOSE, Driver, Measured, Trouble};
+use crate::error::Error;
+use crate::telemetry;
+use crate::tenants::copier::{BulkCopier, CopyError};
+use crate::tenants::preflight::{Preflight, Refusal};
+
+/// How long a read-back goes on before the driver looks around.
+const READ_SLICE: Duration = Duration::from_millis(200);
+
+/// How much a new rate counts against those before it.
+const FRESH: f64 = 0.3;
+
+/// Up to which lag a mirror of this process is left to bring what its target lacks.
+const MIRRORED: u64 = 10_000;
+
+impl Driver {
+    /// Does one thing, and takes note of what came of it.
+    pub(super) async fn perform(&self, at: &mut At, effect: Effect) -> Result<(), Trouble> {
+        match effect {
+            Effect::Preflight => self.preflight(at).await?,
+            Effect::Claim { side, epoch, term } => self.claim(at, side, epoch, term).await?,
+            Effect::Copy => self.copy(at).await?,
+            Effect::Drain { into, to, epoch, term } => {
+                self.drain(at, into, to, epoch, term).await?
+            }
+            Effect::ReadBack => {
+                self.read_back(at).await?;
+                if at.attempt.is_none() {
+                    self.look(at).await?;
+                }
+            }
+            Effect::SwapOwner(swap) => self.swap_owner(at, swap).await?,
+            Effect::Retire(swap) => self.retire(at, swap).await?,
+            Effect::Purge { epoch, term } => self.purge(at, epoch, term).await?,
+        }
+        self.saw(at);
+        Ok(())
+    }
+
+    async fn preflight(&self, at: &mut At) -> Result<(), Trouble> {
+        let peer = at.route.moving.as_ref().ok_or(Trouble::Deposed)?.peer.clone();
+        let preflight = Preflight {
+            control: &self.shared.control,
+            tenant: self.tenant,
+            source: (&at.route.store_id, &at.owner),
+            target: (&peer, &at.peer),
+            config: &at.migration.config,
+        };
+        match preflight.run().await {
+            Ok(cleared) => {
+                let entries = vec![Entry::Incarnations(cleared.incarnations)];
+                self.note(at, entries, None).await?;
+                (at.sight.owner, at.sight.peer) = (Some(cleared.source), cleared.target);
+                at.sight.preflight_passed = true;
+                Ok(())
+            }
+            Err(Refusal::Later(error)) => Err(Trouble::Unavailable(error)),
+            Err(Refusal::Final(error)) => Err(Trouble::Stuck(Obstacle {
+                message: error.to_string(),
+                recoverable: error.recoverable(),
+                suggested_action: error.suggested_action(),
+                at: self.shared.clock.now(),
+            })),
+        }
+    }
+
+    /// Claims a copy. What is left of a log that was purged goes first.
+    async fn claim(
+        &self,
+        at: &mut At,
+        side: Side,
+        epoch: Epoch,
+        term: Term,
+    ) -> Result<(), Trouble> {
+        let (store, seen) = match side {
+            Side::Owner => (at.owner.clone(), at.sight.owner),
+            Side::Peer => (at.peer.clone(), at.sight.peer),
+        };
+        if seen.is_some_and(|head| head.mode == Mode::Tombstone) {
+            let purge = Purge { tenant: self.tenant, epoch, term };
+            while !store.purge(purge).await.map_err(|error| self.of(at, side, error))?.is_complete {
+            }
+        }
+        let head = store.begin_copy(self.tenant, epoch, term).await;
+        let head = Some(head.map_err(|error| self.of(at, side, error))?);
+        match side {
+            Side::Owner => at.sight.owner = head,
+            Side::Peer => at.sight.peer = head,
+        }
+        Ok(())
+    }
+
+    async fn copy(&self, at: &mut At) -> Result<(), Trouble> {
+        let moving = at.route.moving.as_ref().ok_or(Trouble::Deposed)?;
+        let (is_bulk, mirrors) = (moving.stage == Stage::BulkCopy, moving.stage.mirrors());
+        let claim = moving.claim;
+        let head = at.sight.peer.ok_or(Trouble::Outdated)?;
+        let lag = at.telling.borrow().lag();
+        if mirrors && lag <= MIRRORED && at.left_to_mirror != Some(head.position) {
+            // Appends of this process are on their way to the target.
+            at.left_to_mirror = Some(head.position);
+            tokio::time::sleep(CLOSE).await;
+            return self.look(at).await;
+        }
+        if !is_bulk {
+            return self.copy_tail(at, head, claim).await;
+        }
+        let turn = self.shared.copies.acquire().await.map_err(|_| Trouble::Deposed)?;
+        let slice = self.copy_slice(at, head, claim).await?;
+        drop(turn);
+        let rest = at.pace.rest_after(&slice);
+        at.measured.last_slice =
+            Some((Instant::now(), at.sight.owner.map_or(Position(0), |head| head.position)));
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+        self.reread(at).await
+    }
+
+    /// A slice of a bulk copy, and of what is read back of it meanwhile.
+    async fn copy_slice(&self, at: &mut At, head: Head, claim: Term) -> Result<Slice, Trouble> {
+        let begun = Instant::now();
+        let source_before = at.sight.owner.map_or(Position(0), |head| head.position);
+        let (rested, appended_at_rest) = match at.measured.last_slice {
+            Some((ended, position)) => {
+                // Where the source stands now is only known when it is read.
+                let now = at.owner.head(self.tenant).await;
+                let now = now.map_err(|error| self.of(at, Side::Owner, error))?;
+                at.sight.owner = Some(now);
+                (begun - ended, now.position.0.saturating_sub(position.0))
+            }
+            None => (Duration::ZERO, 0),
+        };
+        let begun = Instant::now();
+        let reads_back = at.migration.config.needs_read_back();
+        let copying = at.copier.copy(head, claim, begun + SLICE);
+        let reading = async {
+            match reads_back && at.read_back.mark().position < head.position {
+                true => at.read_back.run(begun + SLICE).await.map(drop),
+                false => Ok(()),
+            }
+        };
+        let (copied, read) = tokio::join!(copying, reading);
+        let copied = copied.map_err(|error| self.of_copy(error))?;
+        read.map_err(|error| self.of(at, Side::Peer, error))?;
+        let worked = begun.elapsed();
+        at.sight.read_back = at.read_back.mark();
+        let before = at.sight.owner.map_or(source_before, |head| head.position);
+        (at.sight.owner, at.sight.peer) = (Some(copied.source), Some(copied.target));
+        at.measured.copied(copied.events_copied, worked);
+        if at.migration.config.enable_metrics {
+            telemetry::events_copied(copied.events_copied);
+        }
+        Ok(Slice {
+            worked,
+            copied: copied.events_copied,
+            appended_at_work: copied.source.position.0.saturating_sub(before.0),
+            rested,
+            appended_at_rest,
+        })
+    }
+
+    /// What the mirrors have not brought.
+    async fn copy_tail(&self, at: &mut At, head: Head, claim: Term) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        let copied = at.copier.copy(head, claim, begun + SLICE).await;
+        let copied = copied.map_err(|error| self.of_copy(error))?;
+        if copied.events_copied > 0 {
+            at.measured.page = begun.elapsed();
+            at.measured.copied(copied.events_copied, begun.elapsed());
+        }
+        (at.sight.owner, at.sight.peer) = (Some(copied.source), Some(copied.target));
+        if at.migration.config.enable_metrics {
+            telemetry::events_copied(copied.events_copied);
+        }
+        if let Some(mirror) = self.shared.router.mirrors.of(self.tenant, self.id) {
+            mirror.saw(copied.target.position);
+        }
+        self.reread(at).await
+    }
+
+    /// Brings one side to where the other one ends, and prepares it. On the owner's side, that is one that
+    /// was prepared before the commit and has lost it.
+    async fn drain(
+        &self,
+        at: &mut At,
+        into: Side,
+        to: Mark,
+        epoch: Epoch,
+        term: Term,
+    ) -> Result<(), Trouble> {
+        match into {
+            Side::Peer => {
+                let head = at.sight.peer.ok_or(Trouble::Outdated)?;
+                // What was read before the fence may lack the last state of a stream.
+                at.copier.forget();
+                if let Some(attempt) = &mut at.attempt {
+                    attempt.drained = to.position.0.saturating_sub(head.position.0);
+                }
+                let drained = at.copier.drain(head, to, term, epoch).await;
+                at.sight.peer = Some(drained.map_err(|error| self.of_copy(error))?);
+            }
+            Side::Owner => {
+                let head = at.sight.owner.ok_or(Trouble::Outdated)?;
+                let batch = usize::try_from(at.migration.config.batch_size).unwrap_or(1_000);
+                let (from, into) = (at.peer.clone(), at.owner.clone());
+                let mut back = BulkCopier::new(from, into, self.tenant, batch);
+                let drained = back.drain(head, to, term, epoch).await;
+                at.sight.owner = Some(drained.map_err(|error| self.of_copy(error))?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_back(&self, at: &mut At) -> Result<(), Trouble> {
+        let read = at.read_back.run(Instant::now() + READ_SLICE).await;
+        at.sight.read_back = at.read_back.mark();
+        match read {
+            Ok(Some(head)) => at.sight.peer = Some(head),
+            Ok(None) => {}
+            Err(events::Error::Damaged { position, what }) => {
+                return Err(Trouble::Stuck(Obstacle {
+                    message: format!("the target is damaged at position {position}: {what}"),
+                    recoverable: true,
+                    suggested_action: Some("repair the migration, then resume it".to_owned()),
+                    at: self.shared.clock.now(),
+                }));
+            }
+            Err(error) => return Err(self.of(at, Side::Peer, error)),
+        }
+        Ok(())
+    }
+
+    /// Fences the owner, or opens it again.
+    async fn swap_owner(&self, at: &mut At, swap: HeadSwap) -> Result<(), Trouble> {
+        if let Some(attempt) = &mut at.attempt
+            && swap.mode == Mode::Fenced
+        {
+            attempt.fenced.get_or_insert_with(Instant::now);
+        }
+        let head = at.owner.swap_head(self.tenant, swap).await;
+        at.sight.owner = Some(head.map_err(|error| self.of(at, Side::Owner, error))?);
+        Ok(())
+    }
+
+    async fn retire(&self, at: &mut At, swap: HeadSwap) -> Result<(), Trouble> {
+        let moving = at.route.moving.as_ref().ok_or(Trouble::Deposed)?;
+        let mark = match moving.stage {
+            Stage::Migrated { at } | Stage::Finishing { at, .. } => at,
+            _ => return Err(Trouble::Outdated),
+        };
+        let moved = TenantMoved {
+            target: at.route.store_id.clone(),
+            epoch: at.route.epoch,
+            at: mark,
+            moved_at: at.migration.completed_at.unwrap_or_else(|| self.shared.clock.now()),
+        };
+        let head = at.peer.retire(self.tenant, swap, moved).await;
+        at.sight.peer = Some(head.map_err(|error| self.of(at, Side::Peer, error))?);
+        Ok(())
+    }
+
+    async fn purge(&self, at: &mut At, epoch: Epoch, term: Term) -> Result<(), Trouble> {
+        let purged = at.peer.purge(Purge { tenant: self.tenant, epoch, term }).await;
+        let purged = purged.map_err(|error| self.of(at, Side::Peer, error))?;
+        at.sight.peer = Some(purged.head);
+        at.sight.is_purged = purged.is_complete;
+        Ok(())
+    }
+
+    /// What an error of one of the stores means.
+    fn of(&self, at: &At, side: Side, error: events::Error) -> Trouble {
+        let store = match (side, &at.route.moving) {
+            (Side::Peer, Some(moving)) => &moving.peer,
+            (Side::Owner | Side::Peer, _) => &at.route.store_id,
+        };
+        match error {
+            events::Error::HeadDiffers { .. }
+            | events::Error::Fenced { .. }
+            | events::Error::NotFound { .. }
+            | events::Error::Conflict { .. } => Trouble::Outdated,
+            events::Error::Unavailable { .. } => {
+                Trouble::Unavailable(Error::of_store(store, error))
+            }
+            events::Error::Damaged { .. }
+            | events::Error::Corrupt { .. }
+            | events::Error::DuplicateEvent { .. }
+            | events::Error::StreamNotFound { .. }
+            | events::Error::TooLarge { .. }
+            | events::Error::Invalid(_) => Trouble::Stuck(Obstacle {
+                message: format!("store `{store}`: {error}"),
+                recoverable: true,
+                suggested_action: Some("mend the store, then resume the migration".to_owned()),
+                at: self.shared.clock.now(),
+            }),
+        }
+    }
+
+    fn of_copy(&self, error: CopyError) -> Trouble {
+        let now = self.shared.clock.now();
+        match error {
+            CopyError::Source(events::Error::Unavailable { .. })
+            | CopyError::Target(events::Error::Unavailable { .. }) => {
+                let reason = error.to_string();
+                let source: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+                let what = "a store of the migration";
+                Trouble::Unavailable(Error::Unavailable { what, reason, source: Some(source) })
+            }
+            CopyError::Source(
+                events::Error::HeadDiffers { .. }
+                | events::Error::Fenced { .. }
+                | events::Error::NotFound { .. },
+            )
+            | CopyError::Target(
+                events::Error::HeadDiffers { .. }
+                | events::Error::Fenced { .. }
+                | events::Error::NotFound { .. },
+            ) => Trouble::Outdated,
+            CopyError::Damaged { .. } => Trouble::Stuck(Obstacle {
+                message: error.to_string(),
+                recoverable: true,
+                suggested_action: Some(
+                    "verify the tenant's log and restore the source; then resume the migration, or \
+                     abort it"
+                        .to_owned(),
+                ),
+                at: now,
+            }),
+            CopyError::Source(_) | CopyError::Target(_) => Trouble::Stuck(Obstacle {
+                message: error.to_string(),
+                recoverable: true,
+                suggested_action: Some("mend the store, then resume the migration".to_owned()),
+                at: now,
+            }),
+        }
+    }
+}
+
+impl Measured {
+    /// Counts events that were copied.
+    fn copied(&mut self, events: u64, time: Duration) {
+        let now = events as f64 / time.as_secs_f64().max(1e-6);
+        self.rate = if self.rate == 0.0 { now } else { self.rate + FRESH * (now - self.rate) };
+    }
+
+    /// What a pause is made of, as far as it was measured: a fence is a look and a flush, a decision is
+    /// about as long as the last one.
+    pub(super) fn pause(&self) -> Pause {
+        let drain = if self.page.is_zero() { self.look * 4 } else { self.page };
+        Pause { fence: self.look * 2, drain, commit: self.decision }
+    }
+}

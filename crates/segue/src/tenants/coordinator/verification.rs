@@ -1,0 +1,214 @@
+//! Verifying a migration's copy: before a cutover, and whenever somebody asks.
+
+use segue_core::digest::Mark;
+use segue_core::ids::{MigrationId, Position};
+use segue_core::tenancy::migration::journal::Verified;
+use segue_core::tenancy::migration::{Entry, Stage, VerificationLevel};
+use segue_store::control::By;
+use segue_store::control::audit::Action;
+use segue_store::control::migrations as row;
+
+use super::driver::{At, Driver, Trouble};
+use super::{MigrationCoordinator, Shared};
+use crate::error::Result;
+use crate::tenants::consistency::{ConsistencyVerifier, VerificationReport};
+use crate::tenants::migration_error::MigrationError;
+use crate::tenants::verify::Progress;
+
+/// How many violations are kept with a migration.
+const KEPT: usize = 10;
+
+/// How far FULL may be behind the copy when a cutover begins: what is left is compared during the pause.
+const LEFT_FOR_THE_PAUSE: u64 = 1_000;
+
+impl MigrationCoordinator {
+    /// Compares the copy of a migration with what it was copied from; `from` is the mark up to which an
+    /// earlier report calls it sound.
+    ///
+    /// # Errors
+    /// [`MigrationError::NotFound`]; [`MigrationError::InvalidStateTransition`] when there is no copy;
+    /// [`crate::Error::Unavailable`].
+    pub async fn verify(
+        &self,
+        id: MigrationId,
+        asked: Asked,
+        by: &By,
+        tell: impl FnMut(Progress),
+    ) -> Result<VerificationReport> {
+        let migration = self.shared.row(id).await?;
+        let verifier = self.shared.verifier(&migration).await?;
+        let level = asked.level.unwrap_or(migration.config.verification_level);
+        let sample = asked.sample_percentage.unwrap_or(migration.config.sample_percentage);
+        let report = verifier.verify_tenant_consistency(level, sample, asked.from, tell).await?;
+        let entries = vec![Entry::Verified(verified(&report, by.at))];
+        let by = by.with("level", level.as_str()).with("is_consistent", report.is_consistent);
+        let (tenant, action) = (migration.tenant_id, Some(Action::MigrationVerified));
+        self.shared.control.note_migration(tenant, id, entries, action, &by).await?;
+        Ok(report)
+    }
+}
+
+/// What of a verification is asked for; nothing leaves it to the migration's settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// What to compare.
+    pub level: Option<VerificationLevel>,
+    /// How many events FULL compares field by field, in percent.
+    pub sample_percentage: Option<f64>,
+    /// Where to begin.
+    pub from: Mark,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { level: None, sample_percentage: None, from: Mark::START }
+    }
+}
+
+impl Shared {
+    /// What compares the copy of an active migration with its owner's log.
+    pub(super) async fn verifier(&self, migration: &row::Migration) -> Result<ConsistencyVerifier> {
+        let route = self.route(migration.tenant_id).await?;
+        let moving = route.moving.filter(|moving| moving.migration == migration.id);
+        let has_copy = |stage: &Stage| match stage {
+            Stage::BulkCopy
+            | Stage::DualWrite
+            | Stage::Paused { .. }
+            | Stage::Failed { .. }
+            | Stage::CutoverPaused { .. }
+            | Stage::Reopening { .. }
+            | Stage::Migrated { .. } => true,
+            Stage::Pending | Stage::RollingBack | Stage::Finishing { .. } => false,
+        };
+        let Some(moving) = moving.filter(|moving| has_copy(&moving.stage)) else {
+            return Err(MigrationError::InvalidStateTransition {
+                migration_id: migration.id,
+                current_state: migration.state,
+                action: "be verified",
+                attempted_state: migration.state,
+                allowed_transitions: migration.state.allowed_transitions().to_vec(),
+            }
+            .into());
+        };
+        let (owner, peer) = (self.router.store(&route.store_id)?, self.router.store(&moving.peer)?);
+        let tenant = migration.tenant_id;
+        Ok(ConsistencyVerifier::new(tenant, (route.store_id, owner), (moving.peer, peer)))
+    }
+}
+
+impl Driver {
+    /// Whether the copy's history was verified for the wish to cut over that stands; verifies it if not. A
+    /// copy that differs ends the wish.
+    pub(super) async fn verified(&self, at: &mut At) -> std::result::Result<bool, Trouble> {
+        let config = at.migration.config.clone();
+        let wished_at = at.migration.journal.wish.as_ref().map(|wish| wish.at);
+        let since = wished_at.or(at.migration.started_at);
+        let known = at.migration.journal.verification.as_ref();
+        let is_known = known.is_some_and(|known| {
+            known.level >= config.verification_level && since.is_none_or(|since| known.at >= since)
+        });
+        let full = config.verification_level == VerificationLevel::Full;
+        if is_known {
+            let is_consistent = known.is_some_and(|known| known.is_consistent);
+            let compared = known.map_or(Position(0), |known| known.position);
+            let copied = at.sight.peer.map_or(Position(0), |peer| peer.position);
+            let is_close = copied.0.saturating_sub(compared.0) <= LEFT_FOR_THE_PAUSE;
+            if !is_consistent || !full || is_close {
+                return Ok(is_consistent);
+            }
+            return self.compare_further(at, compared, copied).await;
+        }
+        self.verify_history(at).await
+    }
+
+    async fn verify_history(&self, at: &mut At) -> std::result::Result<bool, Trouble> {
+        let config = at.migration.config.clone();
+        let verifier = self.verifier(at).await?;
+        // What is stored is read back by this driver as it is copied, and must be before the commit.
+        let level = match config.verification_level {
+            VerificationLevel::Count | VerificationLevel::Hash => VerificationLevel::Count,
+            VerificationLevel::Full => VerificationLevel::Full,
+        };
+        let sample = config.sample_percentage;
+        let report = verifier.verify_tenant_consistency(level, sample, Mark::START, |_| ()).await;
+        let mut report = report.map_err(Trouble::Unavailable)?;
+        report.level = config.verification_level;
+        let is_consistent = report.is_consistent;
+        self.keep(at, verified(&report, self.shared.clock.now())).await?;
+        Ok(is_consistent)
+    }
+
+    /// Compares field by field what was copied since the last comparison.
+    async fn compare_further(
+        &self,
+        at: &mut At,
+        after: Position,
+        end: Position,
+    ) -> std::result::Result<bool, Trouble> {
+        let sample = at.migration.config.sample_percentage;
+        let verifier = self.verifier(at).await?;
+        let violations = verifier.compare_events(after, end, sample).await;
+        let violations = violations.map_err(Trouble::Unavailable)?;
+        let is_consistent = violations.is_empty();
+        let verified = Verified {
+            level: VerificationLevel::Full,
+            sample_percentage: sample,
+            position: end,
+            is_consistent,
+            violations: violations.iter().take(KEPT).map(ToString::to_string).collect(),
+            at: self.shared.clock.now(),
+        };
+        self.keep(at, verified).await?;
+        Ok(is_consistent)
+    }
+
+    /// Compares, during the pause, what FULL has not compared yet. Answers whether the move may be decided.
+    pub(super) async fn compare_the_rest(
+        &self,
+        at: &mut At,
+        end: Position,
+    ) -> std::result::Result<bool, Trouble> {
+        let force = at.migration.journal.wish.as_ref().is_some_and(|wish| wish.force);
+        if force || at.migration.config.verification_level != VerificationLevel::Full {
+            return Ok(true);
+        }
+        let known = at.migration.journal.verification.as_ref();
+        let after = known.map_or(Position(0), |known| known.position);
+        let verifier = self.verifier(at).await?;
+        let violations = verifier.compare_events(after, end, 100.0).await;
+        let violations = violations.map_err(Trouble::Unavailable)?;
+        for violation in &violations {
+            tracing::error!(tenant = %self.tenant, migration = %self.id, %violation, "the copy differs");
+        }
+        Ok(violations.is_empty())
+    }
+
+    async fn verifier(&self, at: &At) -> std::result::Result<ConsistencyVerifier, Trouble> {
+        self.shared.verifier(&at.migration).await.map_err(Trouble::Unavailable)
+    }
+
+    /// Keeps what was found; a difference ends the wish to cut over.
+    async fn keep(&self, at: &mut At, verified: Verified) -> std::result::Result<(), Trouble> {
+        let mut entries = vec![Entry::Verified(verified.clone())];
+        if !verified.is_consistent {
+            entries.push(Entry::WishDropped);
+        }
+        self.note(at, entries, None).await?;
+        if verified.is_consistent {
+            return Ok(());
+        }
+        let first = verified.violations.first().map_or("it differs", String::as_str).to_owned();
+        self.obstruct(at, first, "repair the migration, then cut over again").await
+    }
+}
+
+fn verified(report: &VerificationReport, at: jiff::Timestamp) -> Verified {
+    Verified {
+        level: report.level,
+        sample_percentage: report.sample_percentage,
+        position: report.position,
+        is_consistent: report.is_consistent,
+        violations: report.violations.iter().take(KEPT).map(ToString::to_string).collect(),
+        at,
+    }
+}

@@ -1,0 +1,373 @@
+//! Copying a tenant's log into another store, page by page, while it is written.
+//!
+//! While one page is imported the next is read, so memory is two pages whatever the log. The target's head
+//! is all there is to resume from. What is read is hashed before it is stored ([`EventStore::import`]), and
+//! compared with the digests that the source has kept on the way, so a source that is damaged is found by
+//! the position, and the copy ends before it.
+//!
+//! A page brings the present snapshots of streams whose last event it holds. Those of other streams come
+//! with the later page that holds theirs; so each is brought once, and at the end all are there.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use segue_core::digest::Mark;
+use segue_core::ids::{Epoch, MigrationId, Position, StreamId, StreamVersion, TenantId, Term};
+use segue_store::events::{
+    self, Access, Event, EventStore, Head, Import, Mode, StreamState, limits,
+};
+use tokio::time::Instant;
+
+use super::pages::{Page, Pages};
+
+/// How many streams' versions are remembered between pages.
+const REMEMBERED: usize = 64 * 1024;
+
+/// Why a copy does not go on.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CopyError {
+    /// The source did not answer, or not as it should.
+    #[error("the source: {0}")]
+    Source(#[source] events::Error),
+    /// The target did not answer, or refused a page.
+    #[error("the target: {0}")]
+    Target(#[source] events::Error),
+    /// The source is damaged. What lies before is copied.
+    #[error("the source is damaged at position {position}: {what}")]
+    Damaged {
+        /// The first position that is, or that lies in a range that is.
+        position: Position,
+        /// How.
+        what: String,
+    },
+}
+
+/// What a copy came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CopyResult {
+    /// How many events were copied.
+    pub events_copied: u64,
+    /// How long it took, in seconds.
+    pub duration_seconds: f64,
+    /// The target's head after it.
+    pub target: Head,
+    /// The source's head, as it was read last.
+    pub source: Head,
+}
+
+/// Copies one tenant's log from one store to another.
+pub struct BulkCopier {
+    source: Source,
+    target: Arc<dyn EventStore>,
+    tenant: TenantId,
+    /// A page that was read while the one before was imported.
+    ahead: Option<(Position, Loaded)>,
+}
+
+impl fmt::Debug for BulkCopier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BulkCopier").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+/// A page and the states that come with it.
+#[derive(Debug)]
+struct Loaded {
+    page: Page,
+    states: Vec<StreamState>,
+}
+
+impl BulkCopier {
+    /// A copier that reads `batch_size` events at a time.
+    #[must_use]
+    pub fn new(
+        source: Arc<dyn EventStore>,
+        target: Arc<dyn EventStore>,
+        tenant: TenantId,
+        batch_size: usize,
+    ) -> Self {
+        let pages = Pages::of(Arc::clone(&source), tenant, batch_size);
+        let source = Source { store: source, tenant, pages, latest: HashMap::new() };
+        Self { source, target, tenant, ahead: None }
+    }
+
+    /// Claims the target for a copy at this term and copies until it has all that the source has; tells
+    /// how many events of how many it has after each page.
+    ///
+    /// # Errors
+    /// [`CopyError`].
+    pub async fn copy_tenant_events(
+        &mut self,
+        epoch: Epoch,
+        migration: MigrationId,
+        term: Term,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<CopyResult, CopyError> {
+        tracing::debug!(tenant = %self.tenant, %migration, "copying");
+        let begun = Instant::now();
+        let claimed = self.target.begin_copy(self.tenant, epoch, term).await;
+        let first = claimed.map_err(CopyError::Target)?;
+        let mut target = first;
+        loop {
+            let copied = self.copy(target, term, Instant::now()).await?;
+            target = copied.target;
+            progress(target.position.0, copied.source.position.0);
+            if copied.source.position <= target.position {
+                let events_copied = target.position.0 - first.position.0;
+                let duration_seconds = begun.elapsed().as_secs_f64();
+                return Ok(CopyResult { events_copied, duration_seconds, ..copied });
+            }
+        }
+    }
+
+    /// Copies at least a page where there is one, and more until a moment. `head` is the target's, in mode
+    /// `copying` at this term.
+    pub(super) async fn copy(
+        &mut self,
+        head: Head,
+        term: Term,
+        until: Instant,
+    ) -> Result<CopyResult, CopyError> {
+        let begun = Instant::now();
+        let mut target = head;
+        let mut next = self.page(target.position).await?;
+        let mut source = None;
+        while let Some(loaded) = next.take() {
+            let (before, last) = (target.mark(), loaded.page.last());
+            source = Some(loaded.page.head);
+            let importing = import(&self.target, self.tenant, term, before, loaded, None);
+            let (imported, read) = tokio::join!(importing, self.source.page(last));
+            target = match imported {
+                Err(CopyError::Damaged { position, what }) => {
+                    self.copy_up_to(before, term, position).await?;
+                    return Err(CopyError::Damaged { position, what });
+                }
+                imported => imported?,
+            };
+            self.compare(before, target.mark()).await?;
+            match read? {
+                Some(loaded) if Instant::now() < until => next = Some(loaded),
+                Some(loaded) => {
+                    source = Some(loaded.page.head);
+                    self.ahead = Some((last, loaded));
+                }
+                None => {}
+            }
+        }
+        let source = match source {
+            Some(head) => head,
+            None => self.source.store.head(self.tenant).await.map_err(CopyError::Source)?,
+        };
+        Ok(CopyResult {
+            events_copied: target.position.0 - head.position.0,
+            duration_seconds: begun.elapsed().as_secs_f64(),
+            target,
+            source,
+        })
+    }
+
+    /// Copies what is left up to the end of a source that is not written any more, and prepares the target
+    /// with the last of it; answers with the target's head.
+    pub(super) async fn drain(
+        &mut self,
+        head: Head,
+        to: Mark,
+        term: Term,
+        epoch: Epoch,
+    ) -> Result<Head, CopyError> {
+        let mut target = head;
+        while target.position < to.position {
+            let Some(loaded) = self.page(target.position).await? else { break };
+            let prepare = (loaded.page.last() >= to.position).then_some(epoch);
+            let after = target.mark();
+            target = import(&self.target, self.tenant, term, after, loaded, prepare).await?;
+        }
+        if target.mode == Mode::Prepared || target.mark() != to {
+            return Ok(target);
+        }
+        let nothing = Import {
+            tenant: self.tenant,
+            term,
+            after: to,
+            events: Vec::new(),
+            streams: Vec::new(),
+            prepare: Some(epoch),
+        };
+        self.target.import(nothing).await.map_err(CopyError::Target)
+    }
+
+    /// Forgets what was read ahead: it may have been read before something that matters now.
+    pub(super) fn forget(&mut self) {
+        self.ahead = None;
+    }
+
+    async fn page(&mut self, after: Position) -> Result<Option<Loaded>, CopyError> {
+        match self.ahead.take().filter(|(at, _)| *at == after) {
+            Some((_, loaded)) => Ok(Some(loaded)),
+            None => self.source.page(after).await,
+        }
+    }
+
+    /// Copies the groups that end before a position.
+    async fn copy_up_to(
+        &mut self,
+        mut after: Mark,
+        term: Term,
+        damaged: Position,
+    ) -> Result<(), CopyError> {
+        loop {
+            let room = damaged.0.saturating_sub(after.position.0 + 1);
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            let pages = Pages::of(Arc::clone(&self.source.store), self.tenant, room);
+            let page =
+                if room == 0 { None } else { pages.after(after.position).await.ok().flatten() };
+            let Some(mut page) = page else { return Ok(()) };
+            let cut = page.events.iter().find(|event| event.position >= damaged);
+            let cut = cut.map_or(damaged, |event| event.append_first_position);
+            page.events.retain(|event| event.position < cut);
+            if page.events.is_empty() {
+                return Ok(());
+            }
+            let loaded = self.source.load(page).await?;
+            let imported = import(&self.target, self.tenant, term, after, loaded, None).await?;
+            after = imported.mark();
+        }
+    }
+
+    /// Compares the digests that both stores keep between two marks. The target's were computed from what
+    /// was read; the source's when it was written.
+    async fn compare(&self, from: Mark, to: Mark) -> Result<(), CopyError> {
+        let block = |position: Position| position.0 / limits::DIGEST_EVERY;
+        if block(from.position) == block(to.position) {
+            return Ok(());
+        }
+        let most = usize::try_from(block(to.position) - block(from.position) + 1);
+        let most = most.unwrap_or(limits::EVENTS_PER_PAGE);
+        let kept = |store: &Arc<dyn EventStore>| {
+            let (store, tenant) = (Arc::clone(store), self.tenant);
+            async move { store.digests(tenant, Access::Copy, from.position, most).await }
+        };
+        let (written, read) = tokio::join!(kept(&self.source.store), kept(&self.target));
+        let written = written.map_err(CopyError::Source)?;
+        let mut sound = from.position;
+        for mark in read.map_err(CopyError::Target)? {
+            if mark.position <= to.position && !written.contains(&mark) {
+                return Err(CopyError::Damaged {
+                    position: sound.next(),
+                    what: format!(
+                        "between here and position {} something is not what was written",
+                        mark.position
+                    ),
+                });
+            }
+            sound = mark.position;
+        }
+        Ok(())
+    }
+}
+
+/// What is copied from.
+struct Source {
+    store: Arc<dyn EventStore>,
+    tenant: TenantId,
+    pages: Pages,
+    /// Versions that streams are known to have reached.
+    latest: HashMap<StreamId, StreamVersion>,
+}
+
+impl Source {
+    async fn page(&mut self, after: Position) -> Result<Option<Loaded>, CopyError> {
+        match self.pages.after(after).await {
+            Ok(Some(page)) => self.load(page).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(events::Error::Damaged { position, what }) => {
+                Err(CopyError::Damaged { position, what })
+            }
+            Err(error) => Err(CopyError::Source(error)),
+        }
+    }
+
+    /// Reads the states that a page has to bring.
+    async fn load(&mut self, page: Page) -> Result<Loaded, CopyError> {
+        let mut ends: BTreeMap<&StreamId, StreamVersion> = BTreeMap::new();
+        for event in &page.events {
+            ends.insert(&event.stream_id, event.version);
+        }
+        // A stream that is known to go on needs no look.
+        ends.retain(|stream, end| self.latest.get(*stream).is_none_or(|known| known <= end));
+        let asked: Vec<StreamId> = ends.keys().map(|stream| (*stream).clone()).collect();
+        let mut last = Vec::new();
+        for streams in asked.chunks(limits::STREAMS_PER_LOAD) {
+            let versions = self.store.stream_versions(self.tenant, Access::Copy, streams).await;
+            for (stream, version) in streams.iter().zip(versions.map_err(CopyError::Source)?) {
+                if ends.get(stream) == Some(&version) {
+                    last.push(stream.clone());
+                }
+                self.remember(stream, version);
+            }
+        }
+        let mut states = Vec::with_capacity(last.len());
+        for streams in last.chunks(limits::STREAMS_PER_LOAD) {
+            let loaded = self.store.load_many(self.tenant, Access::Copy, streams).await;
+            states.extend(loaded.map_err(CopyError::Source)?.into_iter().flatten());
+        }
+        // Written since: the page with its last event brings it.
+        states.retain(|state| ends.get(&state.stream_id) == Some(&state.version));
+        Ok(Loaded { page, states })
+    }
+
+    fn remember(&mut self, stream: &StreamId, version: StreamVersion) {
+        if self.latest.len() >= REMEMBERED && !self.latest.contains_key(stream) {
+            self.latest.clear();
+        }
+        self.latest.insert(stream.clone(), version);
+    }
+}
+
+/// Imports a page, and the states that do not fit beside it after it. The last import prepares the target,
+/// where an epoch is given.
+async fn import(
+    target: &Arc<dyn EventStore>,
+    tenant: TenantId,
+    term: Term,
+    after: Mark,
+    Loaded { page, states }: Loaded,
+    epoch: Option<Epoch>,
+) -> Result<Head, CopyError> {
+    let bytes: usize = page.events.iter().map(Event::size).sum();
+    let mut shares = shares(states, limits::IMPORT_BYTES.saturating_sub(bytes));
+    let (mut events, mut after) = (page.events, after);
+    loop {
+        let streams = shares.pop_front().unwrap_or_default();
+        let prepare = epoch.filter(|_| shares.is_empty());
+        let events = std::mem::take(&mut events);
+        let import = Import { tenant, term, after, events, streams, prepare };
+        let head = target.import(import).await.map_err(|error| match error {
+            events::Error::Damaged { position, what } => CopyError::Damaged { position, what },
+            other => CopyError::Target(other),
+        })?;
+        if shares.is_empty() {
+            return Ok(head);
+        }
+        after = head.mark();
+    }
+}
+
+/// Divides states among imports: the first has so many bytes to give, each other as many as an import may
+/// have.
+fn shares(states: Vec<StreamState>, first: usize) -> VecDeque<Vec<StreamState>> {
+    let size = |state: &StreamState| state.snapshot.as_ref().map_or(0, |taken| taken.state.len());
+    let mut shares = VecDeque::new();
+    let (mut share, mut left) = (Vec::new(), first);
+    for state in states {
+        if size(&state) > left {
+            shares.push_back(std::mem::take(&mut share));
+            left = limits::IMPORT_BYTES;
+        }
+        left = left.saturating_sub(size(&state));
+        share.push(state);
+    }
+    shares.push_back(share);
+    shares
+}

@@ -1,0 +1,526 @@
+//! The dual write: appends of this process, handed on to a store that follows the tenant's own.
+//!
+//! The writer has its source's answer before anything here begins, and never hears of what goes wrong. What was
+//! appended waits in a bounded queue for a moment, so that many appends become one import; then it extends
+//! the target, if that is exactly caught up. Where it is not (another process wrote meanwhile, an import
+//! failed, the queue was full) it is dropped, and the copier that carries the migration on brings it: it
+//! reads the source, so nothing depends on the queue.
+//!
+//! While somebody wants to cut over, writes do wait for the target, each for a bounded time: however fast
+//! they come, the target gets as close as a cutover needs.
+//!
+//! A target that fails is left alone for a while, and longer each time ([`Breaker`]). What failed is
+//! counted.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use segue_core::digest::Digest;
+use segue_core::ids::{MigrationId, Position, StoreId, StreamId, StreamVersion, TenantId, Term};
+use segue_core::tenancy::Route;
+use segue_core::tenancy::migration::FailureStats;
+use segue_core::tenancy::migration::breaker::Breaker;
+use segue_store::events::{
+    self, Access, Appended, Event, EventStore, Head, Import, Mode, StreamAppend, StreamState,
+    Taken, limits,
+};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::router::TenantStoreRouter;
+
+/// How long appends gather before they are imported together.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// How many append groups wait; when one more comes, all are dropped and left to the copier.
+const QUEUE: usize = 4_096;
+
+/// How many bytes wait.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long the task of a mirror lives without anything to do.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How long a write waits for the target at most, where it waits for it at all.
+const SYNCHRONOUS: Duration = Duration::from_millis(500);
+
+/// How often a write that waits for the target looks whether the copier has brought what lies before it.
+const CLOSE: Duration = Duration::from_millis(2);
+
+/// How often the migration's wishes are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How many different streams are counted among those whose events a target missed.
+const COUNTED: usize = 100_000;
+
+/// An append group that the source has taken.
+#[derive(Debug, Clone)]
+struct Group {
+    recorded_at: Timestamp,
+    streams: Vec<StreamAppend>,
+    appended: Appended,
+}
+
+/// Every mirror of this process.
+#[derive(Debug, Default)]
+pub(super) struct Mirrors {
+    by_tenant: Mutex<HashMap<TenantId, Arc<DualWriteInterceptor>>>,
+}
+
+impl Mirrors {
+    /// Hands an append on, if the route says that another store follows the one that took it. Answers with
+    /// the mirror, for whoever wants to wait for it.
+    pub(super) fn offer(
+        &self,
+        router: &Arc<TenantStoreRouter>,
+        tenant: TenantId,
+        route: &Route,
+        (recorded_at, streams): (Timestamp, Vec<StreamAppend>),
+        appended: &Appended,
+    ) -> Option<Arc<DualWriteInterceptor>> {
+        let moving = route.moving.as_ref().filter(|moving| moving.stage.mirrors())?;
+        // What was there before went to the target before, or with the copier.
+        if appended.duplicate {
+            return None;
+        }
+        let mirror = {
+            let mut by_tenant = lock(&self.by_tenant);
+            let mirror = by_tenant
+                .entry(tenant)
+                .or_insert_with(|| DualWriteInterceptor::of(tenant, moving.migration));
+            if mirror.migration != moving.migration {
+                *mirror = DualWriteInterceptor::of(tenant, moving.migration);
+            }
+            Arc::clone(mirror)
+        };
+        mirror.offer(Group { recorded_at, streams, appended: appended.clone() });
+        mirror.serve(router);
+        Some(mirror)
+    }
+
+    /// The mirror of a migration, if appends were handed to it here.
+    pub(super) fn of(
+        &self,
+        tenant: TenantId,
+        id: MigrationId,
+    ) -> Option<Arc<DualWriteInterceptor>> {
+        lock(&self.by_tenant).get(&tenant).filter(|mirror| mirror.migration == id).cloned()
+    }
+
+    /// Forgets the mirror of a migration that is over.
+    pub(super) fn forget(&self, tenant: TenantId, id: MigrationId) {
+        let mut by_tenant = lock(&self.by_tenant);
+        if by_tenant.get(&tenant).is_some_and(|mirror| mirror.migration == id) {
+            by_tenant.remove(&tenant);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics between two changes that belong together.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hands the appends of one tenant on to the target of its migration.
+#[derive(Debug)]
+pub struct DualWriteInterceptor {
+    tenant: TenantId,
+    migration: MigrationId,
+    inbox: Mutex<Inbox>,
+    arrived: Notify,
+    /// Whether writes wait for the target.
+    synchronous: AtomicBool,
+    /// Whether the migration wants to be measured.
+    is_counted: AtomicBool,
+    /// The last position that this mirror knows the target to have.
+    reached: watch::Sender<Position>,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    groups: VecDeque<Group>,
+    bytes: usize,
+    is_served: bool,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    stats: FailureStats,
+    streams: HashSet<StreamId>,
+    /// How many of them were told to the control plane.
+    told: u64,
+}
+
+impl DualWriteInterceptor {
+    fn of(tenant: TenantId, migration: MigrationId) -> Arc<Self> {
+        Arc::new(Self {
+            tenant,
+            migration,
+            inbox: Mutex::default(),
+            arrived: Notify::new(),
+            synchronous: AtomicBool::new(false),
+            is_counted: AtomicBool::new(true),
+            reached: watch::Sender::new(Position(0)),
+            failures: Mutex::default(),
+        })
+    }
+
+    /// What this process has failed to write to the target. Each of these events reaches it all the same.
+    #[must_use]
+    pub fn get_failure_stats(&self) -> FailureStats {
+        lock(&self.failures).stats
+    }
+
+    /// Whether writes wait for the target.
+    pub(super) fn is_synchronous(&self) -> bool {
+        self.synchronous.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the target has everything up to a position, but not for long.
+    pub(super) async fn reached(&self, position: Position) {
+        let mut reached = self.reached.subscribe();
+        let _ = tokio::time::timeout(SYNCHRONOUS, reached.wait_for(|at| *at >= position)).await;
+    }
+
+    /// Notes that the target has everything up to a position.
+    pub(super) fn saw(&self, position: Position) {
+        self.reached.send_if_modified(|reached| {
+            let news = position > *reached;
+            *reached = position.max(*reached);
+            news
+        });
+    }
+
+    fn offer(&self, group: Group) {
+        {
+            let mut inbox = lock(&self.inbox);
+            let bytes = group.bytes();
+            if inbox.groups.len() >= QUEUE || inbox.bytes + bytes > QUEUE_BYTES {
+                inbox.groups.clear();
+                inbox.bytes = 0;
+            }
+            inbox.bytes += bytes;
+            inbox.groups.push_back(group);
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Sees to it that somebody serves the queue.
+    fn serve(self: &Arc<Self>, router: &Arc<TenantStoreRouter>) {
+        let is_served = std::mem::replace(&mut lock(&self.inbox).is_served, true);
+        if !is_served {
+            let serving = Serving {
+                mirror: Arc::clone(self),
+                router: Arc::downgrade(router),
+                head: None,
+                breaker: Breaker::default(),
+                begun: Instant::now(),
+                looked_at: None,
+            };
+            tokio::spawn(serving.serve());
+        }
+    }
+
+    /// Takes everything that waits, in order of position.
+    fn take(&self) -> Vec<Group> {
+        let mut inbox = lock(&self.inbox);
+        inbox.bytes = 0;
+        let mut groups: Vec<_> = inbox.groups.drain(..).collect();
+        groups.sort_unstable_by_key(|group| group.appended.first_position);
+        groups
+    }
+
+    /// Ends the service if nothing waits. Answers whether it has.
+    fn retire(&self) -> bool {
+        let mut inbox = lock(&self.inbox);
+        inbox.is_served = !inbox.groups.is_empty();
+        !inbox.is_served
+    }
+
+    fn failed(&self, groups: &[Group]) {
+        let Some(at) = groups.iter().map(|group| group.recorded_at).max() else { return };
+        if self.is_counted.load(Ordering::Relaxed) {
+            crate::telemetry::dual_write_failed();
+        }
+        let mut failures = lock(&self.failures);
+        let Failures { stats, streams, .. } = &mut *failures;
+        stats.total_failures += 1;
+        stats.first_failure_at.get_or_insert(at);
+        stats.last_failure_at = Some(at);
+        for group in groups {
+            stats.total_events_failed += group.appended.event_ids.len() as u64;
+            for stream in group.streams.iter().map(|stream| &stream.stream_id) {
+                if streams.len() < COUNTED {
+                    streams.insert(stream.clone());
+                }
+            }
+        }
+        stats.unique_aggregates_affected = streams.len() as u64;
+    }
+
+    /// What is to be told to the control plane, if anything failed since it was told.
+    fn untold(&self) -> Option<FailureStats> {
+        let mut failures = lock(&self.failures);
+        let is_news = failures.told != failures.stats.total_failures;
+        failures.told = failures.stats.total_failures;
+        is_news.then_some(failures.stats)
+    }
+}
+
+/// The task that serves a mirror.
+struct Serving {
+    mirror: Arc<DualWriteInterceptor>,
+    router: Weak<TenantStoreRouter>,
+    /// The target's head, as this task left it.
+    head: Option<Head>,
+    breaker: Breaker,
+    begun: Instant,
+    /// When the migration's wishes were last looked at.
+    looked_at: Option<Instant>,
+}
+
+/// Where the appends go.
+struct Target {
+    source: Arc<dyn EventStore>,
+    store: Arc<dyn EventStore>,
+    claim: Term,
+}
+
+impl Drop for Serving {
+    /// However it ends, the next append begins it again.
+    fn drop(&mut self) {
+        lock(&self.mirror.inbox).is_served = false;
+    }
+}
+
+impl Serving {
+    async fn serve(mut self) {
+        loop {
+            let arrived = self.mirror.arrived.notified();
+            if tokio::time::timeout(IDLE, arrived).await.is_err() {
+                if self.mirror.retire() {
+                    return;
+                }
+                continue;
+            }
+            self.look_at_wishes().await;
+            // Who waits for the target is not kept waiting for company.
+            if !self.mirror.is_synchronous() {
+                tokio::time::sleep(GATHER).await;
+            }
+            let Some(router) = self.router.upgrade() else { return };
+            let mut groups = self.mirror.take();
+            let until = Instant::now() + SYNCHRONOUS;
+            while !groups.is_empty() && self.serve_once(&router, &mut groups).await {
+                // Somebody waits for these, and the copier is about to bring what lies before them.
+                if !self.mirror.is_synchronous() || Instant::now() >= until {
+                    break;
+                }
+                tokio::time::sleep(CLOSE).await;
+                groups.extend(self.mirror.take());
+            }
+            if let Some(stats) = self.mirror.untold() {
+                router.tell_failures(self.mirror.tenant, self.mirror.migration, stats).await;
+            }
+        }
+    }
+
+    /// Extends the target, and leaves what it does not have yet. Answers whether to try again with that.
+    async fn serve_once(
+        &mut self,
+        router: &Arc<TenantStoreRouter>,
+        groups: &mut Vec<Group>,
+    ) -> bool {
+        let Some(target) = self.target(router).await else { return false };
+        if self.breaker.admits(self.begun.elapsed()).is_err() {
+            // Its events count as missed, like those that broke it.
+            self.mirror.failed(groups);
+            return false;
+        }
+        match self.extend(&target, groups).await {
+            Ok(reached) => {
+                self.breaker.succeeded();
+                self.mirror.saw(reached);
+                groups.retain(|group| group.appended.last_position > reached);
+                !groups.is_empty()
+            }
+            Err(error) => {
+                tracing::debug!(tenant = %self.mirror.tenant, %error, "a dual write failed");
+                self.head = None;
+                self.breaker.failed(self.begun.elapsed());
+                self.mirror.failed(groups);
+                false
+            }
+        }
+    }
+
+    /// Whether the migration wants writes to wait for the target: by its settings, or because somebody
+    /// wants to cut over and the target should come close.
+    async fn look_at_wishes(&mut self) {
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
+            return;
+        }
+        self.looked_at = Some(Instant::now());
+        let Some(router) = self.router.upgrade() else { return };
+        if let Ok(found) = router.control().migration(self.mirror.migration).await {
+            let wanted = found.journal.wish.is_some() || found.config.auto_cutover;
+            let is_synchronous = found.config.synchronous_dual_write || wanted;
+            self.mirror.synchronous.store(is_synchronous, Ordering::Relaxed);
+            self.mirror.is_counted.store(found.config.enable_metrics, Ordering::Relaxed);
+        }
+    }
+
+    /// The target, as the route says now; nothing while no store follows the tenant's own.
+    async fn target(&mut self, router: &Arc<TenantStoreRouter>) -> Option<Target> {
+        let route = router.route(self.mirror.tenant).await.ok().flatten()?;
+        let moving = route.moving.as_ref()?;
+        let is_mine = moving.migration == self.mirror.migration && moving.stage.mirrors();
+        let (source, peer): (&StoreId, &StoreId) = (&route.store_id, &moving.peer);
+        let (source, store) = (router.store(source).ok()?, router.store(peer).ok()?);
+        is_mine.then_some(Target { source, store, claim: moving.claim })
+    }
+
+    /// Extends the target by what continues it; answers how far it goes then.
+    async fn extend(&mut self, target: &Target, groups: &[Group]) -> events::Result<Position> {
+        let tenant = self.mirror.tenant;
+        let known = self.head.take().filter(|head| head.term == target.claim);
+        let head = match known {
+            Some(head) => head,
+            None => target.store.head(tenant).await?,
+        };
+        if head.mode != Mode::Copying || head.term != target.claim {
+            return Ok(head.position);
+        }
+        // What lies before these was not brought by this mirror: look at the head anew the next time.
+        let Some((run, _)) = continuing(groups, head.position) else { return Ok(head.position) };
+        let streams = states(target, tenant, &run).await?;
+        let import = Import {
+            tenant,
+            term: target.claim,
+            after: head.mark(),
+            events: run.iter().flat_map(|group| group.events()).collect(),
+            streams,
+            prepare: None,
+        };
+        match target.store.import(import).await {
+            Ok(head) => {
+                self.head = Some(head);
+                Ok(head.position)
+            }
+            // Another copier came first; its page is as good.
+            Err(events::Error::HeadDiffers { head }) => {
+                self.head = Some(*head).filter(|head| head.mode == Mode::Copying);
+                Ok(head.position)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The groups that follow a position without a gap, as many as one import takes, and where they end.
+fn continuing(groups: &[Group], position: Position) -> Option<(Vec<&Group>, Position)> {
+    let mut run = Vec::new();
+    let (mut last, mut events, mut bytes) = (position, 0, 0);
+    for group in groups {
+        if group.appended.last_position <= last {
+            continue;
+        }
+        events += group.appended.event_ids.len();
+        bytes += group.bytes();
+        let fits = events <= limits::EVENTS_PER_IMPORT && bytes <= limits::IMPORT_BYTES;
+        if group.appended.first_position != last.next() || !fits {
+            break;
+        }
+        last = group.appended.last_position;
+        run.push(group);
+    }
+    (!run.is_empty()).then_some((run, last))
+}
+
+/// The states of the streams that some groups extend, as far as they are of these groups: those that came
+/// with an append, and for the others what the source has, if it has not gone on since.
+async fn states(
+    target: &Target,
+    tenant: TenantId,
+    run: &[&Group],
+) -> events::Result<Vec<StreamState>> {
+    let mut ends = BTreeMap::new();
+    for group in run {
+        for (stream, version) in group.streams.iter().zip(&group.appended.versions) {
+            ends.insert(&stream.stream_id, (*version, stream));
+        }
+    }
+    let came = ends.values().filter_map(|(version, stream)| came_with(stream, *version));
+    let mut states: Vec<_> = came.collect();
+    let asked = ends.iter().filter(|(_, (_, stream))| stream.snapshot.is_none());
+    let asked: Vec<StreamId> = asked.map(|(stream, _)| (*stream).clone()).collect();
+    for streams in asked.chunks(limits::STREAMS_PER_LOAD) {
+        let loaded = target.source.load_many(tenant, Access::Copy, streams).await?;
+        let as_left = |state: &StreamState| {
+            ends.get(&state.stream_id).is_some_and(|(version, _)| *version == state.version)
+        };
+        states.extend(loaded.into_iter().flatten().filter(as_left));
+    }
+    Ok(states)
+}
+
+/// The state that came with an append, as a store keeps it.
+fn came_with(stream: &StreamAppend, version: StreamVersion) -> Option<StreamState> {
+    let snapshot = stream.snapshot.as_ref()?;
+    let mut facets = snapshot.facets.clone();
+    facets.started_at = facets.started_at.map(to_microsecond);
+    let taken = Taken { version, state: snapshot.state.clone(), facets };
+    Some(StreamState {
+        stream_id: stream.stream_id.clone(),
+        stream_type: stream.stream_type.clone(),
+        version,
+        snapshot: Some(taken),
+    })
+}
+
+impl Group {
+    fn bytes(&self) -> usize {
+        let size = |stream: &StreamAppend| {
+            let events =
+                stream.events.iter().map(|event| event.payload.len() + event.metadata.len());
+            events.sum::<usize>() + stream.snapshot.as_ref().map_or(0, |taken| taken.state.len())
+        };
+        self.streams.iter().map(size).sum()
+    }
+
+    /// The events, as they stand in the source.
+    fn events(&self) -> Vec<Event> {
+        let first = self.appended.first_position;
+        let recorded_at = to_microsecond(self.recorded_at);
+        let mut position = first;
+        let mut events = Vec::with_capacity(self.appended.event_ids.len());
+        for (stream, last) in self.streams.iter().zip(&self.appended.versions) {
+            let before = last.0 - stream.events.len() as u64;
+            for (nth, event) in (1..).zip(&stream.events) {
+                events.push(Event {
+                    position,
+                    append_first_position: first,
+                    stream_id: stream.stream_id.clone(),
+                    stream_type: stream.stream_type.clone(),
+                    version: StreamVersion(before + nth),
+                    event_id: event.event_id,
+                    event_type: event.event_type.clone(),
+                    payload_hash: Digest::of_payload(&event.payload),
+                    payload: Some(event.payload.clone()),
+                    metadata: event.metadata.clone(),
+                    recorded_at,
+                });
+                position = position.next();
+            }
+        }
+        events
+    }
+}
+
+fn to_microsecond(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).expect("it came from a timestamp")
+}

@@ -1,0 +1,165 @@
+//! A tenant's log in whole append groups, page by page, as those who move and check logs read it.
+
+use std::sync::Arc;
+
+use segue_core::ids::{Position, TenantId};
+use segue_store::events::{self, Access, Event, EventStore, Head, LogRead, limits};
+
+/// A log that is read in whole groups.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    store: Arc<dyn EventStore>,
+    tenant: TenantId,
+    /// Events at a time, more or less: a group is never cut.
+    batch: usize,
+}
+
+/// A page of whole groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The events, at least one.
+    pub events: Vec<Event>,
+    /// The head in the same snapshot.
+    pub head: Head,
+}
+
+impl Page {
+    /// The position of its last event.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        self.events.last().map_or(Position(0), |event| event.position)
+    }
+}
+
+impl Pages {
+    /// Reads whatever the store holds of a tenant, so many events at a time.
+    #[must_use]
+    pub fn of(store: Arc<dyn EventStore>, tenant: TenantId, batch: usize) -> Self {
+        Self { store, tenant, batch: batch.max(1) }
+    }
+
+    /// The page after a position, which is the end of a group; nothing at the end of the log.
+    ///
+    /// # Errors
+    /// As [`EventStore::read_log`]; [`events::Error::Damaged`] with the position of a row that cannot be
+    /// read, when it comes next.
+    pub async fn after(&self, after: Position) -> events::Result<Option<Page>> {
+        // One more tells whether the last group ends with the page.
+        let mut limit = self.batch + 1;
+        loop {
+            match self.read(after, limit).await {
+                Ok(page) => {
+                    let (Some(whole), head) = (whole_groups(&page.events, &page.head), page.head)
+                    else {
+                        return Ok(None);
+                    };
+                    if whole > 0 {
+                        let mut events = page.events;
+                        events.truncate(whole);
+                        return Ok(Some(Page { events, head }));
+                    }
+                    if limit > limits::EVENTS_PER_APPEND {
+                        return self.one_group(page).await.map(Some);
+                    }
+                    limit = limits::EVENTS_PER_APPEND + 1;
+                }
+                // Around a row that cannot be read the page shrinks until that row comes next.
+                Err(events::Error::Corrupt { .. }) if limit > 1 => limit /= 2,
+                Err(events::Error::Corrupt { what, .. }) => {
+                    return Err(events::Error::Damaged { position: after.next(), what });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A page that is one group and as large as a page may be: whether the group ends with it, only the
+    /// event after it can tell.
+    async fn one_group(&self, page: events::LogPage) -> events::Result<Page> {
+        let events::LogPage { events, head } = page;
+        let (first, last) = (events[0].append_first_position, events[events.len() - 1].position);
+        let beyond = self.read(last, 1).await?.events;
+        match beyond.first().filter(|event| event.append_first_position == first) {
+            None => Ok(Page { events, head }),
+            Some(event) => Err(events::Error::Damaged {
+                position: event.position,
+                what: "its append group is larger than any may be".to_owned(),
+            }),
+        }
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> events::Result<events::LogPage> {
+        let (tenant, access, max_bytes) = (self.tenant, Access::Copy, limits::BYTES_PER_PAGE);
+        self.store.read_log(LogRead { tenant, access, after, limit, max_bytes }).await
+    }
+}
+
+/// How many of the events are groups of which the end is certain; nothing when there are no events.
+fn whole_groups(events: &[Event], head: &Head) -> Option<usize> {
+    let last = events.last()?;
+    if last.position >= head.position {
+        // What lies beyond the head is damage, and not a part of the log.
+        return Some(events.iter().take_while(|event| event.position <= head.position).count())
+            .filter(|whole| *whole > 0);
+    }
+    let open = last.append_first_position;
+    Some(events.iter().take_while(|event| event.append_first_position != open).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use jiff::Timestamp;
+    use segue_core::ids::{Epoch, EventId, StreamId};
+    use segue_store::events::{Append, Expected, MemoryEventStore, NewEvent, StreamAppend};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId(Uuid::nil());
+
+    /// A log of groups of these sizes.
+    async fn log(groups: &[usize]) -> Arc<dyn EventStore> {
+        let store = MemoryEventStore::new();
+        let epoch = Epoch(1);
+        store.open_tenant(TENANT, epoch).await.unwrap();
+        for size in groups {
+            let event = || NewEvent {
+                event_id: EventId(Uuid::new_v4()),
+                event_type: Cow::Borrowed("Happened"),
+                payload: b"{}".to_vec(),
+                metadata: Vec::new(),
+            };
+            let stream = StreamAppend {
+                stream_id: StreamId::new("s").unwrap(),
+                stream_type: Cow::Borrowed("thing"),
+                expected: Expected::Any,
+                events: (0..*size).map(|_| event()).collect(),
+                snapshot: None,
+            };
+            let (tenant, recorded_at, streams) = (TENANT, Timestamp::UNIX_EPOCH, vec![stream]);
+            store.append(Append { tenant, epoch, recorded_at, streams }).await.unwrap();
+        }
+        Arc::new(store)
+    }
+
+    async fn lengths(store: Arc<dyn EventStore>, batch: usize) -> Vec<usize> {
+        let pages = Pages::of(store, TENANT, batch);
+        let (mut lengths, mut after) = (Vec::new(), Position(0));
+        while let Some(page) = pages.after(after).await.unwrap() {
+            lengths.push(page.events.len());
+            after = page.last();
+        }
+        lengths
+    }
+
+    #[tokio::test]
+    async fn a_group_is_never_cut_however_small_the_pages() {
+        let groups = [3, 1, 5, 1_000, 2];
+        assert_eq!(lengths(log(&groups).await, 4).await, [4, 5, 1_000, 2]);
+        assert_eq!(lengths(log(&groups).await, 1).await, [9, 1_000, 2]);
+        assert_eq!(lengths(log(&groups).await, 10_000).await, [1_011]);
+        assert_eq!(lengths(log(&[]).await, 10).await, [0; 0]);
+    }
+}
