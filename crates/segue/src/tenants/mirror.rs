@@ -353,6 +353,8 @@ impl Serving {
                 self.head = None;
                 self.breaker.failed(self.begun.elapsed());
                 self.mirror.failed(groups);
+                // Nobody waits for a target that fails.
+                self.mirror.synchronous.store(false, Ordering::Relaxed);
                 false
             }
         }
