@@ -415,11 +415,12 @@ async fn a_subscriber_that_comes_again_begins_after_what_it_acknowledged(place: 
 }
 
 /// A store and a router on it that fail on command.
-async fn failing() -> (Arc<FaultyEventStore>, Arc<MemoryEventStore>, TenantStoreRouter) {
+async fn failing() -> (Arc<FaultyEventStore>, Arc<MemoryEventStore>, Arc<TenantStoreRouter>) {
     let memory = Arc::new(MemoryEventStore::new());
     let faulty = Arc::new(FaultyEventStore::around(memory.clone()));
     let control = Arc::new(Control::in_memory().unwrap());
     let router = TenantStoreRouter::new(control, "shared".parse().unwrap(), faulty.clone());
+    let router = Arc::new(router);
     let events = vec![NewEvent {
         event_id: EventId(Uuid::new_v4()),
         event_type: "Counted".into(),
