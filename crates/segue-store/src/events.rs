@@ -155,6 +155,15 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// [`Error::Unavailable`].
     async fn incarnation(&self) -> Result<String>;
 
+    /// Whether the database was found to be another than it was, and fences may be lost. Until
+    /// [`EventStore::readmit`], only heads are read and changed here, and logs as copies.
+    fn quarantine(&self) -> Option<Quarantine> {
+        None
+    }
+
+    /// Ends a quarantine: what the database has lost of its fences is back, as of this incarnation.
+    fn readmit(&self, _incarnation: &str) {}
+
     /// Appends a group of events, all or nothing.
     ///
     /// # Errors
@@ -258,6 +267,15 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`EventStore::load_many`].
     async fn count(&self, query: CountQuery) -> Result<Vec<Count>>;
+}
+
+/// A database that is another than it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Its incarnation before.
+    pub was: String,
+    /// Its incarnation now.
+    pub is: String,
 }
 
 /// What an acknowledged append survives.

@@ -31,9 +31,9 @@ use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantI
 use crate::dice::Dice;
 use crate::events::{
     Access, Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head,
-    HeadSwap, Import, LogPage, LogRead, Purge, Purged, Reason, Redact, Redacted, Result, Rewind,
-    SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Tally, TallyRead,
-    TenantMoved,
+    HeadSwap, Import, LogPage, LogRead, Purge, Purged, Quarantine, Reason, Redact, Redacted,
+    Result, Rewind, SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Tally,
+    TallyRead, TenantMoved,
 };
 
 /// What goes wrong.
@@ -234,6 +234,14 @@ impl EventStore for FaultyEventStore {
 
     fn durability(&self) -> Durability {
         self.inner.durability()
+    }
+
+    fn quarantine(&self) -> Option<Quarantine> {
+        self.inner.quarantine()
+    }
+
+    fn readmit(&self, incarnation: &str) {
+        self.inner.readmit(incarnation);
     }
 
     async fn health(&self) -> Result<()> {
