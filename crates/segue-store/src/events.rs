@@ -155,14 +155,15 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// [`Error::Unavailable`].
     async fn incarnation(&self) -> Result<String>;
 
-    /// Whether the database was found to be another than it was, and fences may be lost. Until
-    /// [`EventStore::readmit`], only heads are read and changed here, and logs as copies.
+    /// Whether the database is another than the one that was admitted, so that fences may be lost. While it
+    /// is, only heads are read and changed here, and logs as copies.
     fn quarantine(&self) -> Option<Quarantine> {
         None
     }
 
-    /// Ends a quarantine: what the database has lost of its fences is back, as of this incarnation.
-    fn readmit(&self, _incarnation: &str) {}
+    /// Says as which incarnation the database is known: all of its fences are in place. A store that is told
+    /// of none admits the first that it sees.
+    fn admit(&self, _incarnation: &str) {}
 
     /// Appends a group of events, all or nothing.
     ///
@@ -269,7 +270,7 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     async fn count(&self, query: CountQuery) -> Result<Vec<Count>>;
 }
 
-/// A database that is another than it was.
+/// A database that is another than it is known to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
     /// Its incarnation before.

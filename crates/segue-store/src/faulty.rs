@@ -240,8 +240,8 @@ impl EventStore for FaultyEventStore {
         self.inner.quarantine()
     }
 
-    fn readmit(&self, incarnation: &str) {
-        self.inner.readmit(incarnation);
+    fn admit(&self, incarnation: &str) {
+        self.inner.admit(incarnation);
     }
 
     async fn health(&self) -> Result<()> {

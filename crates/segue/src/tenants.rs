@@ -5,6 +5,7 @@ pub mod consistency;
 pub mod coordinator;
 pub mod copier;
 pub mod follow;
+mod guard;
 pub mod migration;
 mod migration_error;
 pub mod mirror;

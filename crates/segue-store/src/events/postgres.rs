@@ -106,8 +106,8 @@ impl EventStore for PostgresEventStore {
         self.link.changed().map(|Changed { was, is }| Quarantine { was, is })
     }
 
-    fn readmit(&self, incarnation: &str) {
-        self.link.readmit(incarnation);
+    fn admit(&self, incarnation: &str) {
+        self.link.admit(incarnation);
     }
 
     async fn health(&self) -> Result<()> {

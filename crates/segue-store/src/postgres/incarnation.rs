@@ -14,7 +14,7 @@ pub(crate) const INCARNATION: &str = "SELECT system_identifier || '/' || \
     substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) FROM pg_control_system() \
     WHERE NOT pg_is_in_recovery()";
 
-/// A database that is another than it was.
+/// A database that is another than it is known to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// What it was.
@@ -31,8 +31,16 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct State {
-    known: Option<String>,
-    changed: Option<Changed>,
+    /// The one whose fences are in place: the first that was seen, unless somebody knows better.
+    admitted: Option<String>,
+    seen: Option<String>,
+}
+
+impl State {
+    fn changed(&self) -> Option<Changed> {
+        let (was, is) = self.admitted.as_ref().zip(self.seen.as_ref())?;
+        (was != is).then(|| Changed { was: was.clone(), is: is.clone() })
+    }
 }
 
 impl Watch {
@@ -49,32 +57,28 @@ impl Watch {
 
     fn saw(&self, found: String) {
         let mut state = self.lock();
-        match &state.known {
-            Some(known) if *known != found => {
-                let changed = Changed { was: known.clone(), is: found };
-                tracing::error!(
-                    was = changed.was,
-                    is = changed.is,
-                    "a database is another than it was: nothing is written there before its fences \
-                     are back"
-                );
-                state.changed = Some(changed);
-            }
-            Some(_) => {}
-            None => state.known = Some(found),
+        if state.seen.as_ref() == Some(&found) {
+            return;
+        }
+        state.admitted.get_or_insert_with(|| found.clone());
+        state.seen = Some(found);
+        if let Some(Changed { was, is }) = state.changed() {
+            tracing::error!(
+                was,
+                is,
+                "a database is another than it was: nothing is written there before its fences are back"
+            );
         }
     }
 
     /// The change that nobody has dealt with yet.
     pub(crate) fn changed(&self) -> Option<Changed> {
-        self.lock().changed.clone()
+        self.lock().changed()
     }
 
-    /// Notes that a change was dealt with.
-    pub(crate) fn readmit(&self, now: &str) {
-        let mut state = self.lock();
-        state.known = Some(now.to_owned());
-        state.changed.take_if(|changed| changed.is == now);
+    /// Notes whose fences are in place.
+    pub(crate) fn admit(&self, incarnation: &str) {
+        self.lock().admitted = Some(incarnation.to_owned());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -96,9 +100,18 @@ mod tests {
         let changed = Changed { was: "1/1".into(), is: "1/2".into() };
         assert_eq!(watch.changed(), Some(changed));
         watch.saw("1/3".into());
-        watch.readmit("1/2");
+        watch.admit("1/2");
         assert!(watch.changed().is_some(), "it changed once more meanwhile");
-        watch.readmit("1/3");
+        watch.admit("1/3");
         assert_eq!(watch.changed(), None);
+    }
+
+    #[test]
+    fn a_change_while_nobody_looked_is_seen_by_whoever_knows_what_it_was() {
+        let watch = Watch::default();
+        watch.admit("1/1");
+        assert_eq!(watch.changed(), None);
+        watch.saw("1/2".into());
+        assert!(watch.changed().is_some());
     }
 }

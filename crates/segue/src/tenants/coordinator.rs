@@ -123,7 +123,7 @@ pub(super) struct Shared {
     copies: Semaphore,
     /// The migrations that this process carries on.
     driven: Mutex<HashMap<MigrationId, Driven>>,
-    attending: Mutex<Option<AbortHandle>>,
+    attending: Mutex<Option<[AbortHandle; 2]>>,
     observer: Arc<dyn Observer>,
 }
 

@@ -187,8 +187,8 @@ impl Link {
     }
 
     /// Notes that a change of the database was dealt with.
-    pub(super) fn readmit(&self, incarnation: &str) {
-        self.database.incarnation().readmit(incarnation);
+    pub(super) fn admit(&self, incarnation: &str) {
+        self.database.incarnation().admit(incarnation);
     }
 
     /// What the server last said of its durability.
