@@ -228,7 +228,7 @@ pub fn next(route: &Route, sight: &Sight, rules: &Rules) -> Step {
         Stage::Reopening { then: Afterwards::DualWrite | Afterwards::RollBack, .. } => {
             view.reopening()
         }
-        Stage::RollingBack => Ok(view.purge(Decision::RolledBack)),
+        Stage::RollingBack => view.rolling_back(),
         Stage::Migrated { at } => view.migrated(at),
         Stage::Finishing { at, .. } => view.finishing(at),
     };
@@ -430,6 +430,31 @@ impl View<'_> {
         }))
     }
 
+    fn rolling_back(&self) -> Result<Step, Contradiction> {
+        let owner = self.owner()?;
+        match self.sight.peer {
+            Some(peer) if self.was_owner(&peer) => self.leave(&owner, &peer),
+            _ => Ok(self.purge(Decision::RolledBack)),
+        }
+    }
+
+    /// Whether the tenant has left this store, and nobody came to mark it so before it was to go back. An
+    /// open one is not taken for that: it may be a log that nobody has heard of.
+    fn was_owner(&self, peer: &Head) -> bool {
+        peer.mode == Mode::Fenced && peer.epoch < self.route.epoch
+    }
+
+    /// Marks an old source as left; what it holds is a copy from then on, and is told from one by its
+    /// digest.
+    fn leave(&self, owner: &Head, peer: &Head) -> Result<Step, Contradiction> {
+        match compare(owner, peer) {
+            Compared::Differ => Err(diverged(owner, peer)),
+            Compared::Behind(_) | Compared::Same => {
+                Ok(Step::Perform(Effect::Retire(self.moved(peer))))
+            }
+        }
+    }
+
     fn retire(&self, peer: &Head, at: Mark) -> Result<Step, Contradiction> {
         if peer.epoch >= self.route.epoch {
             return Err(Contradiction::PeerOwned(*peer));
@@ -438,7 +463,7 @@ impl View<'_> {
             let owner = self.sight.owner.map_or(at, |owner| owner.mark());
             return Err(Contradiction::Diverged { owner, peer: peer.mark() });
         }
-        Ok(Step::Perform(Effect::Retire(self.swap(peer, peer.epoch, Mode::Moved))))
+        Ok(Step::Perform(Effect::Retire(self.moved(peer))))
     }
 
     fn purge(&self, decision: Decision) -> Step {
@@ -448,13 +473,14 @@ impl View<'_> {
         Step::Perform(Effect::Purge { epoch: self.route.epoch, term: self.route.term })
     }
 
-    /// The heads of the owner and of a copy that is claimed; or the step that claims it.
+    /// The heads of the owner and of a copy that is claimed; or the step on the way there.
     fn copy(&self) -> Result<Result<(Head, Head), Step>, Contradiction> {
         let owner = self.owner()?;
         match self.sight.peer {
             Some(peer) if peer.mode == Mode::Copying && peer.term == self.moving.claim => {
                 Ok(Ok((owner, peer)))
             }
+            Some(peer) if self.was_owner(&peer) => self.leave(&owner, &peer).map(Err),
             other => match (self.claim(Side::Peer, other), other) {
                 (Some(claim), _) => Ok(Err(claim)),
                 (None, Some(peer)) => Err(Contradiction::PeerOwned(peer)),
@@ -494,6 +520,12 @@ impl View<'_> {
 
     fn fence(&self, owner: &Head) -> HeadSwap {
         self.swap(owner, owner.epoch, Mode::Fenced)
+    }
+
+    /// At the term of the claim, which comes next: that of the route may be later, for a pause was decided
+    /// meanwhile, and then the copy could never be claimed.
+    fn moved(&self, peer: &Head) -> HeadSwap {
+        HeadSwap { term: self.moving.claim, ..self.swap(peer, peer.epoch, Mode::Moved) }
     }
 
     fn swap(&self, head: &Head, epoch: Epoch, mode: Mode) -> HeadSwap {
