@@ -99,6 +99,7 @@ impl Tail {
         let mut known = self.known.subscribe();
         while *known.borrow_and_update() <= position {
             tokio::select! {
+                biased;
                 // Its sender is in this tail, so it is open.
                 _ = known.changed() => {}
                 polled = self.poll(router) => polled?,
