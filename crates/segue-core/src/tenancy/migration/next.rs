@@ -438,7 +438,7 @@ impl View<'_> {
             let owner = self.sight.owner.map_or(at, |owner| owner.mark());
             return Err(Contradiction::Diverged { owner, peer: peer.mark() });
         }
-        Ok(Step::Perform(Effect::Retire(self.swap(peer, peer.epoch, Mode::Moved))))
+        Ok(Step::Perform(Effect::Retire(self.moved(peer))))
     }
 
     fn purge(&self, decision: Decision) -> Step {
@@ -494,6 +494,12 @@ impl View<'_> {
 
     fn fence(&self, owner: &Head) -> HeadSwap {
         self.swap(owner, owner.epoch, Mode::Fenced)
+    }
+
+    /// At the term of the claim, which comes next: that of the route may be later, for a pause was decided
+    /// meanwhile, and then the copy could never be claimed.
+    fn moved(&self, peer: &Head) -> HeadSwap {
+        HeadSwap { term: self.moving.claim, ..self.swap(peer, peer.epoch, Mode::Moved) }
     }
 
     fn swap(&self, head: &Head, epoch: Epoch, mode: Mode) -> HeadSwap {
