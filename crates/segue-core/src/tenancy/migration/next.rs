@@ -228,7 +228,7 @@ pub fn next(route: &Route, sight: &Sight, rules: &Rules) -> Step {
         Stage::Reopening { then: Afterwards::DualWrite | Afterwards::RollBack, .. } => {
             view.reopening()
         }
-        Stage::RollingBack => Ok(view.purge(Decision::RolledBack)),
+        Stage::RollingBack => view.rolling_back(),
         Stage::Migrated { at } => view.migrated(at),
         Stage::Finishing { at, .. } => view.finishing(at),
     };
@@ -430,6 +430,29 @@ impl View<'_> {
         }))
     }
 
+    fn rolling_back(&self) -> Result<Step, Contradiction> {
+        match self.sight.peer {
+            Some(peer) if self.was_owner(&peer) => self.leave(&self.owner()?, &peer),
+            _ => Ok(self.purge(Decision::RolledBack)),
+        }
+    }
+
+    /// Whether the tenant has left this store, and nobody came to mark it so before it was to go back.
+    fn was_owner(&self, peer: &Head) -> bool {
+        matches!(peer.mode, Mode::Open | Mode::Fenced) && peer.epoch < self.route.epoch
+    }
+
+    /// Marks an old source as left; what it holds is a copy from then on, and is told from one by its
+    /// digest.
+    fn leave(&self, owner: &Head, peer: &Head) -> Result<Step, Contradiction> {
+        match compare(owner, peer) {
+            Compared::Differ => Err(diverged(owner, peer)),
+            Compared::Behind(_) | Compared::Same => {
+                Ok(Step::Perform(Effect::Retire(self.moved(peer))))
+            }
+        }
+    }
+
     fn retire(&self, peer: &Head, at: Mark) -> Result<Step, Contradiction> {
         if peer.epoch >= self.route.epoch {
             return Err(Contradiction::PeerOwned(*peer));
@@ -448,13 +471,14 @@ impl View<'_> {
         Step::Perform(Effect::Purge { epoch: self.route.epoch, term: self.route.term })
     }
 
-    /// The heads of the owner and of a copy that is claimed; or the step that claims it.
+    /// The heads of the owner and of a copy that is claimed; or the step on the way there.
     fn copy(&self) -> Result<Result<(Head, Head), Step>, Contradiction> {
         let owner = self.owner()?;
         match self.sight.peer {
             Some(peer) if peer.mode == Mode::Copying && peer.term == self.moving.claim => {
                 Ok(Ok((owner, peer)))
             }
+            Some(peer) if self.was_owner(&peer) => self.leave(&owner, &peer).map(Err),
             other => match (self.claim(Side::Peer, other), other) {
                 (Some(claim), _) => Ok(Err(claim)),
                 (None, Some(peer)) => Err(Contradiction::PeerOwned(peer)),
