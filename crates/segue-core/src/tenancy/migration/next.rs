@@ -431,8 +431,9 @@ impl View<'_> {
     }
 
     fn rolling_back(&self) -> Result<Step, Contradiction> {
+        let owner = self.owner()?;
         match self.sight.peer {
-            Some(peer) if self.was_owner(&peer) => self.leave(&self.owner()?, &peer),
+            Some(peer) if self.was_owner(&peer) => self.leave(&owner, &peer),
             _ => Ok(self.purge(Decision::RolledBack)),
         }
     }
