@@ -12,6 +12,7 @@ pub mod pages;
 pub mod pause;
 pub mod placement;
 mod preflight;
+mod reached;
 pub mod read_back;
 pub mod router;
 mod tails;
