@@ -7,11 +7,14 @@
 //! takes over ([`attend`]). That two of them believe to be it costs time and nothing else: the older one's
 //! decisions are refused by the control plane, and its effects by the stores.
 
+mod attempt;
 mod attend;
+mod beat;
 mod driver;
 mod effects;
 pub mod lifecycle;
 pub mod repair;
+mod trouble;
 pub mod verification;
 mod wait;
 

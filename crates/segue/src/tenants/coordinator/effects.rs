@@ -11,7 +11,8 @@ use segue_core::tenancy::migration::{Effect, Entry, Pause, Side, Stage};
 use segue_store::events::{self, Head, Purge, TenantMoved};
 use tokio::time::Instant;
 
-use super::driver::{At, CLOSE, Driver, Measured, Trouble};
+use super::driver::{At, CLOSE, Driver, Measured};
+use super::trouble::Trouble;
 use crate::error::Error;
 use crate::telemetry;
 use crate::tenants::copier::{BulkCopier, CopyError};
