@@ -1,6 +1,7 @@
 //! Where tenants live: the router through which everything reads and writes their logs, and whether what
 //! was written is still what is there.
 
+mod beside;
 pub mod consistency;
 pub mod coordinator;
 pub mod copier;

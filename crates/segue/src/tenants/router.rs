@@ -443,8 +443,8 @@ impl TenantStoreRouter {
     }
 
     /// Looks again at routes that may have changed before they are used, so that they are read before a
-    /// store has to refuse one.
-    pub(crate) fn forget(&self, changed: Changed) {
+    /// store has to refuse one. Nothing depends on being told so.
+    pub fn forget(&self, changed: Changed) {
         {
             let mut routes = self.routes.write().expect("no panic while it is held");
             match changed {
