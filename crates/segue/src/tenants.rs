@@ -1,6 +1,7 @@
 //! Where tenants live: the router through which everything reads and writes their logs, and whether what
 //! was written is still what is there.
 
+mod beside;
 pub mod consistency;
 pub mod coordinator;
 pub mod copier;
@@ -13,6 +14,7 @@ pub mod pages;
 pub mod pause;
 pub mod placement;
 mod preflight;
+mod reached;
 pub mod read_back;
 pub mod router;
 mod tails;

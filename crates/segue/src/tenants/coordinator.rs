@@ -7,15 +7,18 @@
 //! takes over ([`attend`]). That two of them believe to be it costs time and nothing else: the older one's
 //! decisions are refused by the control plane, and its effects by the stores.
 
+mod attempt;
 mod attend;
+mod beat;
 mod driver;
 mod effects;
 pub mod lifecycle;
 pub mod repair;
+mod trouble;
 pub mod verification;
 mod wait;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -122,7 +125,7 @@ pub(super) struct Shared {
     /// Turns of bulk copies.
     copies: Semaphore,
     /// The migrations that this process carries on.
-    driven: Mutex<HashMap<MigrationId, Driven>>,
+    driven: Mutex<BTreeMap<MigrationId, Driven>>,
     attending: Mutex<Option<[AbortHandle; 2]>>,
     observer: Arc<dyn Observer>,
 }
@@ -291,7 +294,7 @@ impl Shared {
         Ok((source, (from, into)))
     }
 
-    fn driven(&self) -> MutexGuard<'_, HashMap<MigrationId, Driven>> {
+    fn driven(&self) -> MutexGuard<'_, BTreeMap<MigrationId, Driven>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

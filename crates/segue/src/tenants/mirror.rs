@@ -21,15 +21,16 @@ use jiff::Timestamp;
 use segue_core::digest::Digest;
 use segue_core::ids::{MigrationId, Position, StoreId, StreamId, StreamVersion, TenantId, Term};
 use segue_core::tenancy::Route;
-use segue_core::tenancy::migration::FailureStats;
 use segue_core::tenancy::migration::breaker::Breaker;
+use segue_core::tenancy::migration::{FailureStats, MigrationState};
 use segue_store::events::{
     self, Access, Appended, Event, EventStore, Head, Import, Mode, StreamAppend, StreamState,
     Taken, limits,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::reached::Reached;
 use super::router::TenantStoreRouter;
 
 /// How long appends gather before they are imported together.
@@ -136,7 +137,7 @@ pub struct DualWriteInterceptor {
     /// Whether the migration wants to be measured.
     is_counted: AtomicBool,
     /// The last position that this mirror knows the target to have.
-    reached: watch::Sender<Position>,
+    reached: Reached,
     failures: Mutex<Failures>,
 }
 
@@ -164,7 +165,7 @@ impl DualWriteInterceptor {
             arrived: Notify::new(),
             synchronous: AtomicBool::new(false),
             is_counted: AtomicBool::new(true),
-            reached: watch::Sender::new(Position(0)),
+            reached: Reached::default(),
             failures: Mutex::default(),
         })
     }
@@ -180,19 +181,23 @@ impl DualWriteInterceptor {
         self.synchronous.load(Ordering::Relaxed)
     }
 
-    /// Waits until the target has everything up to a position, but not for long.
+    /// Lets writes wait for the target, or not any more.
+    fn set_synchronous(&self, is_synchronous: bool) {
+        self.synchronous.store(is_synchronous, Ordering::Relaxed);
+        if !is_synchronous {
+            self.reached.wake();
+        }
+    }
+
+    /// Waits until the target has everything up to a position, but not for long, and not for one that fails.
     pub(super) async fn reached(&self, position: Position) {
-        let mut reached = self.reached.subscribe();
-        let _ = tokio::time::timeout(SYNCHRONOUS, reached.wait_for(|at| *at >= position)).await;
+        let is_enough = |at| at >= position || !self.is_synchronous();
+        let _ = tokio::time::timeout(SYNCHRONOUS, self.reached.wait_until(is_enough)).await;
     }
 
     /// Notes that the target has everything up to a position.
     pub(super) fn saw(&self, position: Position) {
-        self.reached.send_if_modified(|reached| {
-            let news = position > *reached;
-            *reached = position.max(*reached);
-            news
-        });
+        self.reached.raise(position);
     }
 
     fn offer(&self, group: Group) {
@@ -354,7 +359,7 @@ impl Serving {
                 self.breaker.failed(self.begun.elapsed());
                 self.mirror.failed(groups);
                 // Nobody waits for a target that fails.
-                self.mirror.synchronous.store(false, Ordering::Relaxed);
+                self.mirror.set_synchronous(false);
                 false
             }
         }
@@ -371,7 +376,9 @@ impl Serving {
         if let Ok(found) = router.control().migration(self.mirror.migration).await {
             let wanted = found.journal.wish.is_some() || found.config.auto_cutover;
             let is_synchronous = found.config.synchronous_dual_write || wanted;
-            self.mirror.synchronous.store(is_synchronous, Ordering::Relaxed);
+            // Not for a target that fails, and after the move for nobody: the old source only follows.
+            let is_possible = found.state == MigrationState::DualWrite && !self.breaker.is_open();
+            self.mirror.set_synchronous(is_synchronous && is_possible);
             self.mirror.is_counted.store(found.config.enable_metrics, Ordering::Relaxed);
         }
     }

@@ -11,6 +11,7 @@ use segue_core::ids::TenantId;
 use segue_store::events::{self, EventStore, Head, Reason};
 use tokio::time::Instant;
 
+use super::beside::{Ending, beside};
 use super::pages::{Page, Pages};
 
 /// How many events are read at a time.
@@ -77,12 +78,8 @@ async fn hash_beside(mark: Mark, page: Page) -> events::Result<Mark> {
     if page.events.len() <= FEW {
         return hash(mark, &page);
     }
-    match tokio::task::spawn_blocking(move || hash(mark, &page)).await {
-        Ok(hashed) => hashed,
-        Err(panicked) if panicked.is_panic() => std::panic::resume_unwind(panicked.into_panic()),
-        // The process is about to end.
-        Err(_) => Err(events::Error::Unavailable { reason: Reason::Closed, source: None }),
-    }
+    let hashed = beside(move || hash(mark, &page)).await;
+    hashed.map_err(|Ending| events::Error::Unavailable { reason: Reason::Closed, source: None })?
 }
 
 /// Hashes the groups of a page after a mark.

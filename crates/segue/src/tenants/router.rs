@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use segue_core::ids::{Epoch, EventId, MigrationId, StoreId, StreamId, StreamVersion, TenantId};
-use segue_core::tenancy::migration::FailureStats;
+use segue_core::tenancy::migration::{FailureStats, Stage};
 use segue_store::control::audit::Subject;
 use segue_store::control::routing::Route;
 use segue_store::control::{By, Changed, ControlPlane};
@@ -178,8 +178,13 @@ impl TenantStoreRouter {
         append: (Timestamp, Vec<StreamAppend>),
         appended: &Appended,
     ) {
-        let mirror = self.mirrors.offer(self, tenant, route, append, appended);
-        if let Some(mirror) = mirror.filter(|mirror| mirror.is_synchronous()) {
+        let Some(mirror) = self.mirrors.offer(self, tenant, route, append, appended) else {
+            return;
+        };
+        // The way back is nobody's to wait for.
+        let is_before_the_move =
+            route.moving.as_ref().is_some_and(|moving| moving.stage == Stage::DualWrite);
+        if is_before_the_move && mirror.is_synchronous() {
             mirror.reached(appended.last_position).await;
         }
     }
@@ -464,8 +469,8 @@ impl TenantStoreRouter {
     }
 
     /// Looks again at routes that may have changed before they are used, so that they are read before a
-    /// store has to refuse one.
-    pub(crate) fn forget(&self, changed: Changed) {
+    /// store has to refuse one. Nothing depends on being told so.
+    pub fn forget(&self, changed: Changed) {
         {
             let mut routes = self.routes.write().expect("no panic while it is held");
             match changed {

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use segue_core::ids::{Position, TenantId};
-use tokio::sync::{self, watch};
+use tokio::sync;
 use tokio::time::Instant;
 
+use super::reached::Reached;
 use super::router::{Failure, TenantStoreRouter};
 
 /// The pause between two polls while other processes append.
@@ -42,7 +43,7 @@ impl Tails {
         }
         let tail = Arc::new(Tail {
             tenant,
-            known: watch::Sender::new(Position::default()),
+            known: Reached::default(),
             polling: sync::Mutex::new(Pace { every: QUICK, next: Instant::now() }),
             tails: Arc::clone(&self.by_tenant),
         });
@@ -67,7 +68,7 @@ fn lock(by_tenant: &ByTenant) -> MutexGuard<'_, HashMap<TenantId, Weak<Tail>>> {
 #[derive(Debug)]
 pub(super) struct Tail {
     tenant: TenantId,
-    known: watch::Sender<Position>,
+    known: Reached,
     /// Whoever holds it polls; it outlives the one who was polling and went away.
     polling: sync::Mutex<Pace>,
     tails: ByTenant,
@@ -83,11 +84,7 @@ struct Pace {
 impl Tail {
     /// Notes that the log goes up to here; whether that was news.
     pub(super) fn saw(&self, last: Position) -> bool {
-        self.known.send_if_modified(|known| {
-            let news = last > *known;
-            *known = last.max(*known);
-            news
-        })
+        self.known.raise(last)
     }
 
     /// Waits until the log goes beyond a position.
@@ -96,15 +93,13 @@ impl Tail {
         router: &TenantStoreRouter,
         position: Position,
     ) -> Result<(), Failure> {
-        let mut known = self.known.subscribe();
-        while *known.borrow_and_update() <= position {
+        loop {
             tokio::select! {
-                // Its sender is in this tail, so it is open.
-                _ = known.changed() => {}
+                biased;
+                () = self.known.wait_until(|last| last > position) => return Ok(()),
                 polled = self.poll(router) => polled?,
             }
         }
-        Ok(())
     }
 
     /// Looks at the head when it is time to, if nobody else is about to.
@@ -147,7 +142,7 @@ mod tests {
         assert_eq!(lock(&tails.by_tenant).len(), 1);
         drop(first);
         tails.appended(TENANT, Position(7));
-        assert_eq!(*second.known.borrow(), Position(7));
+        assert_eq!(second.known.at(), Position(7));
         drop(second);
         assert!(lock(&tails.by_tenant).is_empty());
         tails.appended(TENANT, Position(8));
@@ -159,6 +154,6 @@ mod tests {
         let tail = tails.of(TENANT);
         assert!(tail.saw(Position(7)));
         assert!(!tail.saw(Position(5)));
-        assert_eq!(*tail.known.borrow(), Position(7));
+        assert_eq!(tail.known.at(), Position(7));
     }
 }

@@ -18,9 +18,12 @@ use std::time::Instant;
 use segue_core::digest::Mark;
 use segue_core::digest::inspection::{Damage, Finding, Findings, Inspection};
 use segue_core::ids::{Position, StoreId, StreamId, TenantId};
-use segue_store::events::{self, Access, Event, EventStore, LogPage, LogRead, Tally, TallyRead};
+use segue_store::events::{
+    self, Access, Event, EventStore, LogPage, LogRead, Reason, Tally, TallyRead,
+};
 use serde::{Deserialize, Serialize};
 
+use super::beside::{Ending, beside};
 use crate::error::{Error, Result};
 use erased::Erasures;
 
@@ -190,7 +193,7 @@ impl Verification {
             events.retain(|event| event.position <= head.position);
             let Some(last) = events.last().map(|event| event.position) else { break };
             marks.up_to(last, self, &mut inspection).await?;
-            let hashing = tokio::task::spawn_blocking(move || {
+            let hashing = beside(move || {
                 for event in &events {
                     let (first, payload) = (event.append_first_position, event.payload.as_deref());
                     inspection.push(event.position, first, &event.entry(), payload);
@@ -199,7 +202,9 @@ impl Verification {
             });
             let reading = self.read_on(Some(last), head);
             let (hashed, next) = tokio::join!(hashing, reading);
-            let (hashed, events) = hashed.expect("hashing does not panic");
+            let ending =
+                |Ending| events::Error::Unavailable { reason: Reason::Closed, source: None };
+            let (hashed, events) = hashed.map_err(ending)?;
             inspection = hashed;
             read = next?;
             erasures.check(self, &events, &mut inspection).await?;

@@ -3,7 +3,7 @@
 //! Each looks at the tenant's route again when it is told that there is news, and otherwise at moments that
 //! are spread out, so that those who came together do not all come back at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct PauseMetrics {
 /// Who waits in this process, and who has waited.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    by_tenant: Mutex<HashMap<TenantId, Waited>>,
+    by_tenant: Mutex<BTreeMap<TenantId, Waited>>,
 }
 
 /// The waiting of one pause.
@@ -111,7 +111,7 @@ impl Waiting {
         told
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Waited>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, Waited>> {
         self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

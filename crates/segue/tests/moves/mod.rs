@@ -1,6 +1,8 @@
 //! A tenant, two stores, and everything to move it with, in one process.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod faulty;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,10 +76,20 @@ impl World {
         shared: Arc<dyn EventStore>,
         dedicated: Arc<dyn EventStore>,
     ) -> Self {
+        let world = Self::placed(control, shared, dedicated).await;
+        world.moves.attend();
+        world
+    }
+
+    /// The same, with nobody who carries anything on yet.
+    pub async fn placed(
+        control: Arc<dyn ControlPlane>,
+        shared: Arc<dyn EventStore>,
+        dedicated: Arc<dyn EventStore>,
+    ) -> Self {
         let tenant = TenantId(Uuid::new_v4());
         let world = Self::of(tenant, control, shared, dedicated, None);
         world.router.place_in(tenant, &store_id("shared"), &olga()).await.unwrap();
-        world.moves.attend();
         world
     }
 

@@ -304,10 +304,11 @@ impl View<'_> {
 
     /// Fence, drain, prepare, read back, commit. Everything before the commit may be given up.
     fn cutover(&self, next: Epoch, decided: Term) -> Result<Step, Contradiction> {
-        let owner = self.owner()?;
+        // Whatever is or is not seen: to give up needs no store to answer.
         if self.rules.is_over_budget {
             return Ok(give_up(Why::Timeout));
         }
+        let owner = self.owner()?;
         // A fence from before the decision may be somebody else's, and about to be taken away.
         if owner.mode != Mode::Fenced || owner.term < decided {
             return Ok(Step::Perform(Effect::SwapOwner(self.fence(&owner))));

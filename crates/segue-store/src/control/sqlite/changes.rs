@@ -34,6 +34,7 @@ pub(super) async fn watch(
     let _ = listeners.send(Changed::Anything);
     loop {
         tokio::select! {
+            biased;
             () = written.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }

@@ -73,7 +73,7 @@ impl Connections {
         decide: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let connections = Arc::clone(self);
-        off_thread(move || {
+        self.run(move || {
             let mut writer = lock(&connections.writer);
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let answer = decide(&transaction)?;
@@ -90,8 +90,8 @@ impl Connections {
         read: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let connections = Arc::clone(self);
-        off_thread(move || {
-            if connections.quick.is_empty() {
+        self.run(move || {
+            if connections.is_in_memory() {
                 return read(&lock(&connections.writer).transaction()?);
             }
             let idle = lock(&connections.idle).pop();
@@ -126,11 +126,24 @@ impl Connections {
         }
     }
 
+    /// Runs work that may wait for the disk or for another process off the asynchronous threads. In memory
+    /// there is neither, and a change of thread would only cost a simulation its repeatability.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.is_in_memory() { work() } else { off_thread(work).await }
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.quick.is_empty()
+    }
+
     fn read_here<T>(
         &self,
         read: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        if self.quick.is_empty() {
+        if self.is_in_memory() {
             return read(&lock(&self.writer));
         }
         let first = self.next_quick.fetch_add(1, Ordering::Relaxed);

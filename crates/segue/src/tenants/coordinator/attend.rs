@@ -49,7 +49,7 @@ impl Shared {
         let attending =
             self.attending.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         attending.into_iter().flatten().for_each(|task| task.abort());
-        self.driven().drain().for_each(|(_, driven)| driven.task.abort());
+        std::mem::take(&mut *self.driven()).into_values().for_each(|driven| driven.task.abort());
     }
 
     /// Carries a migration on, unless this process does so already.

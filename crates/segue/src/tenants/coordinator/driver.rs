@@ -11,20 +11,23 @@ use std::time::Duration;
 use segue_core::digest::Mark;
 use segue_core::ids::{MigrationId, Position, TenantId};
 use segue_core::tenancy::migration::breaker::Breaker;
-use segue_core::tenancy::migration::journal::{Cutover, Obstacle};
+use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{
-    Copying, Decision, Entry, Progress, Rules, Sight, Stage, Step, Waiting, Why, next,
+    Decision, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, Why, next,
 };
 use segue_core::tenancy::{Phase, Route};
+use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations::{self as row, Decided};
-use segue_store::control::{self, By, Conflict};
 use segue_store::events::{self, EventStore, Head};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::attempt::Attempt;
+use super::beat::{AbortOnDrop, beat};
+use super::trouble::Trouble;
 use super::{Shared, When};
 use crate::error::Error;
 use crate::telemetry;
@@ -34,11 +37,8 @@ use crate::tenants::read_back::ReadBack;
 /// How long a driver waits for both heads to stay the same when somebody wants to cut over.
 pub(super) const CLOSE: Duration = Duration::from_millis(10);
 
-/// The pauses after something that does not answer.
-const RETRY: Duration = Duration::from_millis(100);
-
-/// How often in a row the stores may refuse what the core says before it is waited.
-const REFUSALS: u32 = 8;
+/// How long a look at both heads may take while writes wait.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// How long after an automatic cutover was given up the next is tried.
 const AUTO_RETRY: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) tenant: TenantId,
     pub(super) id: MigrationId,
-    news: Arc<Notify>,
+    pub(super) news: Arc<Notify>,
 }
 
 /// What a driver works with while it is the coordinator.
@@ -56,6 +56,8 @@ pub(super) struct At {
     pub(super) route: Route,
     pub(super) migration: row::Migration,
     pub(super) sight: Sight,
+    /// Whether both heads were seen since it began; until then nothing can be said of them.
+    has_looked: bool,
     pub(super) owner: Arc<dyn EventStore>,
     pub(super) peer: Arc<dyn EventStore>,
     pub(super) copier: BulkCopier,
@@ -65,10 +67,13 @@ pub(super) struct At {
     pub(super) attempt: Option<Attempt>,
     /// Where the peer stood when the mirror was last left to bring what it lacks.
     pub(super) left_to_mirror: Option<Position>,
-    breaker: Breaker,
-    begun: Instant,
-    refusals: u32,
+    pub(super) breaker: Breaker,
+    pub(super) begun: Instant,
+    pub(super) refusals: u32,
     retry_auto_at: Option<Instant>,
+    /// What was found to stand in the way of a cutover; it is told until that is looked at again, or
+    /// somebody has dealt with it.
+    pub(super) standing: Option<String>,
     pub(super) telling: watch::Sender<Progress>,
 }
 
@@ -87,43 +92,24 @@ pub(super) struct Measured {
     pub(super) last_slice: Option<(Instant, Position)>,
 }
 
-/// A cutover that this driver tries.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attempt {
-    /// Its number.
-    pub(super) number: u32,
-    /// When it was decided.
-    pub(super) began_at: jiff::Timestamp,
-    /// When the fence was sent; until then nobody waits for long.
-    pub(super) fenced: Option<Instant>,
-    /// Since when this driver sees writes wait.
-    pub(super) since: Instant,
-    /// How many events the target lacked then.
-    pub(super) drained: u64,
-}
+impl At {
+    /// When the cutover that is being decided has to be given up.
+    fn gives_up_at(&self) -> Option<Instant> {
+        let is_undecided = Attempt::of(&self.route).is_some();
+        let attempt = self.attempt.filter(|_| is_undecided)?;
+        Some(attempt.ends_at(self.migration.config.pause_budget()))
+    }
 
-/// Why a step was not made.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Another process carries it on, or it is over.
-    Deposed,
-    /// A store or the control plane has seen something later: look again.
-    Outdated,
-    /// A part does not answer now.
-    Unavailable(Error),
-    /// It does not pass by itself.
-    Stuck(Obstacle),
-}
+    /// How long writes would wait for a cutover now.
+    fn predicted_pause(&self) -> Duration {
+        let lag = self.telling.borrow().lag();
+        self.measured.pause().predict(lag, self.measured.rate.max(5_000.0))
+    }
 
-impl From<control::Error> for Trouble {
-    fn from(error: control::Error) -> Self {
-        match error {
-            control::Error::Conflict(Conflict::Route(_)) | control::Error::Transition(_) => {
-                Self::Outdated
-            }
-            control::Error::NotFound(_) => Self::Deposed,
-            other => Self::Unavailable(other.into()),
-        }
+    /// Whether a cutover is taken back.
+    fn is_reopening(&self) -> bool {
+        let stage = self.route.moving.as_ref().map(|moving| &moving.stage);
+        matches!(stage, Some(Stage::Reopening { .. }))
     }
 }
 
@@ -157,17 +143,26 @@ impl Driver {
         ));
         let _beating = AbortOnDrop(beating);
         while !deposed.load(Ordering::Relaxed) {
-            match self.round(&mut at).await {
-                Ok(true) => {}
-                Ok(false) | Err(Trouble::Deposed) => break,
-                Err(trouble) => {
-                    if self.meet(&mut at, trouble).await.is_err() {
-                        break;
-                    }
-                }
+            // While writes wait, a store that hangs is left hanging when they have waited for long enough.
+            let end = at.gives_up_at().filter(|end| *end > Instant::now());
+            let going_on = self.go_on(&mut at);
+            let goes_on = match end {
+                Some(end) => tokio::time::timeout_at(end, going_on).await.unwrap_or(true),
+                None => going_on.await,
+            };
+            if !goes_on {
+                break;
             }
         }
         self.shared.router.mirrors.forget(self.tenant, self.id);
+    }
+
+    /// One step, and what it comes to if it fails. Answers whether there may be another.
+    async fn go_on(&self, at: &mut At) -> bool {
+        match self.round(at).await {
+            Ok(goes_on) => goes_on,
+            Err(trouble) => self.meet(at, trouble).await.is_ok(),
+        }
     }
 
     /// One step, in a span of its own where the migration is traced. Answers whether there may be another.
@@ -182,6 +177,10 @@ impl Driver {
     }
 
     async fn step(&self, at: &mut At) -> Result<bool, Trouble> {
+        let is_in_time = at.gives_up_at().is_none_or(|end| end > Instant::now());
+        if !at.has_looked && is_in_time {
+            self.look(at).await?;
+        }
         let rules = self.rules(at).await?;
         let step = next(&at.route, &at.sight, &rules);
         match step {
@@ -200,6 +199,9 @@ impl Driver {
                 self.clear(at).await?;
             }
             Step::Wait(waiting) => {
+                if waiting == Waiting::WritesPaused {
+                    self.note_pause(at).await?;
+                }
                 self.clear(at).await?;
                 return self.wait(at, waiting).await;
             }
@@ -238,9 +240,7 @@ impl Driver {
             taken
         };
         shared.router.remember(self.tenant, Some(&route));
-        let mut at = self.at(route, migration)?;
-        self.look(&mut at).await?;
-        Ok(at)
+        self.at(route, migration)
     }
 
     /// What there is to work with, from what is decided and was told.
@@ -260,14 +260,16 @@ impl Driver {
                 preflight_passed: false,
                 is_purged: false,
             },
+            has_looked: false,
             pace: Pace::new(migration.config.max_bulk_copy_rate),
             measured: Measured::default(),
-            attempt: None,
+            attempt: Attempt::of(&route),
             left_to_mirror: None,
             breaker: Breaker::default(),
             begun: Instant::now(),
             refusals: 0,
             retry_auto_at: None,
+            standing: None,
             telling: watch::Sender::new(migration.progress),
             route,
             migration,
@@ -300,13 +302,19 @@ impl Driver {
             (route.store_id.clone(), route.moving.as_ref().map(|moving| moving.peer.clone()))
         };
         if roles(&at.route) == roles(&route) || route.moving.is_none() {
+            let begun = Attempt::of(&route);
+            let known = at.attempt.map(|attempt| attempt.number);
+            if begun.is_some_and(|begun| Some(begun.number) != known) {
+                at.attempt = begun;
+            }
             (at.route, at.migration) = (route, migration);
             return Ok(());
         }
         // The owner became the peer: nothing was read back of that one.
         let (sight, attempt, telling) = (at.sight, at.attempt, at.telling.clone());
+        let has_looked = at.has_looked;
         *at = self.at(route, migration)?;
-        (at.attempt, at.telling) = (attempt, telling);
+        (at.attempt, at.telling, at.has_looked) = (attempt, telling, has_looked);
         (at.sight.owner, at.sight.peer) = (sight.peer, sight.owner);
         (at.sight.read_back, at.read_back) =
             (Mark::START, ReadBack::after(at.peer.clone(), self.tenant, Mark::START));
@@ -316,7 +324,12 @@ impl Driver {
     /// Looks at both heads.
     pub(super) async fn look(&self, at: &mut At) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let (owner, peer) = tokio::join!(at.owner.head(self.tenant), at.peer.head(self.tenant));
+        let looking = async { tokio::join!(at.owner.head(self.tenant), at.peer.head(self.tenant)) };
+        let (owner, peer) = if at.route.is_cut_over() {
+            tokio::time::timeout(GLANCE, looking).await.map_err(|_| Trouble::silent())?
+        } else {
+            looking.await
+        };
         at.measured.look = begun.elapsed();
         let there = |head: events::Result<Head>, of: &segue_core::ids::StoreId| match head {
             Ok(head) => Ok(Some(head)),
@@ -326,7 +339,13 @@ impl Driver {
         let peer_id = at.route.moving.as_ref().map(|moving| moving.peer.clone());
         let peer_id = peer_id.unwrap_or_else(|| at.route.store_id.clone());
         at.sight.owner = there(owner, &at.route.store_id)?;
-        at.sight.peer = there(peer, &peer_id)?;
+        match there(peer, &peer_id) {
+            Ok(peer) => at.sight.peer = peer,
+            // The owner alone matters then.
+            Err(_) if at.is_reopening() => {}
+            Err(trouble) => return Err(trouble),
+        }
+        at.has_looked = true;
         self.saw(at);
         Ok(())
     }
@@ -370,10 +389,7 @@ impl Driver {
             },
             None => false,
         };
-        let budget = config.pause_budget();
-        let is_over_budget = at
-            .attempt
-            .is_some_and(|attempt| attempt.fenced.unwrap_or(attempt.since).elapsed() > budget);
+        let is_over_budget = at.gives_up_at().is_some_and(|end| end <= Instant::now());
         let rules = Rules {
             lag_threshold: config.sync_lag_threshold,
             needs_read_back: config.needs_read_back() && !force,
@@ -396,13 +412,17 @@ impl Driver {
         if wish.is_none() && !auto {
             return Ok(false);
         }
-        let force = wish.as_ref().is_some_and(|wish| wish.force);
-        if !force && !self.verified(at).await? {
+        if !wish.is_some_and(|wish| wish.force) && !self.verified(at).await? {
             return Ok(false);
         }
-        let lag = at.telling.borrow().lag();
-        let predicted = at.measured.pause().predict(lag, at.measured.rate.max(5_000.0));
+        at.standing = None;
         let budget = at.migration.config.pause_budget();
+        let mut predicted = at.predicted_pause();
+        if predicted > budget {
+            // What was slow once need not be so for ever.
+            self.measure_anew(at).await?;
+            predicted = at.predicted_pause();
+        }
         if predicted <= budget {
             return Ok(true);
         }
@@ -412,23 +432,30 @@ impl Driver {
             budget.as_secs_f64()
         );
         let suggested = "wait until the stores answer faster, or raise cutover_timeout_seconds";
-        self.obstruct(at, message, suggested).await?;
+        self.stand_in_the_way(at, message, suggested).await?;
         Ok(false)
+    }
+
+    /// Measures what a cutover is made of, as far as that can be done without one.
+    async fn measure_anew(&self, at: &mut At) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        self.shared.control.check().await?;
+        (at.measured.decision, at.measured.page) = (begun.elapsed(), Duration::ZERO);
+        self.look(at).await
     }
 
     /// Waits for what the core waits for.
     async fn wait(&self, at: &mut At, waiting: Waiting) -> Result<bool, Trouble> {
         let interval = at.migration.config.check_interval();
-        let wants = at.migration.journal.wish.is_some() || at.migration.config.auto_cutover;
+        let is_following = at.migration.state == MigrationState::DualWrite;
+        let wants = is_following
+            && (at.migration.journal.wish.is_some() || at.migration.config.auto_cutover);
         let patience = match waiting {
             Waiting::Events if wants => CLOSE,
             Waiting::Events | Waiting::WritesPaused => interval,
             Waiting::Retention => interval.max(Duration::from_secs(1)),
             Waiting::Operator => return Ok(false),
         };
-        if waiting == Waiting::WritesPaused {
-            self.note_pause(at).await?;
-        }
         let _ = tokio::time::timeout(patience, self.news.notified()).await;
         self.reread(at).await?;
         self.look(at).await?;
@@ -440,7 +467,7 @@ impl Driver {
         let message = format!(
             "the tenant's writes are paused since {since}: a tenant that is not written is not cut over"
         );
-        self.obstruct(at, message, "let the tenant's writes go on").await
+        self.stand_in_the_way(at, message, "let the tenant's writes go on").await
     }
 
     /// Decides something, and works on with what came of it.
@@ -475,15 +502,6 @@ impl Driver {
     /// What follows from a decision for this driver.
     async fn after(&self, at: &mut At, decision: &Decision) -> Result<(), Trouble> {
         match decision {
-            Decision::CutOver => {
-                at.attempt = Some(Attempt {
-                    number: at.route.moving.as_ref().map_or(0, |moving| moving.attempts),
-                    began_at: self.shared.clock.now(),
-                    fenced: None,
-                    since: Instant::now(),
-                    drained: 0,
-                });
-            }
             Decision::Commit { .. } => {
                 if let Some(attempt) = at.attempt.take() {
                     self.committed(at, attempt).await;
@@ -522,115 +540,6 @@ impl Driver {
         }
     }
 
-    /// Deals with a step that was not made.
-    async fn meet(&self, at: &mut At, trouble: Trouble) -> Result<(), Trouble> {
-        let met = match trouble {
-            Trouble::Deposed => return Err(Trouble::Deposed),
-            Trouble::Outdated => {
-                at.refusals += 1;
-                if at.refusals > REFUSALS {
-                    tokio::time::sleep(RETRY).await;
-                }
-                self.look_again(at).await
-            }
-            Trouble::Unavailable(error) => self.wait_for(at, error).await,
-            Trouble::Stuck(obstacle) => self.give_in(at, obstacle).await,
-        };
-        match met {
-            // The control plane or a store is away: what was known still holds.
-            Err(Trouble::Unavailable(error)) => {
-                tracing::debug!(migration = %self.id, %error, "waiting for a part that is away");
-                tokio::time::sleep(RETRY).await;
-                Ok(())
-            }
-            Err(Trouble::Outdated | Trouble::Stuck(_)) | Ok(()) => Ok(()),
-            Err(Trouble::Deposed) => Err(Trouble::Deposed),
-        }
-    }
-
-    async fn look_again(&self, at: &mut At) -> Result<(), Trouble> {
-        at.copier.forget();
-        self.reread(at).await?;
-        self.look(at).await
-    }
-
-    /// Something does not answer: left alone for a while, longer each time; while writes wait, not for long.
-    async fn wait_for(&self, at: &mut At, error: Error) -> Result<(), Trouble> {
-        at.breaker.failed(at.begun.elapsed());
-        let wait = at.breaker.admits(at.begun.elapsed()).err().unwrap_or(RETRY).max(RETRY / 4);
-        let wait = if at.route.is_cut_over() { wait.min(RETRY / 2) } else { wait };
-        tracing::debug!(migration = %self.id, %error, ?wait, "a step failed; trying again");
-        if at.breaker.is_open() && !at.route.is_cut_over() {
-            let suggested = "look at the health of both stores; the migration goes on by itself";
-            self.obstruct(at, error.to_string(), suggested).await?;
-        }
-        let _ = tokio::time::timeout(wait, self.news.notified()).await;
-        self.look_again(at).await
-    }
-
-    /// Something does not pass by itself: the migration fails where it can, and waits where it cannot.
-    async fn give_in(&self, at: &mut At, obstacle: Obstacle) -> Result<(), Trouble> {
-        tracing::error!(
-            tenant = %self.tenant, migration = %self.id, error = obstacle.message,
-            "a migration cannot go on by itself"
-        );
-        let stage = at.route.moving.as_ref().map(|moving| moving.stage.clone());
-        match stage {
-            Some(Stage::Pending | Stage::BulkCopy | Stage::DualWrite) => {
-                if at.migration.config.enable_metrics {
-                    telemetry::migration_failed();
-                }
-                let mut decided = Decided::new(at.route.term, Decision::Fail);
-                decided.entries = vec![Entry::Obstructed(obstacle), Entry::WishDropped];
-                let by = self.by();
-                let made = self.shared.control.decide_migration(self.tenant, decided, &by).await?;
-                self.settle(at, made.0, made.1)
-            }
-            Some(Stage::CutoverPaused { .. }) => {
-                self.obstruct(at, obstacle.message, "verify and repair the target").await?;
-                self.decide(at, Decision::GiveUp { why: Why::Inconsistent }).await
-            }
-            _ => {
-                let suggested = obstacle.suggested_action.unwrap_or_default();
-                self.obstruct(at, obstacle.message, &suggested).await?;
-                let patience = at.migration.config.check_interval();
-                let _ = tokio::time::timeout(patience, self.news.notified()).await;
-                self.look_again(at).await
-            }
-        }
-    }
-
-    /// Keeps what stands in the way, if that is news.
-    pub(super) async fn obstruct(
-        &self,
-        at: &mut At,
-        message: String,
-        suggested: &str,
-    ) -> Result<(), Trouble> {
-        if at.migration.journal.error.as_ref().is_some_and(|known| known.message == message) {
-            return Ok(());
-        }
-        let obstacle = Obstacle {
-            message,
-            recoverable: true,
-            suggested_action: Some(suggested.to_owned()).filter(|text| !text.is_empty()),
-            at: self.shared.clock.now(),
-        };
-        self.note(at, vec![Entry::Obstructed(obstacle)], None).await
-    }
-
-    /// Nothing stands in the way any more.
-    async fn clear(&self, at: &mut At) -> Result<(), Trouble> {
-        let waits_for_operator = matches!(
-            at.route.moving.as_ref().map(|moving| &moving.stage),
-            Some(Stage::Failed { from: Copying::Pending | Copying::BulkCopy | Copying::DualWrite })
-        );
-        if at.migration.journal.error.is_none() || waits_for_operator || at.route.is_cut_over() {
-            return Ok(());
-        }
-        self.note(at, vec![Entry::Clear], None).await
-    }
-
     pub(super) async fn note(
         &self,
         at: &mut At,
@@ -646,53 +555,5 @@ impl Driver {
     /// This process, for the audit.
     pub(super) fn by(&self) -> By {
         By::new(format!("segue {}", self.shared.process), self.shared.clock.now())
-    }
-}
-
-impl Attempt {
-    /// What is kept of it.
-    fn told(&self, gave_up: Option<Why>) -> Cutover {
-        Cutover {
-            attempt: self.number,
-            began_at: self.began_at,
-            gave_up,
-            pause_ms: self.fenced.map(|fenced| fenced.elapsed().as_secs_f64() * 1e3),
-            events_drained: self.drained,
-        }
-    }
-}
-
-/// Says that this process is alive, until it is told that another one carries the migration on.
-async fn beat(
-    shared: Arc<Shared>,
-    (tenant, id): (TenantId, MigrationId),
-    progress: watch::Receiver<Progress>,
-    deposed: Arc<AtomicBool>,
-    news: Arc<Notify>,
-) {
-    let every = shared.settings.lease / 4;
-    loop {
-        let now = *progress.borrow();
-        match shared.control.beat(tenant, id, shared.process, now).await {
-            Ok(true) => {}
-            Ok(false) => {
-                deposed.store(true, Ordering::Relaxed);
-                news.notify_one();
-                return;
-            }
-            Err(error) => {
-                tracing::debug!(migration = %id, %error, "a coordinator could not say it is alive")
-            }
-        }
-        tokio::time::sleep(every).await;
-    }
-}
-
-/// A task that ends with whoever holds this.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -11,7 +11,8 @@ use segue_core::tenancy::migration::{Effect, Entry, Pause, Side, Stage};
 use segue_store::events::{self, Head, Purge, TenantMoved};
 use tokio::time::Instant;
 
-use super::driver::{At, CLOSE, Driver, Measured, Trouble};
+use super::driver::{At, CLOSE, Driver, Measured};
+use super::trouble::Trouble;
 use crate::error::Error;
 use crate::telemetry;
 use crate::tenants::copier::{BulkCopier, CopyError};
@@ -257,15 +258,13 @@ impl Driver {
     }
 
     async fn retire(&self, at: &mut At, swap: HeadSwap) -> Result<(), Trouble> {
-        let moving = at.route.moving.as_ref().ok_or(Trouble::Deposed)?;
-        let mark = match moving.stage {
-            Stage::Migrated { at } | Stage::Finishing { at, .. } => at,
-            _ => return Err(Trouble::Outdated),
-        };
+        // Where it ends is where the owner began, and the core has seen that its digest is right: also when
+        // the tenant is on its way back already.
+        let left = at.sight.peer.ok_or(Trouble::Outdated)?;
         let moved = TenantMoved {
             target: at.route.store_id.clone(),
             epoch: at.route.epoch,
-            at: mark,
+            at: left.mark(),
             moved_at: at.migration.completed_at.unwrap_or_else(|| self.shared.clock.now()),
         };
         let head = at.peer.retire(self.tenant, swap, moved).await;

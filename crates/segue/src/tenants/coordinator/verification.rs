@@ -8,7 +8,8 @@ use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations as row;
 
-use super::driver::{At, Driver, Trouble};
+use super::driver::{At, Driver};
+use super::trouble::Trouble;
 use super::{MigrationCoordinator, Shared};
 use crate::error::Result;
 use crate::tenants::consistency::{ConsistencyVerifier, VerificationReport};
@@ -198,7 +199,7 @@ impl Driver {
             return Ok(());
         }
         let first = verified.violations.first().map_or("it differs", String::as_str).to_owned();
-        self.obstruct(at, first, "repair the migration, then cut over again").await
+        self.stand_in_the_way(at, first, "repair the migration, then cut over again").await
     }
 }
 

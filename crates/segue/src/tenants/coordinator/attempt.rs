@@ -1,0 +1,50 @@
+//! A cutover that is tried, and how long writes may wait for it.
+
+use std::time::Duration;
+
+use segue_core::tenancy::Route;
+use segue_core::tenancy::migration::journal::Cutover;
+use segue_core::tenancy::migration::{Stage, Why};
+use tokio::time::Instant;
+
+/// A cutover that this driver tries.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    /// Its number.
+    pub(super) number: u32,
+    /// When it was decided.
+    pub(super) began_at: jiff::Timestamp,
+    /// When the fence was sent; until then nobody waits for long.
+    pub(super) fenced: Option<Instant>,
+    /// Since when this driver sees writes wait.
+    pub(super) since: Instant,
+    /// How many events the target lacked then.
+    pub(super) drained: u64,
+}
+
+impl Attempt {
+    /// The cutover that a route says is being decided. Whoever decided that, and whether it was this
+    /// process and did not hear so, it is timed from now on.
+    pub(super) fn of(route: &Route) -> Option<Self> {
+        let moving = route.moving.as_ref()?;
+        let Stage::CutoverPaused { since: began_at, .. } = moving.stage else { return None };
+        let (number, since) = (moving.attempts, Instant::now());
+        Some(Self { number, began_at, fenced: None, since, drained: 0 })
+    }
+
+    /// When it has to be given up.
+    pub(super) fn ends_at(&self, budget: Duration) -> Instant {
+        self.fenced.unwrap_or(self.since) + budget
+    }
+
+    /// What is kept of it.
+    pub(super) fn told(&self, gave_up: Option<Why>) -> Cutover {
+        Cutover {
+            attempt: self.number,
+            began_at: self.began_at,
+            gave_up,
+            pause_ms: self.fenced.map(|fenced| fenced.elapsed().as_secs_f64() * 1e3),
+            events_drained: self.drained,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What goes wrong while a tenant moves, one thing at a time, and what its writers and operators notice.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod moves;
+
+use std::time::Duration;
+
+use moves::faulty::{Faulty, StopAt};
+use moves::{World, config, olga, to};
+use segue::clock::{Clock, SystemClock};
+use segue::tenants::coordinator::When;
+use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
+use segue_store::events::Expected;
+use segue_store::faulty::{Call, Fault, Operation};
+use tokio::time::Instant;
+
+/// Makes one write, and tells how long it took.
+async fn write(world: &World) -> Duration {
+    let begun = Instant::now();
+    let append = to("written", Expected::Any, vec![moves::new_event()], None);
+    let appended = world.router.append_events(world.tenant, SystemClock.now(), append).await;
+    appended.unwrap_or_else(|error| panic!("after {:?}: {error:?}", begun.elapsed()));
+    begun.elapsed()
+}
+
+fn within(budget: f64) -> MigrationConfig {
+    MigrationConfig { cutover_timeout_seconds: budget, ..config() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cutover_whose_coordinator_died_is_given_up_within_its_budget_by_the_next() {
+    let faulty = Faulty::new().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let stop = StopAt::new("fence", When::After);
+    let first = world.another(Some(stop.clone()));
+    first.moves.attend();
+    let migration = first.start_with("dedicated", within(1.0)).await;
+    first.reaches(migration.id, MigrationState::DualWrite).await;
+    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    stop.reached().await;
+    first.moves.stop();
+    faulty.dedicated.crash();
+    world.moves.attend();
+    let waited = write(world).await;
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cutover_whose_decision_was_not_answered_is_given_up_within_its_budget() {
+    let faulty = Faulty::new().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let stop = StopAt::new("cut_over", When::Before);
+    let first = world.another(Some(stop.clone()));
+    first.moves.attend();
+    let migration = first.start_with("dedicated", within(1.0)).await;
+    first.reaches(migration.id, MigrationState::DualWrite).await;
+    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    stop.reached().await;
+    faulty.control.inject_next(Call::DecideMigration, Fault::After);
+    faulty.dedicated.crash();
+    stop.go_on();
+    // Until then the source takes writes; it is not fenced yet.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let waited = write(world).await;
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_does_not_answer_while_writes_wait_is_given_up_within_the_budget() {
+    let faulty = Faulty::new().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let stop = StopAt::new("drain", When::Before);
+    let first = world.another(Some(stop.clone()));
+    first.moves.attend();
+    let migration = first.start_with("dedicated", within(1.0)).await;
+    first.reaches(migration.id, MigrationState::DualWrite).await;
+    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    stop.reached().await;
+    faulty.dedicated.inject_next(Operation::Import, Fault::Delay(Duration::from_secs(60)));
+    stop.go_on();
+    let waited = write(world).await;
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_is_reversed_before_its_old_source_was_told_that_it_is_left() {
+    let faulty = Faulty::new().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let stop = StopAt::new("retire", When::Before);
+    let first = world.another(Some(stop.clone()));
+    first.moves.attend();
+    let migration = first.moved("dedicated").await;
+    stop.reached().await;
+    first.moves.stop();
+    let back = world.moves.reverse(migration.id, &olga()).await.unwrap();
+    world.moves.attend();
+    world.cut_over(back.id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_automatic_cutover_writers_wait_for_nobody() {
+    let faulty = Faulty::attended().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let auto = MigrationConfig { auto_cutover: true, keep_way_back: false, ..config() };
+    let migration = world.start_with("dedicated", auto).await;
+    world.reaches(migration.id, MigrationState::Migrated).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    write(world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..5 {
+        let waited = write(world).await;
+        assert!(waited < Duration::from_millis(50), "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_to_cut_over_to_a_store_that_is_away_does_not_slow_writers_down() {
+    let faulty = Faulty::attended().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let migration = world.start("dedicated").await;
+    world.reaches(migration.id, MigrationState::DualWrite).await;
+    faulty.dedicated.crash();
+    world.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    let begun = Instant::now();
+    let mut slow = Duration::ZERO;
+    for _ in 0..100 {
+        slow = slow.max(write(world).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("slowest {slow:?}, all {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_the_way_of_a_cutover_can_be_read_until_it_is_gone() {
+    let faulty = Faulty::attended().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let migration = world.start("dedicated").await;
+    world.reaches(migration.id, MigrationState::DualWrite).await;
+    world.router.pause_writes(world.tenant, &olga()).await.unwrap();
+    world.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = faulty.control.calls(Call::NoteMigration);
+    for _ in 0..20 {
+        let read = world.moves.get_migration(migration.id).await.unwrap();
+        assert!(read.error_message.is_some_and(|message| message.contains("are paused")));
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
+    assert_eq!(faulty.control.calls(Call::NoteMigration), before, "and it is noted once");
+    world.router.resume_writes(world.tenant, &olga()).await.unwrap();
+    let migrated = world.reaches(migration.id, MigrationState::Migrated).await;
+    assert_eq!(migrated.error_message, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_slow_decision_does_not_keep_a_tenant_from_moving_for_ever() {
+    let faulty = Faulty::new().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let stop = StopAt::new("begin_dual_write", When::Before);
+    let first = world.another(Some(stop.clone()));
+    first.moves.attend();
+    let migration = first.start_with("dedicated", within(1.0)).await;
+    stop.reached().await;
+    faulty.control.inject_next(Call::DecideMigration, Fault::Delay(Duration::from_secs(5)));
+    stop.go_on();
+    first.cut_over(migration.id).await;
+}
