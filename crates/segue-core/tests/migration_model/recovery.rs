@@ -46,7 +46,8 @@ pub fn check(world: &World, protocol: Protocol, rules: &Rules) -> Result<(), Str
     match end {
         Step::Over | Step::Wait(Waiting::Retention) => {}
         // Somebody has to look, and is shown both ends. Only damaged data may come to this.
-        Step::Stop(Contradiction::Diverged { .. }) if rules.needs_read_back => {}
+        Step::Stop(Contradiction::Diverged { .. } | Contradiction::CopyDamaged { .. })
+            if rules.needs_read_back => {}
         // A cutover failed, twice; the writers go on, and an operator decides what becomes of it.
         Step::Wait(Waiting::Events) if is_following(&world) => {}
         Step::Wait(Waiting::Events) => finish(&mut world, protocol, rules)?,

@@ -6,8 +6,9 @@ use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, StoreId, Term};
 use segue_core::tenancy::Route;
 use segue_core::tenancy::head::{Head, HeadSwap, Mode};
-use segue_core::tenancy::migration::{Decision, Effect, Side, Stage};
+use segue_core::tenancy::migration::{Decision, Effect, Side};
 use segue_core::tenancy::pause::{self, Gate, Seen};
+use segue_core::tenancy::restored;
 
 use super::log::{Id, Log};
 use super::protocol::{Protocol, Rule};
@@ -194,35 +195,13 @@ impl World {
         }
     }
 
-    /// What makes a store that was replaced do what a route wants, so far as safety needs it. Also a head
-    /// that looks right is set, for a late effect of an older term must find a later one.
+    /// What makes a store that was replaced do what a route wants.
     fn guard(&self, place: Place, route: &Route, protocol: Protocol) -> Option<Request> {
         let head = self.store(place).head?;
         if head.mode == Mode::Fenced && !protocol.keeps(Rule::EveryHeadIsSet) {
             return None;
         }
-        let held = matches!(head.mode, Mode::Open | Mode::Prepared | Mode::Fenced);
-        let stage = route.moving.as_ref().map(|moving| &moving.stage);
-        let (term, epoch, mode) = match (Place::of(&route.store_id) == place, stage) {
-            // Another store owns the tenant. Not fenced but left, and at the claim's term, so that it can
-            // be claimed. What is above the route's epoch was never named, and is about to be decided.
-            (false, _) if held && head.epoch < route.epoch => {
-                let claim = route.moving.as_ref().map_or(route.term, |moving| moving.claim);
-                (claim, head.epoch, Mode::Moved)
-            }
-            (false, _) => return None,
-            (true, Some(Stage::CutoverPaused { .. })) if held => {
-                (route.term, route.epoch, Mode::Fenced)
-            }
-            // It was prepared and has lost that; whoever carries the move on prepares it again.
-            (true, _) if !held => return None,
-            (true, _) if route.holds_writes() && !route.is_cut_over() => {
-                (route.term, route.epoch, Mode::Fenced)
-            }
-            (true, _) if head.mode == Mode::Prepared => (route.term, route.epoch, Mode::Prepared),
-            (true, _) => (route.term, route.epoch, Mode::Open),
-        };
-        Some(Request::Swap(HeadSwap { term, ..swap(&head, epoch, mode) }))
+        restored::mend(route, &place.name(), &head).map(Request::Swap)
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! The control plane keeps as which incarnation each store is known. A process tells its store so before it
 //! uses it; a store that finds itself to be another refuses all but heads and copies
-//! ([`EventStore::quarantine`]). Whoever attends to migrations then shuts every head there that the routes
-//! say is shut, takes note of the new incarnation, and admits it. Doing that twice changes nothing.
+//! ([`EventStore::quarantine`]). Whoever attends to migrations then sets every head there to what its route
+//! says ([`restored`]), takes note of the new incarnation, and admits it. Doing that twice changes nothing.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl TenantStoreRouter {
             }
             Ok(())
         };
-        introduced.get_or_try_init(introduce).await.map(|()| ())
+        introduced.get_or_try_init(introduce).await.copied()
     }
 
     /// Looks whether each store is as it is known, and puts its fences back if it is not.
@@ -63,7 +63,7 @@ impl TenantStoreRouter {
             }
             Ok(())
         };
-        self.noted(id).get_or_try_init(make_known).await.map(|()| ())
+        self.noted(id).get_or_try_init(make_known).await.copied()
     }
 
     async fn readmit(
@@ -87,7 +87,7 @@ impl TenantStoreRouter {
         Ok(())
     }
 
-    /// Shuts every head that the routes say is shut; answers how many were not.
+    /// Sets every head to what its route says; answers how many were in another mode.
     async fn put_fences_back(
         &self,
         id: &StoreId,
@@ -109,7 +109,7 @@ impl TenantStoreRouter {
         }
     }
 
-    /// Shuts one tenant's head; answers how, if it was not shut.
+    /// Sets one tenant's head to what its route says; answers its mode, if it was in another.
     async fn put_fence_back(
         &self,
         tenant: TenantId,
@@ -123,9 +123,9 @@ impl TenantStoreRouter {
                 Err(events::Error::NotFound { .. }) => return Ok(None),
                 Err(error) => return Err(Error::of_store(id, error)),
             };
-            let Some(swap) = restored::fence(&route, id, &head) else { return Ok(None) };
+            let Some(swap) = restored::mend(&route, id, &head) else { return Ok(None) };
             match store.swap_head(tenant, swap).await {
-                Ok(_) => return Ok(Some(swap.mode)),
+                Ok(_) => return Ok((swap.mode != head.mode).then_some(swap.mode)),
                 Err(events::Error::HeadDiffers { .. }) => {}
                 Err(error) => return Err(Error::of_store(id, error)),
             }

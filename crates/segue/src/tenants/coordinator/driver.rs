@@ -14,13 +14,14 @@ use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{
-    Decision, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, Why, next,
+    Decision, Effect, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, Why,
+    next,
 };
 use segue_core::tenancy::{Phase, Route};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations::{self as row, Decided};
-use segue_store::events::{self, EventStore, Head};
+use segue_store::events::{self, EventStore, Head, Reason};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -182,7 +183,13 @@ impl Driver {
             self.look(at).await?;
         }
         let rules = self.rules(at).await?;
-        let step = next(&at.route, &at.sight, &rules);
+        let mut step = next(&at.route, &at.sight, &rules);
+        if matches!(step, Step::Stop(_) | Step::Perform(Effect::Purge { .. })) {
+            // Views of different moments may contradict each other, and what is purged is gone.
+            self.reread(at).await?;
+            self.look(at).await?;
+            step = next(&at.route, &at.sight, &rules);
+        }
         match step {
             Step::Decide(Decision::Commit { at: end })
                 if !self.compare_the_rest(at, end.position).await? =>
@@ -321,10 +328,13 @@ impl Driver {
         Ok(())
     }
 
-    /// Looks at both heads.
+    /// Looks at both heads: at the copy first, so that it cannot seem to be ahead of what it is copied from.
     pub(super) async fn look(&self, at: &mut At) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let looking = async { tokio::join!(at.owner.head(self.tenant), at.peer.head(self.tenant)) };
+        let looking = async {
+            let peer = at.peer.head(self.tenant).await;
+            (known(&at.owner, at.owner.head(self.tenant).await), known(&at.peer, peer))
+        };
         let (owner, peer) = if at.route.is_cut_over() {
             tokio::time::timeout(GLANCE, looking).await.map_err(|_| Trouble::silent())?
         } else {
@@ -555,5 +565,13 @@ impl Driver {
     /// This process, for the audit.
     pub(super) fn by(&self) -> By {
         By::new(format!("segue {}", self.shared.process), self.shared.clock.now())
+    }
+}
+
+/// A head as it was seen, unless the store may have forgotten what it was told.
+fn known(store: &Arc<dyn EventStore>, head: events::Result<Head>) -> events::Result<Head> {
+    match store.quarantine() {
+        None => head,
+        Some(_) => Err(events::Error::Unavailable { reason: Reason::Restored, source: None }),
     }
 }
