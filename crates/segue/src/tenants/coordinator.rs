@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use segue_core::ids::{MigrationId, StoreId, TenantId};
-use segue_core::tenancy::migration::MigrationConfig;
+use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
 use segue_store::control::migrations::{self as row, Filter};
 use segue_store::control::{self, ControlPlane, Page};
 use segue_store::events::EventStore;
@@ -241,6 +241,7 @@ impl MigrationCoordinator {
         config: &MigrationConfig,
     ) -> Result<DryRun> {
         let (source, stores) = self.shared.ends(tenant, target).await?;
+        self.shared.settled(tenant).await?;
         let preflight = Preflight {
             control: &self.shared.control,
             tenant,
@@ -277,6 +278,14 @@ impl Shared {
     async fn route(&self, tenant: TenantId) -> Result<segue_core::tenancy::Route> {
         let route = self.router.refresh(tenant).await?;
         route.ok_or_else(|| Error::NotFound { kind: Kind::Tenant, id: tenant.to_string() })
+    }
+
+    /// Refuses a tenant that is on the move, or not yet done with the last one.
+    async fn settled(&self, tenant: TenantId) -> Result<()> {
+        let Some(moving) = self.route(tenant).await?.moving else { return Ok(()) };
+        let state = MigrationState::from(&moving.stage);
+        let (tenant_id, migration_id) = (tenant, moving.migration);
+        Err(MigrationError::AlreadyExists { tenant_id, migration_id, state }.into())
     }
 
     /// Where a tenant is, and both stores of a move to another one.

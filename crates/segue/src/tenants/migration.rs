@@ -6,6 +6,7 @@ use segue_core::tenancy::migration::journal::{Cutover, Obstacle, SubscriptionMig
 use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
 use segue_store::control::migrations as row;
 use serde::Serialize;
+use uuid::Uuid;
 
 /// One move of a tenant from one store to another.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -51,6 +52,8 @@ pub struct Migration {
     pub completed_at: Option<Timestamp>,
     /// Whether something may still be done about it. A tenant has one such migration at most.
     pub is_active: bool,
+    /// The process that carries it on, or did so last; null before one does.
+    pub coordinator: Option<Uuid>,
     /// The migration that this one takes back; null if it does not.
     pub reverses: Option<MigrationId>,
     /// The cutovers that were tried.
@@ -101,6 +104,7 @@ impl From<row::Migration> for Migration {
             started_at: migration.started_at,
             completed_at: migration.completed_at,
             is_active: migration.is_active,
+            coordinator: migration.coordinator,
             reverses: migration.reverses,
             cutover: CutoverView {
                 requested: journal.wish.is_some(),
