@@ -13,6 +13,7 @@ pub mod pages;
 pub mod pause;
 pub mod placement;
 mod preflight;
+mod present;
 pub mod read_back;
 pub mod router;
 pub mod subscriptions;

@@ -134,7 +134,7 @@ pub async fn get_tenant_migration(
     State(app): State<App>,
     Path(id): Path<MigrationId>,
 ) -> Result<axum::Json<Migration>, Refusal> {
-    Ok(axum::Json(app.opened.moves.get_migration(id).await?))
+    Ok(axum::Json(app.opened.moves.present_migration(id).await?))
 }
 
 /// Who asks, and when.

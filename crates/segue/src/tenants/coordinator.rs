@@ -189,6 +189,16 @@ impl MigrationCoordinator {
         self.shared.row(id).await.map(Migration::from)
     }
 
+    /// What the control plane keeps of a migration.
+    pub(super) async fn row(&self, id: MigrationId) -> Result<row::Migration> {
+        self.shared.row(id).await
+    }
+
+    /// Where tenants live.
+    pub(super) fn router(&self) -> &TenantStoreRouter {
+        &self.shared.router
+    }
+
     /// A page of migrations, the newest first.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use segue_core::ids::{MigrationId, StoreId, TenantId};
 use segue_core::tenancy::migration::journal::{Cutover, Obstacle, SubscriptionMigration, Verified};
-use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
+use segue_core::tenancy::migration::{MigrationConfig, MigrationState, Progress};
 use segue_store::control::migrations as row;
 use serde::Serialize;
 use uuid::Uuid;
@@ -84,19 +84,26 @@ pub struct CutoverView {
 impl From<row::Migration> for Migration {
     fn from(migration: row::Migration) -> Self {
         let row::Migration { progress, journal, .. } = migration;
+        // Before it begins to copy, what its target holds is of something else.
+        let is_told = migration.beats > 0 && migration.started_at.is_some();
+        let progress = if is_told {
+            progress
+        } else {
+            Progress { total: progress.total, ..Progress::default() }
+        };
         Self {
             id: migration.id,
             tenant_id: migration.tenant_id,
             source_store_id: migration.source,
             target_store_id: migration.target,
             state: migration.state,
-            progress_percentage: progress.percentage(),
+            progress_percentage: if is_told { progress.percentage() } else { 0.0 },
             events_copied: progress.copied.0,
             total_events: progress.total.0,
             sync_lag: progress.lag(),
             events_read_back: progress.read_back.position.0,
             events_per_second: progress.events_per_second,
-            eta_seconds: progress.eta().map(|eta| eta.as_secs_f64()),
+            eta_seconds: progress.eta().filter(|_| is_told).map(|eta| eta.as_secs_f64()),
             error_message: journal.error.as_ref().map(|obstacle| obstacle.message.clone()),
             error: journal.error,
             created_by: migration.created_by,

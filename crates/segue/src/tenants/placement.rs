@@ -257,7 +257,8 @@ impl TenantStoreRouter {
 
     /// The migration that a route is about, as far as the control plane says.
     async fn migration_of(&self, id: MigrationId) -> Option<Migration> {
-        self.control().migration(id).await.ok()
+        let migration = self.control().migration(id).await.ok()?;
+        Some(self.present(migration).await)
     }
 
     /// The last thing that was decided about a migration.

@@ -90,7 +90,7 @@ impl Status {
     async fn news(&mut self) -> Bytes {
         let silent_until = Instant::now() + HEARTBEAT;
         loop {
-            let now = match self.app.opened.moves.get_migration(self.id).await {
+            let now = match self.app.opened.moves.present_migration(self.id).await {
                 Ok(now) => now,
                 Err(error) => {
                     self.next = Next::End;
