@@ -67,7 +67,7 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Run a server with a tenant whose customers return to a new version, and tell what happens
+    /// Run a server with a tenant whose customers return to a new version, and who moves; tell what happens
     Demo(demo::Demo),
     /// Register scenarios and look at their versions
     #[command(subcommand)]

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use segue_core::tenancy::migration::MigrationState;
 use segue_store::control::migrations::Filter;
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::failure::Failure;
 use crate::clock::{Clock, SystemClock};
@@ -62,9 +63,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
     // Whoever reads the line may ask to stop at once.
     let stop = http::asked_to_stop();
-    announce(address);
-    let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
     let moves = app.opened.moves.clone();
+    announce(address, moves.process());
+    let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
     moves.attend();
     let served = http::serve(listener, app, stop, patience).await;
     tidying.abort();
@@ -139,11 +140,12 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// The one line that tells that requests are taken now.
-fn announce(address: SocketAddr) {
+fn announce(address: SocketAddr, process: Uuid) {
     let mut stdout = io::stdout();
     // Nobody may be reading; that is no reason not to serve.
     let _ = writeln!(stdout, "segue listens on http://{address}").and_then(|()| stdout.flush());
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    // Audits and explanations name a server by the id of its process.
+    tracing::info!(%address, %process, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
 /// A panic is a defect: it belongs in the log, like everything else that an operator looks for there.
