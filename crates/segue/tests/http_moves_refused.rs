@@ -122,7 +122,8 @@ fn a_tenant_has_one_migration_at_a_time() {
     assert_eq!(details["state"], "migrated", "its way back is kept until it is finished");
     ask(&server, &id, "finish", &json!({ "now": true })).is(200);
     until(&server, &id, "it is over", |migration| migration["is_active"] == false);
-    start(&tenant, &to("third")).is(201);
+    let third = json!({ "target_store_id": "third", "by": "omar" });
+    assert_eq!(start(&tenant, &third).is(201)["created_by"], "omar");
 }
 
 /// Asks everything that does not fit the migration's state.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::watch::{View, follow};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
+use crate::cli::interrupt;
 use crate::cli::screen::{Screen, items, plain};
 
 /// Asks for the cutover and waits until the tenant has moved; answers with the migration.
@@ -19,6 +20,10 @@ pub fn cut_over(
 ) -> Result<Value, Failure> {
     let id = plain(&migration["id"]);
     let path = format!("/tenant-migrations/{id}/cutover");
+    interrupt::say_goodbye(format!(
+        "the cutover stays asked for: the server moves the tenant as soon as it can\n\
+         `segue tenant migration watch {id}` follows it, `… abort {id}` gives it up"
+    ));
     let asked = client.post(&path, &json!({ "force": force, "by": by }));
     let asked = asked.map_err(|failure| nothing_came_of_it(failure, migration))?;
     if has_moved(&asked) {

@@ -66,12 +66,13 @@ impl Move {
             return Ok(());
         }
         let id = plain(&begun["id"]);
-        interrupt::say_goodbye(goodbye(&id, self.auto));
+        let is_automatic = begun["config"]["auto_cutover"] == true;
+        interrupt::say_goodbye(goodbye(&id, is_automatic));
         if !screen.is_json() {
             let (from, to) = (plain(&begun["source_store_id"]), plain(&begun["target_store_id"]));
             screen.line(format!("migration {}: from {from} to {to}", screen.bold(&id)));
         }
-        let last = self.wait(&client, &screen, &id)?;
+        let last = wait(&client, &screen, &id)?;
         let last = if is_decided(&last) { last } else { self.decide(&client, &screen, &last)? };
         if !has_moved(&last) {
             screen.prints_json(&last);
@@ -79,22 +80,6 @@ impl Move {
         }
         moved(&screen, &last);
         Ok(())
-    }
-
-    /// Follows it until somebody has to decide, or it is decided.
-    fn wait(&self, client: &Client, screen: &Screen, id: &str) -> Result<Value, Failure> {
-        let mut view = View::on(screen);
-        let last = follow(client, id, |migration| {
-            view.see(migration);
-            let wants_a_word = !self.auto && is_close(migration);
-            if is_decided(migration) || wants_a_word {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        view.clear();
-        last
     }
 
     /// Asks whether to cut over, and does.
@@ -120,6 +105,23 @@ impl Move {
             ),
         })
     }
+}
+
+/// Follows it until somebody has to decide, or it is decided.
+fn wait(client: &Client, screen: &Screen, id: &str) -> Result<Value, Failure> {
+    let mut view = View::on(screen);
+    let last = follow(client, id, |migration| {
+        view.see(migration);
+        let is_automatic = migration["config"]["auto_cutover"] == true;
+        let wants_a_word = !is_automatic && is_close(migration);
+        if is_decided(migration) || wants_a_word {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    view.clear();
+    last
 }
 
 /// Whether the target follows the source so closely that a cutover is short.
