@@ -202,7 +202,7 @@ pub struct Writers {
 
 impl Writers {
     pub fn begin(world: &World, count: usize) -> Self {
-        Self::through(&[world.router.clone()], world.tenant, count)
+        Self::through(std::slice::from_ref(&world.router), world.tenant, count)
     }
 
     /// Writers that take turns at several processes' routers.
