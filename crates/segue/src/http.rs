@@ -118,7 +118,16 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(tenants::pause_writes))
         .routes(routes!(tenants::resume_writes))
         .routes(routes!(verify::verify_tenant));
-    let moves = OpenApiRouter::new()
+    OpenApiRouter::with_openapi(docs::whole())
+        .nest(BASE, api.merge(of_moves()))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+/// The endpoints of tenants' moves.
+fn of_moves() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(moves::start_tenant_migration))
         .routes(routes!(moves::list_tenant_migrations))
         .routes(routes!(moves::get_tenant_migration))
@@ -134,12 +143,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(moves::verification::get_tenant_migration_verification))
         .routes(routes!(moves::record::get_tenant_migration_failures))
         .routes(routes!(moves::record::get_tenant_migration_subscriptions))
-        .routes(routes!(moves::record::list_tenant_migration_audit));
-    OpenApiRouter::with_openapi(docs::whole())
-        .nest(BASE, api.merge(moves))
-        .routes(routes!(health::healthz))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
+        .routes(routes!(moves::record::list_tenant_migration_audit))
 }
 
 /// The description of the API.

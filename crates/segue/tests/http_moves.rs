@@ -63,7 +63,7 @@ fn a_tenant_moves_there_and_back_and_for_good_while_it_is_written() {
     assert_eq!(home(&tenant)["state"], "normal");
 
     let mut history = writers.end();
-    assert!(history.acknowledged() > 100, "the writers got to write");
+    assert!(history.acknowledged() > 20, "the writers got to write");
     check(&mut history, &old, &log(&tenant));
     let sound = operator(&server, "POST", &format!("/tenants/{}/verify", tenant.id), &Value::Null);
     assert_eq!(sound.is(200)["is_sound"], true);
