@@ -2,8 +2,7 @@
 //!
 //! [`scenarios::Scenarios`] is scenario migration on a control plane and a [`TenantStoreRouter`];
 //! [`events`] opens the tenant logs behind it to applications; [`MigrationCoordinator`] moves tenants between
-//! its stores. The HTTP API and the command line are thin
-//! layers over both.
+//! its stores. The HTTP API and the command line are thin layers over them.
 //!
 //! ```
 //! use std::sync::Arc;
