@@ -20,7 +20,7 @@ use segue_core::tenancy::{Phase, Route};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations::{self as row, Decided};
-use segue_store::events::{self, EventStore, Head};
+use segue_store::events::{self, EventStore, Head, Reason};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -37,7 +37,7 @@ use crate::tenants::read_back::ReadBack;
 /// How long a driver waits for both heads to stay the same when somebody wants to cut over.
 pub(super) const CLOSE: Duration = Duration::from_millis(10);
 
-/// How long a look at both heads may take while writes wait.
+/// How long a look at a head may take while writes wait.
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// How long after an automatic cutover was given up the next is tried.
@@ -182,7 +182,12 @@ impl Driver {
             self.look(at).await?;
         }
         let rules = self.rules(at).await?;
-        let step = next(&at.route, &at.sight, &rules);
+        let mut step = next(&at.route, &at.sight, &rules);
+        if matches!(step, Step::Stop(_)) {
+            // Heads of two moments may contradict each other where nothing is wrong.
+            self.look_in_order(at).await?;
+            step = next(&at.route, &at.sight, &rules);
+        }
         match step {
             Step::Decide(Decision::Commit { at: end })
                 if !self.compare_the_rest(at, end.position).await? =>
@@ -324,13 +329,35 @@ impl Driver {
     /// Looks at both heads.
     pub(super) async fn look(&self, at: &mut At) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let looking = async { tokio::join!(at.owner.head(self.tenant), at.peer.head(self.tenant)) };
-        let (owner, peer) = if at.route.is_cut_over() {
-            tokio::time::timeout(GLANCE, looking).await.map_err(|_| Trouble::silent())?
-        } else {
-            looking.await
-        };
+        let (owner, peer) = tokio::join!(self.glance(at, &at.owner), self.glance(at, &at.peer));
         at.measured.look = begun.elapsed();
+        self.seen(at, owner, peer)
+    }
+
+    /// Looks at both heads so that the owner's is the later one: what the peer has, the owner had before.
+    async fn look_in_order(&self, at: &mut At) -> Result<(), Trouble> {
+        let peer = self.glance(at, &at.peer).await;
+        let owner = self.glance(at, &at.owner).await;
+        self.seen(at, owner, peer)
+    }
+
+    /// A store's head. While writes wait it is not waited for long.
+    async fn glance(&self, at: &At, store: &Arc<dyn EventStore>) -> events::Result<Head> {
+        let head = store.head(self.tenant);
+        if !at.route.is_cut_over() {
+            return head.await;
+        }
+        let silent = |_| events::Error::Unavailable { reason: Reason::Slow, source: None };
+        tokio::time::timeout(GLANCE, head).await.map_err(silent)?
+    }
+
+    /// Takes note of what two stores said of their heads.
+    fn seen(
+        &self,
+        at: &mut At,
+        owner: events::Result<Head>,
+        peer: events::Result<Head>,
+    ) -> Result<(), Trouble> {
         let there = |head: events::Result<Head>, of: &segue_core::ids::StoreId| match head {
             Ok(head) => Ok(Some(head)),
             Err(events::Error::NotFound { .. }) => Ok(None),

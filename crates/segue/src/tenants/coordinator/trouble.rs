@@ -30,14 +30,6 @@ pub(super) enum Trouble {
     Stuck(Obstacle),
 }
 
-impl Trouble {
-    /// A store does not answer, and there is no time to wait for it.
-    pub(super) fn silent() -> Self {
-        let (what, reason) = ("a store of the migration", "it does not answer".to_owned());
-        Self::Unavailable(Error::Unavailable { what, reason, source: None })
-    }
-}
-
 impl From<control::Error> for Trouble {
     fn from(error: control::Error) -> Self {
         match error {
@@ -72,7 +64,15 @@ impl Driver {
                 tokio::time::sleep(RETRY).await;
                 Ok(())
             }
-            Err(Trouble::Outdated | Trouble::Stuck(_)) | Ok(()) => Ok(()),
+            // Something else was decided meanwhile, maybe that this is another process's affair now.
+            Err(Trouble::Outdated | Trouble::Stuck(_)) => {
+                tokio::time::sleep(RETRY / 4).await;
+                match self.look_again(at).await {
+                    Err(Trouble::Deposed) => Err(Trouble::Deposed),
+                    Err(_) | Ok(()) => Ok(()),
+                }
+            }
+            Ok(()) => Ok(()),
             Err(Trouble::Deposed) => Err(Trouble::Deposed),
         }
     }
