@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// Tells the time and makes ids.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The present moment.
+    /// The present moment, to the microsecond: that is what stores keep.
     fn now(&self) -> Timestamp;
     /// A fresh id; later ones sort after earlier ones.
     fn new_id(&self) -> Uuid;
@@ -23,7 +23,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     fn new_id(&self) -> Uuid {

@@ -148,6 +148,11 @@ impl FaultyControl {
         self.faults.restart();
     }
 
+    /// Ends everything that is wrong with it, and forgets what was to go wrong.
+    pub fn mend(&self) {
+        self.faults.mend();
+    }
+
     /// Makes every call wait from now on, before it does anything: its caller is frozen, or its way is
     /// blocked.
     pub fn hold(&self) {

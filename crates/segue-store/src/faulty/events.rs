@@ -115,6 +115,11 @@ impl FaultyEventStore {
         self.faults.restart();
     }
 
+    /// Ends everything that is wrong with it, and forgets what was to go wrong.
+    pub fn mend(&self) {
+        self.faults.mend();
+    }
+
     /// Makes every call wait from now on, before it does anything: its caller is frozen, or its way is
     /// blocked.
     pub fn hold(&self) {

@@ -69,6 +69,15 @@ impl<Operation: Copy + Eq + Hash> Faults<Operation> {
         self.state().is_crashed = false;
     }
 
+    pub(super) fn mend(&self) {
+        {
+            let mut state = self.state();
+            (state.weather, state.is_crashed) = (None, false);
+            state.injected.clear();
+        }
+        self.release();
+    }
+
     pub(super) fn hold(&self) {
         self.state().is_held = true;
     }

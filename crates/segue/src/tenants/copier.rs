@@ -110,7 +110,7 @@ impl BulkCopier {
         let first = claimed.map_err(CopyError::Target)?;
         let mut target = first;
         loop {
-            let copied = self.copy(target, term, Instant::now()).await?;
+            let copied = self.copy(target, term, Instant::now(), u64::MAX).await?;
             target = copied.target;
             progress(target.position.0, copied.source.position.0);
             if copied.source.position <= target.position {
@@ -121,18 +121,21 @@ impl BulkCopier {
         }
     }
 
-    /// Copies at least a page where there is one, and more until a moment. `head` is the target's, in mode
-    /// `copying` at this term.
+    /// Copies at least a page where there is one, and more until a moment, or until so many events are copied.
+    /// `head` is the target's, in mode `copying` at this term.
     pub(super) async fn copy(
         &mut self,
         head: Head,
         term: Term,
         until: Instant,
+        most: u64,
     ) -> Result<CopyResult, CopyError> {
         let begun = Instant::now();
         let mut target = head;
         let mut next = self.page(target.position).await?;
         let mut source = None;
+        let copied = |target: Head| target.position.0 - head.position.0;
+        let may_go_on = |target| Instant::now() < until && copied(target) < most;
         while let Some(loaded) = next.take() {
             let (before, last) = (target.mark(), loaded.page.last());
             source = Some(loaded.page.head);
@@ -147,7 +150,7 @@ impl BulkCopier {
             };
             self.compare(before, target.mark()).await?;
             match read? {
-                Some(loaded) if Instant::now() < until => next = Some(loaded),
+                Some(loaded) if may_go_on(target) => next = Some(loaded),
                 Some(loaded) => {
                     source = Some(loaded.page.head);
                     self.ahead = Some((last, loaded));
@@ -160,7 +163,7 @@ impl BulkCopier {
             None => self.source.store.head(self.tenant).await.map_err(CopyError::Source)?,
         };
         Ok(CopyResult {
-            events_copied: target.position.0 - head.position.0,
+            events_copied: copied(target),
             duration_seconds: begun.elapsed().as_secs_f64(),
             target,
             source,

@@ -138,11 +138,21 @@ impl Verification {
     /// # Errors
     /// [`Error::Unavailable`] when the store cannot answer; [`Error::Corrupt`] when it is damaged beyond
     /// reading. Damage that can be named is no error but what the report is about.
-    pub async fn run(&self, mut tell: impl FnMut(Progress)) -> Result<Report> {
+    pub async fn run(&self, tell: impl FnMut(Progress)) -> Result<Report> {
+        self.run_beside(None, tell).await
+    }
+
+    /// Verifies a copy beside the log that it is copied from, which may have more, and redactions among
+    /// that.
+    pub(super) async fn run_beside(
+        &self,
+        original: Option<&Self>,
+        mut tell: impl FnMut(Progress),
+    ) -> Result<Report> {
         let begun = Instant::now();
         let head = self.store.head(self.tenant).await?;
         head.admits_read(self.access).map_err(events::Error::from)?;
-        let mut inspection = self.log(head.mark(), &mut tell).await?;
+        let mut inspection = self.log(original, head.mark(), &mut tell).await?;
         locate::narrow(self, &mut inspection).await?;
         let last_position = head.position;
         let streams = self.streams(head.mark(), |streams_checked| {
@@ -169,7 +179,12 @@ impl Verification {
     }
 
     /// Hashes the log up to `head`.
-    async fn log(&self, head: Mark, tell: &mut impl FnMut(Progress)) -> Result<Inspection> {
+    async fn log(
+        &self,
+        original: Option<&Self>,
+        head: Mark,
+        tell: &mut impl FnMut(Progress),
+    ) -> Result<Inspection> {
         let mut inspection = Inspection::after(self.from);
         let mut erasures = Erasures::default();
         let mut marks = Marks { last: self.from.position, head };
@@ -207,7 +222,7 @@ impl Verification {
             let (hashed, events) = hashed.map_err(ending)?;
             inspection = hashed;
             read = next?;
-            erasures.check(self, &events, &mut inspection).await?;
+            erasures.check(self, original, &events, &mut inspection).await?;
             tell(Progress { position: last, last_position: head.position, streams_checked: 0 });
         }
         marks.up_to(head.position, self, &mut inspection).await?;

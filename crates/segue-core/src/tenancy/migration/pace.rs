@@ -59,6 +59,13 @@ impl Pace {
         Self { limit, at_work: None, at_rest: None }
     }
 
+    /// How many events a slice may copy, so that the limit holds for every second and not only on average.
+    #[must_use]
+    pub fn most_at_once(&self) -> u64 {
+        let share = |limit: f64| (limit * SLICE.as_secs_f64()).ceil().max(1.0) as u64;
+        self.limit.map_or(u64::MAX, share)
+    }
+
     /// How long to rest after a slice.
     ///
     /// ```
@@ -143,6 +150,13 @@ mod tests {
     fn a_copy_that_stops_the_writers_altogether_still_comes_to_its_end() {
         let share = settled(0.0, 20_000.0);
         assert!((0.14..0.16).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn what_is_copied_at_once_is_within_the_limit_of_a_tenth_of_a_second() {
+        assert_eq!(Pace::new(None).most_at_once(), u64::MAX);
+        assert_eq!(Pace::new(Some(2_000.0)).most_at_once(), 200);
+        assert_eq!(Pace::new(Some(0.5)).most_at_once(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use segue_core::digest::Mark;
 use segue_core::ids::{MigrationId, Position, TenantId};
+use segue_core::tenancy::head::Mode;
 use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::Pace;
@@ -38,7 +39,7 @@ use crate::tenants::read_back::ReadBack;
 /// How long a driver waits for both heads to stay the same when somebody wants to cut over.
 pub(super) const CLOSE: Duration = Duration::from_millis(10);
 
-/// How long a look at both heads may take while writes wait.
+/// How long a look at a head may take while writes wait.
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// How long after an automatic cutover was given up the next is tried.
@@ -255,7 +256,9 @@ impl Driver {
         let peer = route.moving.as_ref().ok_or(Trouble::Deposed)?.peer.clone();
         let store = |id| self.shared.router.store(id).map_err(Trouble::Unavailable);
         let (owner, peer) = (store(&route.store_id)?, store(&peer)?);
-        let batch = usize::try_from(migration.config.batch_size).unwrap_or(1_000);
+        let pace = Pace::new(migration.config.max_bulk_copy_rate);
+        let batch = u64::from(migration.config.batch_size).min(pace.most_at_once());
+        let batch = usize::try_from(batch).unwrap_or(1_000);
         let read = migration.progress.read_back;
         Ok(At {
             copier: BulkCopier::new(owner.clone(), peer.clone(), self.tenant, batch),
@@ -268,7 +271,7 @@ impl Driver {
                 is_purged: false,
             },
             has_looked: false,
-            pace: Pace::new(migration.config.max_bulk_copy_rate),
+            pace,
             measured: Measured::default(),
             attempt: Attempt::of(&route),
             left_to_mirror: None,
@@ -328,19 +331,39 @@ impl Driver {
         Ok(())
     }
 
-    /// Looks at both heads: at the copy first, so that it cannot seem to be ahead of what it is copied from.
+    /// Looks at both heads, the owner's later: what a copy has, its owner had before.
     pub(super) async fn look(&self, at: &mut At) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let looking = async {
-            let peer = at.peer.head(self.tenant).await;
-            (known(&at.owner, at.owner.head(self.tenant).await), known(&at.peer, peer))
-        };
-        let (owner, peer) = if at.route.is_cut_over() {
-            tokio::time::timeout(GLANCE, looking).await.map_err(|_| Trouble::silent())?
-        } else {
-            looking.await
-        };
+        let peer = self.glance(at, &at.peer).await;
+        let owner = self.glance(at, &at.owner).await;
         at.measured.look = begun.elapsed();
+        self.seen(at, owner, peer)
+    }
+
+    /// A store's head, unless the store may have forgotten what it was told. While writes wait it is not
+    /// waited for long.
+    async fn glance(&self, at: &At, store: &Arc<dyn EventStore>) -> events::Result<Head> {
+        let unavailable = |reason| events::Error::Unavailable { reason, source: None };
+        let head = store.head(self.tenant);
+        let head = if at.route.is_cut_over() {
+            let head = tokio::time::timeout(GLANCE, head).await;
+            head.map_err(|_elapsed| unavailable(Reason::Slow))?
+        } else {
+            head.await
+        };
+        match store.quarantine() {
+            None => head,
+            Some(_) => Err(unavailable(Reason::Restored)),
+        }
+    }
+
+    /// Takes note of what two stores said of their heads.
+    fn seen(
+        &self,
+        at: &mut At,
+        owner: events::Result<Head>,
+        peer: events::Result<Head>,
+    ) -> Result<(), Trouble> {
         let there = |head: events::Result<Head>, of: &segue_core::ids::StoreId| match head {
             Ok(head) => Ok(Some(head)),
             Err(events::Error::NotFound { .. }) => Ok(None),
@@ -362,7 +385,9 @@ impl Driver {
 
     /// Takes note of heads that were seen.
     pub(super) fn saw(&self, at: &mut At) {
-        let copied = at.sight.peer.map_or(Position(0), |head| head.position);
+        // A tombstone keeps its position, and holds nothing.
+        let held = at.sight.peer.filter(|head| head.mode != Mode::Tombstone);
+        let copied = held.map_or(Position(0), |head| head.position);
         // What was read back and is not there any more proves nothing.
         if at.sight.read_back.position > copied {
             at.read_back.begin_anew();
@@ -565,13 +590,5 @@ impl Driver {
     /// This process, for the audit.
     pub(super) fn by(&self) -> By {
         By::new(format!("segue {}", self.shared.process), self.shared.clock.now())
-    }
-}
-
-/// A head as it was seen, unless the store may have forgotten what it was told.
-fn known(store: &Arc<dyn EventStore>, head: events::Result<Head>) -> events::Result<Head> {
-    match store.quarantine() {
-        None => head,
-        Some(_) => Err(events::Error::Unavailable { reason: Reason::Restored, source: None }),
     }
 }

@@ -125,10 +125,20 @@ impl Driver {
         let rest = at.pace.rest_after(&slice);
         at.measured.last_slice =
             Some((Instant::now(), at.sight.owner.map_or(Position(0), |head| head.position)));
-        if !rest.is_zero() {
-            tokio::time::sleep(rest).await;
+        self.rest(at, Instant::now() + rest).await
+    }
+
+    /// Leaves the source to its writers, until a moment or until something is decided.
+    async fn rest(&self, at: &mut At, until: Instant) -> Result<(), Trouble> {
+        let decided = at.route.term;
+        while at.route.term == decided {
+            let woken = tokio::time::timeout_at(until, self.news.notified()).await;
+            self.reread(at).await?;
+            if woken.is_err() {
+                break;
+            }
         }
-        self.reread(at).await
+        Ok(())
     }
 
     /// A slice of a bulk copy, and of what is read back of it meanwhile.
@@ -147,7 +157,7 @@ impl Driver {
         };
         let begun = Instant::now();
         let reads_back = at.migration.config.needs_read_back();
-        let copying = at.copier.copy(head, claim, begun + SLICE);
+        let copying = at.copier.copy(head, claim, begun + SLICE, at.pace.most_at_once());
         let reading = async {
             match reads_back && at.read_back.mark().position < head.position {
                 true => at.read_back.run(begun + SLICE).await.map(drop),
@@ -177,7 +187,7 @@ impl Driver {
     /// What the mirrors have not brought.
     async fn copy_tail(&self, at: &mut At, head: Head, claim: Term) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let copied = at.copier.copy(head, claim, begun + SLICE).await;
+        let copied = at.copier.copy(head, claim, begun + SLICE, u64::MAX).await;
         let copied = copied.map_err(|error| self.of_copy(error))?;
         if copied.events_copied > 0 {
             at.measured.page = begun.elapsed();

@@ -30,14 +30,6 @@ pub(super) enum Trouble {
     Stuck(Obstacle),
 }
 
-impl Trouble {
-    /// A store does not answer, and there is no time to wait for it.
-    pub(super) fn silent() -> Self {
-        let (what, reason) = ("a store of the migration", "it does not answer".to_owned());
-        Self::Unavailable(Error::Unavailable { what, reason, source: None })
-    }
-}
-
 impl From<control::Error> for Trouble {
     fn from(error: control::Error) -> Self {
         match error {
@@ -72,7 +64,15 @@ impl Driver {
                 tokio::time::sleep(RETRY).await;
                 Ok(())
             }
-            Err(Trouble::Outdated | Trouble::Stuck(_)) | Ok(()) => Ok(()),
+            // Something else was decided meanwhile, maybe that this is another process's affair now.
+            Err(Trouble::Outdated | Trouble::Stuck(_)) => {
+                tokio::time::sleep(RETRY / 4).await;
+                match self.look_again(at).await {
+                    Err(Trouble::Deposed) => Err(Trouble::Deposed),
+                    Err(_) | Ok(()) => Ok(()),
+                }
+            }
+            Ok(()) => Ok(()),
             Err(Trouble::Deposed) => Err(Trouble::Deposed),
         }
     }
@@ -146,13 +146,18 @@ impl Driver {
         if at.migration.journal.error.as_ref().is_some_and(|known| known.message == message) {
             return Ok(());
         }
-        let obstacle = Obstacle {
+        let entries = vec![Entry::Obstructed(self.obstacle(message, suggested))];
+        self.note(at, entries, None).await
+    }
+
+    /// Something that is met now.
+    pub(super) fn obstacle(&self, message: String, suggested: &str) -> Obstacle {
+        Obstacle {
             message,
             recoverable: true,
             suggested_action: Some(suggested.to_owned()).filter(|text| !text.is_empty()),
             at: self.shared.clock.now(),
-        };
-        self.note(at, vec![Entry::Obstructed(obstacle)], None).await
+        }
     }
 
     /// The same for what is not over with the next step that is made.
