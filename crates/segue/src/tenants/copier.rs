@@ -15,9 +15,10 @@ use std::sync::Arc;
 use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, MigrationId, Position, StreamId, StreamVersion, TenantId, Term};
 use segue_store::events::{
-    self, Access, Event, EventStore, Head, Import, Mode, StreamState, limits,
+    self, Access, Event, EventStore, Head, Import, Mode, Reason, StreamState, limits,
 };
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::pages::{Page, Pages};
 
@@ -139,8 +140,15 @@ impl BulkCopier {
         while let Some(loaded) = next.take() {
             let (before, last) = (target.mark(), loaded.page.last());
             source = Some(loaded.page.head);
-            let importing = import(&self.target, self.tenant, term, before, loaded, None);
+            // In a task of its own, so that reading the next page does not hold it up.
+            let target_store = Arc::clone(&self.target);
+            let importing = import(target_store, self.tenant, term, before, loaded, None);
+            let importing = AbortOnDropHandle::new(tokio::spawn(importing));
             let (imported, read) = tokio::join!(importing, self.source.page(last));
+            let imported = imported.unwrap_or_else(|ended| match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_stopping) => Err(CopyError::Target(closed())),
+            });
             target = match imported {
                 Err(CopyError::Damaged { position, what }) => {
                     self.copy_up_to(before, term, position).await?;
@@ -184,7 +192,8 @@ impl BulkCopier {
             let Some(loaded) = self.page(target.position).await? else { break };
             let prepare = (loaded.page.last() >= to.position).then_some(epoch);
             let after = target.mark();
-            target = import(&self.target, self.tenant, term, after, loaded, prepare).await?;
+            target =
+                import(Arc::clone(&self.target), self.tenant, term, after, loaded, prepare).await?;
         }
         if target.mode == Mode::Prepared || target.mark() != to {
             return Ok(target);
@@ -233,7 +242,8 @@ impl BulkCopier {
                 return Ok(());
             }
             let loaded = self.source.load(page).await?;
-            let imported = import(&self.target, self.tenant, term, after, loaded, None).await?;
+            let imported =
+                import(Arc::clone(&self.target), self.tenant, term, after, loaded, None).await?;
             after = imported.mark();
         }
     }
@@ -331,7 +341,7 @@ impl Source {
 /// Imports a page, and the states that do not fit beside it after it. The last import prepares the target,
 /// where an epoch is given.
 async fn import(
-    target: &Arc<dyn EventStore>,
+    target: Arc<dyn EventStore>,
     tenant: TenantId,
     term: Term,
     after: Mark,
@@ -373,4 +383,8 @@ fn shares(states: Vec<StreamState>, first: usize) -> VecDeque<Vec<StreamState>> 
     }
     shares.push_back(share);
     shares
+}
+
+fn closed() -> events::Error {
+    events::Error::Unavailable { reason: Reason::Closed, source: None }
 }

@@ -35,12 +35,3 @@ pub(super) async fn beat(
         tokio::time::sleep(every).await;
     }
 }
-
-/// A task that ends with whoever holds this.
-pub(super) struct AbortOnDrop(pub(super) tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}

@@ -25,10 +25,11 @@ use segue_store::control::migrations::{self as row, Decided};
 use segue_store::events::{self, EventStore, Head, Reason};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::attempt::Attempt;
-use super::beat::{AbortOnDrop, beat};
+use super::beat::beat;
 use super::trouble::Trouble;
 use super::{Shared, When};
 use crate::error::Error;
@@ -143,7 +144,7 @@ impl Driver {
             Arc::clone(&deposed),
             Arc::clone(&self.news),
         ));
-        let _beating = AbortOnDrop(beating);
+        let _beating = AbortOnDropHandle::new(beating);
         while !deposed.load(Ordering::Relaxed) {
             // While writes wait, a store that hangs is left hanging when they have waited for long enough.
             let end = at.gives_up_at().filter(|end| *end > Instant::now());
