@@ -3,11 +3,12 @@
 //! A decision is one row of the control plane, the tenant's [`Route`], changed by compare-and-swap on its
 //! term. What a store does about it is an effect and follows. [`pause`] decides when writes wait;
 //! [`migration`] moves the log to another store while it is read and written; [`head`] is what each store
-//! keeps, and what it admits.
+//! keeps, and what it admits; [`restored`] puts back what a store has lost of that.
 
 pub mod head;
 pub mod migration;
 pub mod pause;
+pub mod restored;
 
 use std::fmt;
 

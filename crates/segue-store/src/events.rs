@@ -155,6 +155,16 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// [`Error::Unavailable`].
     async fn incarnation(&self) -> Result<String>;
 
+    /// Whether the database is another than the one that was admitted, so that fences may be lost. While it
+    /// is, only heads are read and changed here, and logs as copies.
+    fn quarantine(&self) -> Option<Quarantine> {
+        None
+    }
+
+    /// Says as which incarnation the database is known: all of its fences are in place. A store that is told
+    /// of none admits the first that it sees.
+    fn admit(&self, _incarnation: &str) {}
+
     /// Appends a group of events, all or nothing.
     ///
     /// # Errors
@@ -258,6 +268,15 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`EventStore::load_many`].
     async fn count(&self, query: CountQuery) -> Result<Vec<Count>>;
+}
+
+/// A database that is another than it is known to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Its incarnation before.
+    pub was: String,
+    /// Its incarnation now.
+    pub is: String,
 }
 
 /// What an acknowledged append survives.

@@ -17,6 +17,7 @@
 mod backoff;
 mod database;
 mod fault;
+mod incarnation;
 mod lifetime;
 mod outage;
 mod refusal;
@@ -29,6 +30,8 @@ use std::fmt;
 pub(crate) use backoff::Backoff;
 pub(crate) use database::{Client, Database};
 pub use fault::{Fault, fault};
+pub use incarnation::Changed;
+pub(crate) use incarnation::INCARNATION;
 pub(crate) use outage::BACKOFF;
 pub use refusal::{OpenError, Refusal};
 pub use settings::{InvalidSetting, Settings};

@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand. Everything but `serve`, `demo`, `openapi`, `plan diff` and
 //! `plan explain` talks to a running server over HTTP, like any other client.
 
+mod bar;
 mod client;
 mod compare;
+mod confirm;
 mod demo;
 mod erasure;
 mod events;
@@ -10,6 +12,7 @@ mod explain;
 mod failure;
 mod field;
 mod input;
+mod interrupt;
 mod openapi;
 mod operator;
 mod plan;
@@ -17,8 +20,10 @@ mod scenario;
 mod screen;
 mod serve;
 mod session;
+mod store;
 mod stream;
 mod subscription;
+mod tenant;
 mod verify;
 
 use std::process::ExitCode;
@@ -39,10 +44,12 @@ Exit codes:
   5  the request is wrong (HTTP 400, 405, 413, 415, 422)
   6  the request does not fit the present state (HTTP 409)
   7  the server failed (HTTP 5xx)
-  8  verify: the log is damaged
+  8  verify: the log is damaged, or the copy of a migration differs
+  9  tenant move, cutover: the tenant has not moved; what was started goes on
   10 serve: the configuration is wrong
   11 serve: the address cannot be listened on
   12 serve: a store or the control plane cannot be opened
+  130 interrupted by Ctrl-C; a migration goes on at the server
   (demo ends like serve, or like the command of its story that failed)
 
 Environment: SEGUE_URL, SEGUE_TENANT for every command that talks to a server; SEGUE_LOG for the log
@@ -60,7 +67,7 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Run a server with a tenant whose customers return to a new version, and tell what happens
+    /// Run a server with a tenant whose customers return to a new version, and who moves; tell what happens
     Demo(demo::Demo),
     /// Register scenarios and look at their versions
     #[command(subcommand)]
@@ -87,10 +94,10 @@ enum Command {
     Customer(erasure::Customer),
     /// List the event stores with their health and durability
     #[command(subcommand)]
-    Store(operator::Store),
-    /// Show where tenants live, and place new ones
+    Store(store::Store),
+    /// Show where tenants live, place new ones, and move them to other stores
     #[command(subcommand)]
-    Tenant(operator::Tenant),
+    Tenant(tenant::Tenant),
     /// Read a tenant's log back, hash it again, and say what is damaged
     Verify(verify::Verify),
     /// Print the OpenAPI description of the server

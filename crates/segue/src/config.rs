@@ -3,13 +3,13 @@
 //! Defaults ← `config/default.toml` if it is there ← `--config FILE` ← environment variables such as
 //! `SEGUE__SERVER__LISTEN`. An unknown key or a bad value stops the start and names the file, the line,
 //! the key and what is allowed ([`locate`]). A setting that nothing acts on yet is refused, never
-//! ignored; `[tenant_migration]` alone is read and checked ahead of its time, and says so, but for
-//! `write_pause_timeout`.
+//! ignored.
 
 mod check;
 mod locate;
 mod postgres;
 mod stores;
+mod tenant_migration;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use locate::{Error, Place};
 pub use postgres::{Options, Url};
 pub use stores::{Control, Database, Store, Stores};
+pub use tenant_migration::TenantMigration;
 
 use crate::http::live::Limits;
 
@@ -42,8 +43,7 @@ pub struct Config {
     pub stores: Stores,
     /// How scenarios are migrated.
     pub scenario_migration: Migration,
-    /// How tenants are moved between stores. Read and checked, but this version moves no tenants; only
-    /// `write_pause_timeout` is acted on.
+    /// How tenants are moved between stores.
     pub tenant_migration: TenantMigration,
     /// An OpenAI-compatible endpoint. Refused: this version cannot call one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,63 +102,6 @@ impl Default for Server {
             stalled_reader_timeout_seconds: 30.0,
         }
     }
-}
-
-/// `[tenant_migration]`, with the defaults of the original system. In this version only
-/// `write_pause_timeout` is acted on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TenantMigration {
-    /// Events copied at a time.
-    pub batch_size: u32,
-    /// How many events the target may be behind when a cutover begins.
-    pub sync_lag_threshold: u64,
-    /// Seconds between two looks at the lag.
-    pub sync_check_interval: f64,
-    /// Seconds after which a cutover is given up and writes go on.
-    pub cutover_timeout_seconds: f64,
-    /// What is compared before the move is decided.
-    pub verification_level: VerificationLevel,
-    /// How many of the events are compared, in percent.
-    pub sample_percentage: f64,
-    /// Whether moves are traced.
-    pub enable_tracing: bool,
-    /// Whether moves are counted and timed.
-    pub enable_metrics: bool,
-    /// Events per second that the bulk copy may take; no limit if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_bulk_copy_rate: Option<f64>,
-    /// Seconds that a write waits for the end of a pause before it answers 503.
-    pub write_pause_timeout: f64,
-}
-
-impl Default for TenantMigration {
-    fn default() -> Self {
-        Self {
-            batch_size: 1000,
-            sync_lag_threshold: 100,
-            sync_check_interval: 1.0,
-            cutover_timeout_seconds: 5.0,
-            verification_level: VerificationLevel::Hash,
-            sample_percentage: 100.0,
-            enable_tracing: true,
-            enable_metrics: true,
-            max_bulk_copy_rate: None,
-            write_pause_timeout: 5.0,
-        }
-    }
-}
-
-/// What is compared between the two stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum VerificationLevel {
-    /// The numbers of events.
-    Count,
-    /// Their hashes too.
-    Hash,
-    /// Every byte.
-    Full,
 }
 
 /// `[extraction]`: an OpenAI-compatible endpoint.

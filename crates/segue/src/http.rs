@@ -13,8 +13,10 @@ pub mod error;
 pub mod events;
 pub mod extract;
 pub mod fields;
+mod followed;
 mod health;
 pub mod live;
+pub mod moves;
 mod observe;
 pub mod page;
 pub mod plans;
@@ -117,10 +119,31 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(tenants::resume_writes))
         .routes(routes!(verify::verify_tenant));
     OpenApiRouter::with_openapi(docs::whole())
-        .nest(BASE, api)
+        .nest(BASE, api.merge(of_moves()))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
+}
+
+/// The endpoints of tenants' moves.
+fn of_moves() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(moves::start_tenant_migration))
+        .routes(routes!(moves::list_tenant_migrations))
+        .routes(routes!(moves::get_tenant_migration))
+        .routes(routes!(moves::status::follow_tenant_migration))
+        .routes(routes!(moves::steps::pause_tenant_migration))
+        .routes(routes!(moves::steps::resume_tenant_migration))
+        .routes(routes!(moves::steps::abort_tenant_migration))
+        .routes(routes!(moves::steps::cut_tenant_migration_over))
+        .routes(routes!(moves::steps::reverse_tenant_migration))
+        .routes(routes!(moves::steps::finish_tenant_migration))
+        .routes(routes!(moves::verification::verify_tenant_migration))
+        .routes(routes!(moves::verification::repair_tenant_migration))
+        .routes(routes!(moves::verification::get_tenant_migration_verification))
+        .routes(routes!(moves::record::get_tenant_migration_failures))
+        .routes(routes!(moves::record::get_tenant_migration_subscriptions))
+        .routes(routes!(moves::record::list_tenant_migration_audit))
 }
 
 /// The description of the API.

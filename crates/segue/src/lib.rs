@@ -1,8 +1,8 @@
 //! Segue as a library: what the binary does, without the binary.
 //!
 //! [`scenarios::Scenarios`] is scenario migration on a control plane and a [`TenantStoreRouter`];
-//! [`events`] opens the tenant logs behind it to applications. The HTTP API and the command line are thin
-//! layers over both.
+//! [`events`] opens the tenant logs behind it to applications; [`MigrationCoordinator`] moves tenants between
+//! its stores. The HTTP API and the command line are thin layers over them.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -52,4 +52,7 @@ pub use scenarios::{DeploymentResult, DeploymentStatus, MigrationDeployer, Migra
 pub use segue_core::plan::document::MigrationPlan;
 pub use segue_core::plan::policy::{AnchorMigrationPolicy, MigrationScenario, ScopeFilter};
 pub use segue_core::plan::summary::MigrationSummary;
-pub use tenants::{PauseMetrics, TenantStoreRouter, WritePausedError};
+pub use tenants::{
+    MigrationCoordinator, MigrationError, PauseMetrics, SubscriptionMigrator, TenantStoreRouter,
+    WritePausedError,
+};

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Control, Database, Store};
 use crate::events::{Events, Subscriptions};
 use crate::scenarios::Scenarios;
-use crate::tenants::TenantStoreRouter;
+use crate::tenants::{MigrationCoordinator, TenantStoreRouter};
 
 /// Why something that the configuration names cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,8 @@ pub struct Opened {
     pub events: Events,
     /// Named consumers of the logs.
     pub subscriptions: Subscriptions,
+    /// Moves of tenants between the stores. It carries nothing on before it is told to attend.
+    pub moves: MigrationCoordinator,
 }
 
 impl Opened {
@@ -113,8 +115,10 @@ impl Opened {
         let settings = config.scenario_migration.clone();
         let scenarios = Scenarios::new(control.clone(), router.clone(), clock.clone(), settings);
         let events = Events::new(router.clone(), clock.clone());
-        let subscriptions = Subscriptions::new(control.clone(), router.clone(), clock);
-        Ok(Self { control, router, scenarios, events, subscriptions })
+        let subscriptions = Subscriptions::new(control.clone(), router.clone(), clock.clone());
+        let settings = config.tenant_migration.of_this_process();
+        let moves = MigrationCoordinator::new(router.clone(), clock, settings);
+        Ok(Self { control, router, scenarios, events, subscriptions, moves })
     }
 
     /// Says whether everything can be read and written now.

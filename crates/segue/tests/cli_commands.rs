@@ -194,7 +194,19 @@ fn the_demo_tells_its_whole_story() {
         "undisturbed on version 1",
         "marked       96",
         "blocked      1",
+        "6. The tenant moves to a store of its own",
+        ", none failed",
+        "both stores, field by field  the same; ",
+        "the tenant lives in          own",
     ] {
         assert!(story.contains(line), "{line} is missing in\n{story}");
     }
+    let of = |fact: &str| {
+        let line = story.lines().find(|line| line.starts_with(fact)).unwrap();
+        let number = line[fact.len()..].trim().split([' ', ',']).next().unwrap();
+        number.parse::<f64>().unwrap()
+    };
+    assert!(of("turns answered meanwhile") >= 4.0, "every customer was answered:\n{story}");
+    let (turn, pause) = (of("the longest of them took"), of("writes were paused for"));
+    assert!(turn > 0.0 && pause > 0.0 && pause < 5_000.0, "{story}");
 }

@@ -43,6 +43,7 @@ mod failures;
 pub mod journal;
 mod next;
 pub mod pace;
+pub mod positions;
 mod progress;
 mod state;
 
@@ -58,6 +59,7 @@ pub use decision::{Decision, Refused, Why, record};
 pub use failures::FailureStats;
 pub use journal::{Entry, Journal};
 pub use next::{Contradiction, Effect, Rules, Side, Sight, Step, Waiting, next};
+pub use positions::{Mapped, PositionMapper};
 pub use progress::{Pause, Progress, eta};
 pub use state::{MigrationState, TenantMigrationState};
 

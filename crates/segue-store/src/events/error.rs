@@ -139,6 +139,9 @@ pub enum Reason {
     Lost,
     /// The database did not answer in time.
     Slow,
+    /// The database is another than it was: restored, or a standby that took over. Until the fences are back
+    /// that it may have lost, nothing is written or read there as anybody's present log.
+    Restored,
     /// The store was closed, or its thread ended.
     Closed,
     /// A fault was injected by a test.
@@ -154,6 +157,9 @@ impl fmt::Display for Reason {
             Self::Io => "input or output failed",
             Self::Lost => "its database cannot be reached",
             Self::Slow => "its database did not answer in time",
+            Self::Restored => {
+                "its database was restored or replaced, and its fences are being put back"
+            }
             Self::Closed => "it was closed",
             Self::Injected => "a fault was injected",
         })

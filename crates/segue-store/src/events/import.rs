@@ -9,10 +9,15 @@
 //! (a position, version or group out of place, a payload that is not what was hashed, an id that is taken)
 //! is refused by the number of its first bad event, and nothing of it is kept.
 //!
-//! With its events a page brings the present states of their streams. A state may be newer than the page;
-//! the pages that follow catch up with it, and until then nobody reads here. Where the page holds a
-//! redaction, what its stream said before is erased here too. An import without events brings states
-//! alone, of streams that end here where they end there: for what did not fit beside its events.
+//! With its events a page brings the states of streams that end with it: only these are written beside the
+//! events. A stream that goes on in the source is brought by the page with its last event; so each stream is
+//! written once and not with every page, and when the copy has caught up every one has been. Until then
+//! nobody reads here. Where the page holds a redaction, what its stream said before is erased here too. An
+//! import without events brings states alone, of streams that end here where they end there: for what did
+//! not fit beside its events.
+//!
+//! An import is durable with the one that prepares the log, not before: a copy that loses its last pages in
+//! a crash goes on from where it stands.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -38,9 +43,8 @@ pub struct Import {
     pub after: Mark,
     /// The events that follow, in order, in whole append groups.
     pub events: Vec<Event>,
-    /// The present states of the streams of these events, at most one each; their snapshots are kept. A
-    /// stream without a state keeps the snapshot it has here. Without events: of any streams, as they end
-    /// here.
+    /// The states of streams that end with these events, at most one each. One that is newer than its
+    /// events here is passed over, as if it had not come. Without events: of any streams, as they end here.
     pub streams: Vec<StreamState>,
     /// Whether the log is whole with this page: then it takes writes at this epoch from now on, and no
     /// further import.
@@ -65,6 +69,8 @@ pub(crate) struct Extended {
     pub(crate) version: StreamVersion,
     /// Which event of the page is its first; nothing where a state comes alone.
     first: Option<usize>,
+    /// Which of the states is its, if it ends with the page.
+    state: Option<usize>,
     /// Whether the page redacts it, so that everything that is stored of it is to be erased.
     pub(crate) is_redacted: bool,
 }
@@ -77,6 +83,7 @@ impl Extended {
             kind: state.stream_type.clone(),
             version: state.version,
             first: None,
+            state: None,
             is_redacted: false,
         }
     }
@@ -114,13 +121,22 @@ impl Continuation {
         if import.events.is_empty() {
             streams.extend(import.streams.iter().map(Extended::by_nothing));
         }
-        let continuation = Self { import, end, digests, streams };
-        continuation.check_states()?;
-        Ok(continuation)
+        match_states(&mut streams, &import.streams)?;
+        Ok(Self { import, end, digests, streams })
     }
 
     pub(crate) fn tenant(&self) -> TenantId {
         self.import.tenant
+    }
+
+    /// Where it continues the log.
+    pub(crate) fn after(&self) -> Mark {
+        self.import.after
+    }
+
+    /// Whether it lets the log be written.
+    pub(crate) fn prepares(&self) -> bool {
+        self.import.prepare.is_some()
     }
 
     /// The events, erased as far as the page says so.
@@ -138,9 +154,10 @@ impl Continuation {
         &self.digests
     }
 
-    /// The state that came for a stream.
-    pub(crate) fn states(&self) -> HashMap<&StreamId, &StreamState> {
-        self.import.streams.iter().map(|state| (&state.stream_id, state)).collect()
+    /// The streams that end with it, each with its state: these are to be written.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (&Extended, &StreamState)> {
+        let state = |stream: &Extended| stream.state.map(|nth| &self.import.streams[nth]);
+        self.streams.iter().filter_map(move |stream| Some((stream, state(stream)?)))
     }
 
     /// Whether a head is the one that it continues.
@@ -164,9 +181,9 @@ impl Continuation {
         Ok(Admitted::Now(end))
     }
 
-    /// Whether its events continue what is stored: `current` has the type and version of each of
-    /// [`Continuation::streams`], in order, where it exists; `taken` is an event id of the page that is
-    /// stored already.
+    /// Whether its events continue what is stored: `current` has the type and version of the last event
+    /// that is stored of each of [`Continuation::streams`], in order, where there is one; `taken` is an
+    /// event id of the page that is stored already.
     pub(crate) fn check_stored(
         &self,
         current: &[Option<(Cow<'_, str>, StreamVersion)>],
@@ -186,25 +203,27 @@ impl Continuation {
             None => Ok(()),
         }
     }
+}
 
-    fn check_states(&self) -> Result<()> {
-        let mut extended: HashMap<_, _> =
-            self.streams.iter().map(|stream| (&stream.id, stream)).collect();
-        for state in &self.import.streams {
-            let id = &state.stream_id;
-            let Some(stream) = extended.remove(id) else {
-                return Err(Error::Invalid(format!(
-                    "the state of stream {id} comes twice, or without an event of it"
-                )));
-            };
-            if state.stream_type != stream.kind || state.version < stream.version {
-                return Err(Error::Invalid(format!(
-                    "the state of stream {id} is of another type than its events, or older"
-                )));
-            }
+/// Finds the streams that end with a page.
+fn match_states(streams: &mut [Extended], states: &[StreamState]) -> Result<()> {
+    let mut extended: HashMap<_, _> =
+        streams.iter_mut().map(|stream| (stream.id.clone(), stream)).collect();
+    for (nth, state) in states.iter().enumerate() {
+        let id = &state.stream_id;
+        let Some(stream) = extended.remove(id) else {
+            return Err(Error::Invalid(format!(
+                "the state of stream {id} comes twice, or without an event of it"
+            )));
+        };
+        if state.stream_type != stream.kind || state.version < stream.version {
+            return Err(Error::Invalid(format!(
+                "the state of stream {id} is of another type than its events, or older"
+            )));
         }
-        Ok(())
+        stream.state = (state.version == stream.version).then_some(nth);
     }
+    Ok(())
 }
 
 fn check_limits(import: &Import) -> Result<()> {
@@ -273,6 +292,7 @@ impl Following {
                 kind: event.stream_type.clone(),
                 version: before,
                 first: Some(self.ids.len() - 1),
+                state: None,
                 is_redacted: false,
             });
             self.streams.len() - 1

@@ -209,7 +209,7 @@ impl Log {
             stream.positions.push(event.position);
             self.events.push(event.clone());
         }
-        for (id, state) in continuation.states() {
+        for (Extended { id, .. }, state) in continuation.ended() {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.snapshot = state.snapshot.clone();
             }

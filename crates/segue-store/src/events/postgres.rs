@@ -37,12 +37,13 @@ use super::import::Continuation;
 use super::redact::Redaction;
 use super::{
     Access, Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap,
-    Import, LogPage, LogRead, Purge, Purged, Redact, Redacted, Result, Rewind, SnapshotPage,
-    SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Tally, TallyRead, TenantMoved,
-    limits,
+    Import, LogPage, LogRead, Purge, Purged, Quarantine, Redact, Redacted, Result, Rewind,
+    SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Tally, TallyRead,
+    TenantMoved, limits,
 };
-use crate::postgres::{Database, Kind, OpenError, Settings};
+use crate::postgres::{Changed, Database, Kind, OpenError, Settings};
 use heads::{ChangeHead, Moved};
+use import::{Copies, Importing};
 use lanes::Lanes;
 use link::{Health, Incarnation, Link};
 use read::{Digests, EventById, HeadOf, States, Versions};
@@ -57,6 +58,7 @@ pub struct PostgresEventStore {
     database: Database,
     link: Arc<Link>,
     lanes: Arc<Lanes>,
+    copies: Copies,
 }
 
 impl PostgresEventStore {
@@ -70,7 +72,7 @@ impl PostgresEventStore {
         let database = Database::open(settings, Kind::Events, runner.get_migrations())?;
         let link = Arc::new(Link::new(database.clone()));
         let lanes = Arc::new(Lanes::new(Arc::clone(&link)));
-        Ok(Self { database, link, lanes })
+        Ok(Self { database, link, lanes, copies: Copies::default() })
     }
 
     /// Connects, refuses what is not an event store of ours, and brings the schema up to date. Done once;
@@ -100,6 +102,14 @@ impl EventStore for PostgresEventStore {
         })
     }
 
+    fn quarantine(&self) -> Option<Quarantine> {
+        self.link.changed().map(|Changed { was, is }| Quarantine { was, is })
+    }
+
+    fn admit(&self, incarnation: &str) {
+        self.link.admit(incarnation);
+    }
+
     async fn health(&self) -> Result<()> {
         self.link.ask(&Health(&self.link)).await
     }
@@ -121,7 +131,8 @@ impl EventStore for PostgresEventStore {
     }
 
     async fn import(&self, import: Import) -> Result<Head> {
-        self.link.ask(&Continuation::new(import)?).await?
+        let import = Continuation::new(import)?;
+        self.link.ask(&Importing { import: &import, copies: &self.copies }).await?
     }
 
     async fn rewind(&self, rewind: Rewind) -> Result<Head> {

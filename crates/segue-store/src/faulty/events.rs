@@ -10,9 +10,9 @@ use super::faults::Faults;
 use super::{Fault, Weather};
 use crate::events::{
     Access, Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head,
-    HeadSwap, Import, LogPage, LogRead, Purge, Purged, Reason, Redact, Redacted, Result, Rewind,
-    SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Tally, TallyRead,
-    TenantMoved,
+    HeadSwap, Import, LogPage, LogRead, Purge, Purged, Quarantine, Reason, Redact, Redacted,
+    Result, Rewind, SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Tally,
+    TallyRead, TenantMoved,
 };
 
 /// The calls that can fail.
@@ -149,6 +149,14 @@ impl EventStore for FaultyEventStore {
 
     fn durability(&self) -> Durability {
         self.inner.durability()
+    }
+
+    fn quarantine(&self) -> Option<Quarantine> {
+        self.inner.quarantine()
+    }
+
+    fn admit(&self, incarnation: &str) {
+        self.inner.admit(incarnation);
     }
 
     async fn health(&self) -> Result<()> {

@@ -14,6 +14,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Connection, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::incarnation::Watch;
 use super::lifetime::Lifetime;
 use super::outage::Outage;
 use super::refusal::{OpenError, Refusal};
@@ -38,6 +39,7 @@ struct Inner {
     tls: MakeRustlsConnect,
     pool: Pool,
     outage: Outage,
+    incarnation: Arc<Watch>,
     prepared: OnceCell<()>,
 }
 
@@ -86,7 +88,8 @@ impl Database {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(settings.connection(kind), tls.clone(), recycling);
         let lifetime = Arc::new(Lifetime::default());
-        let of_new = Arc::clone(&lifetime);
+        let incarnation = Arc::new(Watch::default());
+        let of_new = (Arc::clone(&lifetime), Arc::clone(&incarnation));
         let pool = Pool::builder(manager)
             .max_size(settings.pool_size())
             // The last used first, so that those which are not needed can be told.
@@ -95,8 +98,14 @@ impl Database {
             .create_timeout(Some(settings.connect_timeout()))
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
-                let lifetime = Arc::clone(&of_new);
-                Box::pin(async move { make_durable(client, &lifetime).await })
+                let (lifetime, incarnation) = of_new.clone();
+                Box::pin(async move {
+                    make_durable(client, &lifetime).await?;
+                    if kind == Kind::Events {
+                        incarnation.ask(client).await;
+                    }
+                    Ok(())
+                })
             }))
             .pre_recycle(Hook::sync_fn(move |_, metrics| match lifetime.is_over(metrics) {
                 true => Err(HookError::message("it was made while the server took no writes")),
@@ -111,6 +120,7 @@ impl Database {
             tls,
             pool,
             outage: Outage::default(),
+            incarnation,
             prepared: OnceCell::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -119,6 +129,11 @@ impl Database {
     /// The settings it was opened with.
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Which database it is, as its connections say.
+    pub(crate) fn incarnation(&self) -> &Watch {
+        &self.inner.incarnation
     }
 
     /// Connects, finds out what the database is, and brings its schema up to date, unless that was done.

@@ -180,6 +180,48 @@ impl Server {
         }
     }
 
+    /// Copies all that the server holds, while it is stopped.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    #[track_caller]
+    pub fn back_up(&self) {
+        assert!(!self.is_running(), "only a server that was stopped is copied");
+        self.replace(&self.backup_folder(), &self.data_folder());
+    }
+
+    /// Puts the last backup in the place of all that the server holds, while it is stopped. As after every
+    /// restoration by recovery, its next start begins another timeline.
+    ///
+    /// # Panics
+    /// When there is no backup.
+    #[track_caller]
+    pub fn restore(&self) {
+        assert!(!self.is_running(), "only a server that was stopped is restored");
+        let data = self.data_folder();
+        self.replace(&data, &self.backup_folder());
+        self.shell("touch \"$1/recovery.signal\" && echo \"restore_command = 'false'\" >> \"$1/postgresql.conf\"", &[&data]);
+    }
+
+    fn backup_folder(&self) -> PathBuf {
+        self.folder.join("backup")
+    }
+
+    #[track_caller]
+    fn replace(&self, old: &Path, new: &Path) {
+        self.shell("rm -rf \"$1\" && cp -a \"$2\" \"$1\"", &[old, new]);
+    }
+
+    /// Runs a line of shell as the server's account.
+    #[track_caller]
+    fn shell(&self, script: &str, arguments: &[&Path]) {
+        let mut shell = command(Path::new("/bin/sh"), &self.folder, self.account);
+        shell.args(["-c", script, "sh"]).args(arguments);
+        if let Err(error) = self.run(&mut shell) {
+            panic!("{error}");
+        }
+    }
+
     /// Lets every process of the server stand still, as a machine that hangs: connections stay and nothing
     /// is answered, until [`Server::thaw`].
     ///

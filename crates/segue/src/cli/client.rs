@@ -1,6 +1,7 @@
 //! Talks to the server: JSON in, JSON out, refusals as [`Failure`].
 
 use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use segue_core::ids::TenantId;
@@ -71,11 +72,39 @@ impl Client {
     }
 
     /// Acts, and hands on each server-sent event by its name, however long it takes.
-    pub fn follow(&self, path: &str, mut take: impl FnMut(&str, Value)) -> Result<(), Failure> {
+    pub fn follow(
+        &self,
+        path: &str,
+        body: &Value,
+        mut take: impl FnMut(&str, Value),
+    ) -> Result<(), Failure> {
         let request = self.for_tenant(self.agent.post(self.address(path)));
         let request = request.header("Accept", "text/event-stream");
         let request = request.config().timeout_global(None).build();
-        let mut response = request.send_empty().map_err(|error| self.unreachable(&error))?;
+        let sent = if body.is_null() { request.send_empty() } else { request.send_json(body) };
+        self.events(sent, |name, data| {
+            take(name, data);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Reads a live stream, and hands on each of its events by its name, until it breaks off or `take` does.
+    pub fn listen(
+        &self,
+        path: &str,
+        take: impl FnMut(&str, Value) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let request = self.for_tenant(self.agent.get(self.address(path)));
+        let request = request.header("Accept", "text/event-stream");
+        self.events(request.config().timeout_global(None).build().call(), take)
+    }
+
+    fn events(
+        &self,
+        outcome: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        mut take: impl FnMut(&str, Value) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let mut response = outcome.map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
             return self.answer(Ok(response)).map(drop);
         }
@@ -88,7 +117,10 @@ impl Client {
             if let Some(event) = line.strip_prefix("event: ") {
                 event.clone_into(&mut name);
             } else if let Some(data) = line.strip_prefix("data: ") {
-                take(&name, serde_json::from_str(data).unwrap_or(Value::Null));
+                let data = serde_json::from_str(data).unwrap_or(Value::Null);
+                if take(&name, data).is_break() {
+                    break;
+                }
             }
         }
         Ok(())
@@ -144,6 +176,12 @@ impl Client {
             Some(tenant) => request.header("X-Tenant-ID", tenant),
             None => request,
         }
+    }
+
+    /// The server ended a live stream before its time.
+    pub fn broke_off(&self) -> Failure {
+        let reason = "the answer ended before it was complete".to_owned();
+        Failure::Unreachable { url: self.url.clone(), reason }
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {

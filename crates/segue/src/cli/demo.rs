@@ -2,12 +2,15 @@
 //!
 //! It runs a server with its own data, drives it through the HTTP API like anybody else, and tells what
 //! happens: an order flow with 142 customers on their way, a second version with an age check and a
-//! payment, a plan, its review and deploy, and customers who return. Nothing is faked: every line that is
-//! printed comes from an answer of the server.
+//! payment, a plan, its review and deploy, customers who return, and at last the move of all of them to
+//! another store while they are still talking. Nothing is faked: every line that is printed comes from an
+//! answer of the server.
 
 mod flow;
+mod talk;
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +24,22 @@ use tokio::sync::Notify;
 use super::client::Client;
 use super::failure::Failure;
 use super::screen::{Screen, items, plain};
-use super::serve::{bind, open, runtime};
+use super::serve::{bind, leave, open, runtime};
+use super::tenant::cutover::{cut_over, is_decided};
+use super::tenant::watch::{View, follow};
+use talk::Talk;
+
 use crate::config::{Config, Database, Store};
 use crate::{http, telemetry};
+
+/// The store that the tenant moves to.
+const OWN_STORE: &str = "own";
+
+/// How long the end of the demo waits for what is under way.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long customers talk on after the tenant has moved.
+const A_LITTLE_MORE: Duration = Duration::from_millis(200);
 
 /// `segue demo`
 #[derive(Debug, Args)]
@@ -50,13 +66,20 @@ impl Demo {
         let mut config = Config::load(None, Some(self.listen))?;
         config.control.url = Database::Sqlite(data.join("control.db"));
         let shared = StoreId::new("shared").expect("a word is a store id");
+        let own = StoreId::new(OWN_STORE).expect("a word is a store id");
         config.stores.default = shared.clone();
-        config.stores.by_id = [(shared, Store::Sqlite { path: data.join("shared.db") })].into();
+        config.stores.by_id = [
+            (shared, Store::Sqlite { path: data.join("shared.db") }),
+            (own, Store::Sqlite { path: data.join("own.db") }),
+        ]
+        .into();
 
         let runtime = runtime(&config)?;
         let listener = runtime.block_on(bind(config.server.listen))?;
         let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
         let app = runtime.block_on(open(&config))?;
+        let moves = app.opened.moves.clone();
+        runtime.block_on(async { moves.attend() });
         let told = Arc::new(Notify::new());
         let (stay, end) = (!self.once, told.clone());
         let stop = async move {
@@ -65,11 +88,10 @@ impl Demo {
                 http::asked_to_stop().await;
             }
         };
-        let serving = runtime.spawn(http::serve(listener, app, stop, Duration::from_secs(10)));
-        let story = Story {
-            client: Client::new(&format!("http://{address}"), TenantId(uuid::Uuid::now_v7())),
-            screen: Screen::new(false),
-        };
+        let serving = runtime.spawn(http::serve(listener, app, stop, PATIENCE));
+        let (url, tenant) = (format!("http://{address}"), TenantId(uuid::Uuid::now_v7()));
+        let client = Client::new(&url, tenant);
+        let story = Story { client, url, tenant, screen: Screen::new(false) };
         let outcome = story.tell(address, stay);
         if outcome.is_err() && stay {
             return outcome;
@@ -77,6 +99,7 @@ impl Demo {
         told.notify_one();
         let served =
             runtime.block_on(serving).map_err(|error| Failure::Other(error.to_string()))?;
+        runtime.block_on(leave(&moves, PATIENCE));
         served.map_err(|error| Failure::Other(error.to_string()))?;
         outcome
     }
@@ -85,6 +108,8 @@ impl Demo {
 /// Who tells it, to whom.
 struct Story {
     client: Client,
+    url: String,
+    tenant: TenantId,
     screen: Screen,
 }
 
@@ -99,8 +124,9 @@ impl Story {
         self.the_review(&plan)?;
         self.customers_return(&scenario)?;
         self.what_came_of_it(&scenario, &plan)?;
+        let migration = self.the_move(&scenario)?;
         if stays {
-            self.hints(address, &scenario, &plan);
+            self.hints(address, &scenario, &plan, &migration);
         }
         Ok(())
     }
@@ -166,12 +192,7 @@ impl Story {
     fn customers_return(&self, scenario: &str) -> Result<(), Failure> {
         self.chapter("4. Customers return");
         for returning in flow::returning() {
-            let query = [
-                ("scenario_id", scenario.to_owned()),
-                ("customer_id", returning.customer.to_owned()),
-            ];
-            let found = self.client.get("/sessions", &query)?;
-            let session = &items(&found, "sessions")[0];
+            let session = self.session_of(scenario, returning.customer)?;
             self.screen.line(format!(
                 "\n{}, at {}: {}",
                 self.screen.bold(returning.customer),
@@ -227,7 +248,51 @@ impl Story {
         Ok(())
     }
 
-    fn hints(&self, address: SocketAddr, scenario: &str, plan: &Value) {
+    fn session_of(&self, scenario: &str, customer: &str) -> Result<Value, Failure> {
+        let query = [("scenario_id", scenario.to_owned()), ("customer_id", customer.to_owned())];
+        let found = self.client.get("/sessions", &query)?;
+        let session = items(&found, "sessions").first().cloned();
+        session.ok_or_else(|| Failure::Other(format!("{customer} has no session")))
+    }
+
+    /// All of it moves to another store, and four customers talk on.
+    fn the_move(&self, scenario: &str) -> Result<String, Failure> {
+        self.chapter("6. The tenant moves to a store of its own, and its customers keep talking");
+        let sessions = flow::TALKING
+            .iter()
+            .map(|customer| Ok(plain(&self.session_of(scenario, customer)?["id"])));
+        let sessions = sessions.collect::<Result<Vec<_>, Failure>>()?;
+        let talk = Talk::begin(&self.url, self.tenant, sessions);
+        let body = json!({ "target_store_id": OWN_STORE, "started_by": "olga@example.com" });
+        let begun = self.client.post(&format!("/tenants/{}/migrations", self.tenant), &body)?;
+        let id = plain(&begun["id"]);
+        let mut view = View::on(&self.screen);
+        let following = follow(&self.client, &id, |migration| {
+            view.see(migration);
+            let is_over = migration["state"] == "dual_write" || is_decided(migration);
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        view.clear();
+        let by = Some("olga@example.com");
+        let moved = cut_over(&self.client, &self.screen, &following?, false, by)?;
+        std::thread::sleep(A_LITTLE_MORE);
+        let turns = talk.end()?;
+        let verify = json!({ "level": "FULL", "by": "olga@example.com" });
+        let report = self.client.post(&format!("/tenant-migrations/{id}/verify"), &verify)?;
+        let tenant = self.client.get(&format!("/tenants/{}", self.tenant), &[])?;
+        let milliseconds = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+        let pause = moved["cutover"]["pause_ms"].as_f64().unwrap_or_default() / 1e3;
+        self.screen.facts(&[
+            ("turns answered meanwhile", format!("{}, none failed", turns.answered)),
+            ("the longest of them took", milliseconds(turns.longest)),
+            ("writes were paused for", milliseconds(Duration::from_secs_f64(pause))),
+            ("both stores, field by field", differences(&report)),
+            ("the tenant lives in", self.screen.bold(&plain(&tenant["store_id"]))),
+        ]);
+        Ok(id)
+    }
+
+    fn hints(&self, address: SocketAddr, scenario: &str, plan: &Value, migration: &str) {
         let tenant = self.client.tenant();
         let (base, plan) = (format!("http://{address}"), plain(&plan["id"]));
         self.chapter("The server stays up; stop it with Ctrl-C. Look around:");
@@ -242,5 +307,20 @@ impl Story {
         }
         self.screen
             .line(format!("  SEGUE_URL={base} SEGUE_TENANT={tenant} segue session list --pending"));
+        self.screen.line(format!("  SEGUE_URL={base} segue tenant explain {tenant}"));
+        self.screen.line(format!("  SEGUE_URL={base} segue tenant migration reverse {migration}"));
+    }
+}
+
+/// What a verification of both stores found.
+fn differences(report: &Value) -> String {
+    let compared = format!(
+        "{} events and {} streams compared",
+        plain(&report["position"]),
+        plain(&report["streams_compared"])
+    );
+    match report["is_consistent"] == true {
+        true => format!("the same; {compared}"),
+        false => format!("{} differences; {compared}", plain(&report["violations_total"])),
     }
 }

@@ -1,12 +1,11 @@
 //! `segue stream redact` and `segue customer erase`: what customers may ask to be forgotten.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use clap::Subcommand;
 use segue_core::ids::{CustomerId, StreamId};
 use serde_json::{Value, json};
 
 use super::Remote;
+use super::confirm::{Answer, ask};
 use super::failure::Failure;
 use super::input::part;
 use super::screen::plain;
@@ -110,17 +109,10 @@ impl Asked {
             return Ok(());
         }
         let refused = |why: &str| Err(Failure::Other(format!("{why}; nothing was erased")));
-        if !std::io::stdin().is_terminal() {
-            return refused("this cannot be taken back: add --yes");
-        }
-        eprint!("This will {what}. Type yes to go on: ");
-        let _ = std::io::stderr().flush();
-        let mut answer = String::new();
-        let read = std::io::stdin().lock().read_line(&mut answer);
-        if read.is_ok() && answer.trim() == "yes" {
-            Ok(())
-        } else {
-            refused("it was not confirmed")
+        match ask(&format!("This will {what}.")) {
+            Answer::Yes => Ok(()),
+            Answer::No => refused("it was not confirmed"),
+            Answer::Nobody => refused("this cannot be taken back: add --yes"),
         }
     }
 }

@@ -103,7 +103,7 @@ impl Patience {
                     self.pause = RETRIES[0];
                     return Ok(answer);
                 }
-                Err(failure) if may_pass(&failure) => {
+                Err(failure) if failure.may_pass() => {
                     eprintln!("{failure}; trying again");
                     sleep(self.pause);
                     self.pause = (self.pause * 2).min(RETRIES[1]);
@@ -111,22 +111,6 @@ impl Patience {
                 Err(failure) => return Err(failure),
             }
         }
-    }
-}
-
-/// Whether the same request may succeed later.
-fn may_pass(failure: &Failure) -> bool {
-    match failure {
-        Failure::Unreachable { .. } => true,
-        Failure::Refused { status, .. } => matches!(status, 429 | 502..=504),
-        Failure::File { .. }
-        | Failure::Case(_)
-        | Failure::Config(_)
-        | Failure::Listen { .. }
-        | Failure::Open(_)
-        | Failure::Damaged { .. }
-        | Failure::Unverified { .. }
-        | Failure::Other(_) => false,
     }
 }
 

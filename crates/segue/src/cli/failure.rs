@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use segue_core::ids::TenantId;
+use segue_core::ids::{MigrationId, TenantId};
 use serde_json::Value;
 
+use crate::http::code::Code;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::{config, stores};
 
@@ -74,6 +75,22 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// The copy of a migration is not what it was copied from.
+    #[error("the copy of migration {migration} differs: {first}")]
+    Differs {
+        /// Which.
+        migration: MigrationId,
+        /// What differs first.
+        first: String,
+    },
+    /// A tenant was to move, and has not.
+    #[error("{reason}\n{then}")]
+    NotMoved {
+        /// Why.
+        reason: String,
+        /// How to go on.
+        then: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -90,10 +107,29 @@ impl Failure {
             Self::Refused { status: 409, .. } => 6,
             Self::Refused { status, .. } if *status < 500 => 5,
             Self::Refused { .. } | Self::Unverified { .. } => 7,
-            Self::Damaged { .. } => 8,
+            Self::Damaged { .. } | Self::Differs { .. } => 8,
+            Self::NotMoved { .. } => 9,
             Self::Config(_) => 10,
             Self::Listen { .. } => 11,
             Self::Open(_) => 12,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 429 | 502..=504),
+            Self::File { .. }
+            | Self::Case(_)
+            | Self::Config(_)
+            | Self::Listen { .. }
+            | Self::Open(_)
+            | Self::Damaged { .. }
+            | Self::Unverified { .. }
+            | Self::Differs { .. }
+            | Self::NotMoved { .. }
+            | Self::Other(_) => false,
         }
     }
 
@@ -101,9 +137,26 @@ impl Failure {
     pub fn print(&self) {
         eprintln!("segue: {self}");
         let Self::Refused { details, .. } = self else { return };
+        if let Some(action) = details["suggested_action"].as_str() {
+            eprintln!("  what to do: {action}");
+        }
         for problem in details["problems"].as_array().into_iter().flatten() {
             let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
             eprintln!("  {} {}: {}", text("path"), text("code"), text("message"));
+        }
+    }
+}
+
+impl Failure {
+    /// What a live stream said instead of going on.
+    pub fn of_problem(problem: &Value) -> Self {
+        let code = problem["code"].as_str().unwrap_or("unknown").to_owned();
+        let known = Code::ALL.iter().find(|known| known.as_str() == code);
+        Self::Refused {
+            status: known.map_or(500, |known| known.status().as_u16()),
+            code,
+            message: problem["message"].as_str().unwrap_or("no more is known").to_owned(),
+            details: problem["details"].clone(),
         }
     }
 }

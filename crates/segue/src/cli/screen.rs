@@ -1,7 +1,6 @@
 //! Prints for people, in tables and colours, or for programs, as JSON.
 
 use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
 
 use comfy_table::{Table, presets};
 use owo_colors::{OwoColorize, Style};
@@ -54,6 +53,8 @@ impl Screen {
         let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
             let name = format!("{name:width$}");
+            // Further lines of a value stand under its first.
+            let value = value.replace('\n', &format!("\n{:width$}  ", ""));
             self.line(format!("{}  {value}", self.dim(&name)));
         }
     }
@@ -94,16 +95,16 @@ impl Screen {
     /// A word whose meaning has a colour: statuses, migration scenarios, actions, severities.
     pub fn word(&self, word: &str) -> String {
         let style = match word {
-            "clean_graft" | "deployed" | "continue" | "active" | "ok" | "normal" => {
+            "clean_graft" | "deployed" | "continue" | "active" | "ok" | "normal" | "migrated" => {
                 Style::new().green()
             }
-            "gap_fill" | "pending" | "paused" | "collect" | "execute_action" | "warning" => {
-                Style::new().yellow()
+            "gap_fill" | "pending" | "paused" | "collect" | "execute_action" | "warning"
+            | "cutover_paused" => Style::new().yellow(),
+            "re_route" | "approved" | "teleport" | "info" | "bulk_copy" | "dual_write" => {
+                Style::new().cyan()
             }
-            "re_route" | "approved" | "teleport" | "info" => Style::new().cyan(),
-            "rejected" | "withdrawn" | "exit_scenario" | "exited" | "erased" | "critical" => {
-                Style::new().red()
-            }
+            "rejected" | "withdrawn" | "exit_scenario" | "exited" | "erased" | "critical"
+            | "failed" | "rolled_back" => Style::new().red(),
             _ => Style::new(),
         };
         self.styled(word, style)
@@ -116,53 +117,6 @@ impl Screen {
     /// A closed pipe, as of `| head`, is no failure.
     fn write(&self, text: &str) {
         let _ = std::io::stdout().write_all(text.as_bytes());
-    }
-}
-
-/// How far long work has come: a line on standard error that is written over, where somebody looks on.
-#[derive(Debug)]
-pub struct Bar {
-    what: &'static str,
-    begun: Instant,
-    from: Option<u64>,
-    shown: Option<Instant>,
-    is_watched: bool,
-}
-
-impl Bar {
-    /// Of so many of these.
-    pub fn of(what: &'static str) -> Self {
-        let is_watched = std::io::stderr().is_terminal();
-        Self { what, begun: Instant::now(), from: None, shown: None, is_watched }
-    }
-
-    /// Shows how many are done, ten times a second at most.
-    pub fn show(&mut self, done: u64, all: u64) {
-        const WIDTH: usize = 30;
-        let from = *self.from.get_or_insert(done);
-        let is_due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(100));
-        if !self.is_watched || !is_due || all == 0 {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let share = done as f64 / all as f64;
-        let filled = (share * WIDTH as f64) as usize;
-        let rate = (done - from) as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
-        let left = if rate > 0.0 { (all - done.min(all)) as f64 / rate } else { 0.0 };
-        eprint!(
-            "\r[{}{}] {:3.0} %  {done} of {all} {}  {rate:.0}/s  {left:.0} s left\u{1b}[K",
-            "=".repeat(filled),
-            " ".repeat(WIDTH - filled.min(WIDTH)),
-            share * 100.0,
-            self.what,
-        );
-    }
-
-    /// Takes the line away.
-    pub fn clear(&self) {
-        if self.shown.is_some() {
-            eprint!("\r\u{1b}[K");
-        }
     }
 }
 

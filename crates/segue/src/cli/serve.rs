@@ -7,7 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::future::join_all;
+use segue_core::tenancy::migration::MigrationState;
+use segue_store::control::migrations::Filter;
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::failure::Failure;
 use crate::clock::{Clock, SystemClock};
@@ -17,6 +21,7 @@ use crate::http::{self, App};
 use crate::scenarios::Removed;
 use crate::stores::Opened;
 use crate::telemetry;
+use crate::tenants::{Migration, MigrationCoordinator};
 
 /// How often what is past its retention is removed.
 const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -58,11 +63,29 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
     // Whoever reads the line may ask to stop at once.
     let stop = http::asked_to_stop();
-    announce(address);
+    let moves = app.opened.moves.clone();
+    announce(address, moves.process());
     let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
+    moves.attend();
     let served = http::serve(listener, app, stop, patience).await;
     tidying.abort();
+    leave(&moves, patience).await;
     served.map_err(|error| Failure::Other(format!("the server stopped: {error}")))
+}
+
+/// Carries no migration on any more; others find them where they stand. A cutover of this process that is
+/// under way ends first, for its tenant's writes wait.
+pub async fn leave(moves: &MigrationCoordinator, patience: Duration) {
+    let cut_over = Filter { state: Some(MigrationState::CutoverPaused), ..Filter::default() };
+    let under_way = moves.list_migrations(&cut_over, 100, None).await;
+    let under_way = under_way.map(|page| page.migrations).unwrap_or_default();
+    let mine = under_way.iter().filter(|migration| migration.coordinator == Some(moves.process()));
+    join_all(mine.map(|migration| {
+        let is_over = |migration: &Migration| migration.state != MigrationState::CutoverPaused;
+        moves.wait_until(migration.id, patience, is_over)
+    }))
+    .await;
+    moves.stop();
 }
 
 /// Removes what is past its retention, from time to time.
@@ -117,11 +140,12 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// The one line that tells that requests are taken now.
-fn announce(address: SocketAddr) {
+fn announce(address: SocketAddr, process: Uuid) {
     let mut stdout = io::stdout();
     // Nobody may be reading; that is no reason not to serve.
     let _ = writeln!(stdout, "segue listens on http://{address}").and_then(|()| stdout.flush());
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    // Audits and explanations name a server by the id of its process.
+    tracing::info!(%address, %process, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
 /// A panic is a defect: it belongs in the log, like everything else that an operator looks for there.

@@ -3,9 +3,10 @@
 use segue_core::ids::TenantId;
 use serde_json::Value;
 
+use super::bar::Bar;
 use super::failure::Failure;
 use super::operator::Operator;
-use super::screen::{Bar, Screen, items, plain};
+use super::screen::{Screen, items, plain};
 
 /// `segue verify`
 #[derive(Debug, clap::Args)]
@@ -21,10 +22,11 @@ impl Verify {
     /// Runs it; a damaged log is a failure.
     pub fn run(self) -> Result<(), Failure> {
         let (client, screen) = self.operator.open();
-        let mut bar = Bar::of("events");
+        let bar = Bar::of("events");
         let mut report = None;
         let mut problem = None;
-        client.follow(&format!("/tenants/{}/verify", self.tenant), |event, data| match event {
+        let path = format!("/tenants/{}/verify", self.tenant);
+        client.follow(&path, &Value::Null, |event, data| match event {
             "progress" => bar.show(
                 data["position"].as_u64().unwrap_or(0),
                 data["last_position"].as_u64().unwrap_or(0),

@@ -145,15 +145,20 @@ fn scenario_migration(config: &Config) -> Result<(), Problem> {
 
 fn tenant_migration(config: &Config) -> Result<(), Problem> {
     let settings = &config.tenant_migration;
-    between("tenant_migration.batch_size", settings.batch_size, 1, 100_000)?;
-    between("tenant_migration.sample_percentage", settings.sample_percentage, 0.0, 100.0)?;
-    seconds("tenant_migration.sync_check_interval", settings.sync_check_interval)?;
-    seconds("tenant_migration.cutover_timeout_seconds", settings.cutover_timeout_seconds)?;
-    seconds("tenant_migration.write_pause_timeout", settings.write_pause_timeout)?;
-    match settings.max_bulk_copy_rate {
-        Some(rate) => between("tenant_migration.max_bulk_copy_rate", rate, 0.001, 1e12),
-        None => Ok(()),
+    settings.of_a_move().check().map_err(|invalid| {
+        let message = format!("it must be {}", invalid.allowed);
+        problem(format!("tenant_migration.{}", invalid.setting), message)
+    })?;
+    between("tenant_migration.max_concurrent_copies", settings.max_concurrent_copies, 1, 1_000)?;
+    let (lease, cutover) = (settings.coordinator_lease_seconds, settings.cutover_lease_seconds);
+    for (key, value, most) in [
+        ("coordinator_lease_seconds", lease, 3_600.0),
+        ("cutover_lease_seconds", cutover, lease),
+        ("coordinator_check_interval", settings.coordinator_check_interval, 60.0),
+    ] {
+        between(&format!("tenant_migration.{key}"), value, 0.1, most)?;
     }
+    seconds("tenant_migration.write_pause_timeout", settings.write_pause_timeout)
 }
 
 fn seconds(key: &str, value: f64) -> Result<(), Problem> {

@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use segue_core::tenancy::migration::{MigrationConfig, VerificationLevel};
 use tempfile::NamedTempFile;
 
 use super::*;
@@ -116,11 +117,47 @@ fn a_value_out_of_range_is_named_with_its_line_and_the_range() {
     let (line, _) = refused("[tenant_migration]\nbatch_size = 0\n");
     assert_eq!(line, 2);
 
+    for (setting, allowed) in [
+        ("batch_size = 20000", "a number from 1 to 10,000"),
+        ("sample_percentage = 0.0", "a percentage over 0, up to 100"),
+        ("cutover_timeout_seconds = 90.0", "from 0.05 to 60"),
+        ("max_bulk_copy_rate = 0.5", "1 or more"),
+        ("verification_level = \"MD5\"", "allowed: COUNT, HASH, FULL"),
+        ("max_concurrent_copies = 0", "allowed are 1 to 1000"),
+        ("cutover_lease_seconds = 9.0", "allowed are 0.1 to 5"),
+    ] {
+        let (line, what) = refused(&format!("[tenant_migration]\n\n{setting}\n"));
+        assert_eq!(line, 3);
+        assert!(what.starts_with("tenant_migration.") && what.contains(allowed), "{what}");
+    }
+
     let (line, what) = refused("[stores]\ndefault = \"b\"\n[stores.a]\nkind = \"memory\"\n");
     assert_eq!(
         (line, what.as_str()),
         (2, "stores.default: no [stores.b] is configured; the stores are: a")
     );
+}
+
+#[test]
+fn what_is_set_about_moves_reaches_a_move_and_the_process() {
+    let config = read(
+        "[tenant_migration]\nbatch_size = 7\nverification_level = \"FULL\"\nauto_cutover = true\n\
+         keep_way_back = false\nsource_retention_seconds = 60\nmax_concurrent_copies = 2\n\
+         coordinator_lease_seconds = 2.5\ncutover_lease_seconds = 0.5\n",
+    )
+    .unwrap();
+    let process = config.tenant_migration.of_this_process();
+    let expected = MigrationConfig {
+        batch_size: 7,
+        verification_level: VerificationLevel::Full,
+        auto_cutover: true,
+        keep_way_back: false,
+        source_retention_seconds: 60,
+        ..MigrationConfig::default()
+    };
+    assert_eq!(process.config, expected);
+    assert_eq!((process.copies_at_once, process.lease.as_millis()), (2, 2_500));
+    assert_eq!(process.cutover_lease.as_millis(), 500);
 }
 
 #[test]

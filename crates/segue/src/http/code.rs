@@ -93,7 +93,7 @@ codes! {
     VersionNotGreater = "version_not_greater", CONFLICT;
     /// A plan for the same versions is open.
     PlanExists = "plan_exists", CONFLICT;
-    /// The plan's status does not allow it.
+    /// The state of the plan or the migration does not allow it.
     InvalidStateTransition = "invalid_state_transition", CONFLICT;
     /// Somebody else changed the plan at the same moment.
     PlanChanged = "plan_changed", CONFLICT;

@@ -30,6 +30,7 @@ use super::App;
         (name = "events", description = "The tenant's log: append, read, follow, subscribe"),
         (name = "erasure", description = "What customers may ask to be forgotten"),
         (name = "tenants", description = "For operators: stores, where tenants live, whether their logs are sound"),
+        (name = "tenant migrations", description = "For operators: moving a tenant to another store while it is read and written"),
         (name = "server", description = "Health and metrics"),
     )
 )]

@@ -218,14 +218,29 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Refu
         Ok(_) => String::new(),
         Err(located) => pointer(located.path()),
     };
-    let code =
-        if reason.starts_with("unknown field") { Code::UnknownField } else { Code::InvalidBody };
     let place = if path.is_empty() { "the body".to_owned() } else { path.clone() };
     Refusal::new(
-        code,
+        code_of(reason),
         format!("{place}: {reason} (line {line}, column {column})"),
         json!({ "path": path, "line": line, "column": column }),
     )
+}
+
+/// Parses a part of a body that was read as JSON already; `place` is the part's JSON pointer.
+///
+/// # Errors
+/// When a field is unknown, is missing, or has the wrong type.
+pub fn part<T: DeserializeOwned>(value: serde_json::Value, place: &str) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = format!("{place}{}", pointer(error.path()));
+        let reason = error.inner().to_string();
+        let message = format!("{path}: {reason}");
+        Refusal::new(code_of(&reason), message, json!({ "path": path }))
+    })
+}
+
+fn code_of(reason: &str) -> Code {
+    if reason.starts_with("unknown field") { Code::UnknownField } else { Code::InvalidBody }
 }
 
 /// The JSON pointer of a place.

@@ -18,7 +18,7 @@ use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
 use segue_core::ids::{Position, TenantId};
 use segue_store::events::LogPage;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -33,13 +33,13 @@ use crate::tenants::{Follow, PageSize};
 pub const TAIL_PAGE: PageSize = PageSize { events: 100, bytes: 256 * 1024 };
 
 /// How often a stream without events says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What a stream begins with: how soon a client that lost it may come again, in milliseconds.
-const OPENING: &[u8] = b"retry: 1000\n\n";
+pub(super) const OPENING: &[u8] = b"retry: 1000\n\n";
 
 /// A comment, which clients pass over.
-const SIGN_OF_LIFE: &[u8] = b":\n\n";
+pub(super) const SIGN_OF_LIFE: &[u8] = b":\n\n";
 
 /// How much of the time that a request may take a long poll waits at most.
 const SHARE_OF_TIMEOUT: f64 = 0.8;
@@ -305,8 +305,12 @@ fn encoded(page: LogPage) -> Bytes {
 }
 
 /// Says why a stream ends.
-fn problem(error: crate::Error) -> Bytes {
-    let body = Refusal::from(error).body;
-    let body = serde_json::to_string(&body).expect("plain data");
-    format!("event: problem\ndata: {body}\n\n").into()
+pub(super) fn problem(error: crate::Error) -> Bytes {
+    named("problem", &Refusal::from(error).body)
+}
+
+/// An event with a name.
+pub(super) fn named(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("plain data serialises");
+    format!("event: {name}\ndata: {data}\n\n").into()
 }

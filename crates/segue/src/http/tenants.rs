@@ -57,6 +57,7 @@ pub struct NewTenant {
 #[serde(deny_unknown_fields, default)]
 pub struct PauseBody {
     /// Who; `operator` if left out.
+    #[serde(deserialize_with = "signed::name")]
     pub by: Option<String>,
 }
 

@@ -3,33 +3,39 @@
 //! It takes as long as the log is long, so it tells how far it is, as server-sent events. It ends when its
 //! client leaves or the server stops, and only so many run at once.
 
-use std::sync::Arc;
-
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 use segue_core::digest::Mark;
 use segue_core::ids::TenantId;
 use segue_store::events::Access;
-use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use serde::Deserialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
 use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{OptionalJson, Path};
-use super::live::{Live, event_stream, takes_events};
+use super::followed::followed;
+use super::live::takes_events;
 use crate::error::{Error, Kind, Result};
 use crate::tenants::Verification;
-use crate::tenants::verify::{Progress, Report};
+use crate::tenants::verify::Report;
 
 /// How many verifications run at once in this process: each keeps a core busy.
 static RUNNING: Semaphore = Semaphore::const_new(2);
 
-/// How many signs of progress wait for a client; what does not fit is not said.
-const PROGRESS: usize = 16;
+/// The right to verify a log, until it is dropped.
+///
+/// # Errors
+/// When as many are verified as may be.
+pub(super) fn turn() -> Result<SemaphorePermit<'static>> {
+    RUNNING.try_acquire().map_err(|_| Error::Unavailable {
+        what: "the verification",
+        reason: "as many logs as this server verifies at once are being verified".to_owned(),
+        source: None,
+    })
+}
 
 /// Where to begin.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -55,11 +61,7 @@ pub async fn verify_tenant(
     headers: HeaderMap,
     OptionalJson(request): OptionalJson<VerifyRequest>,
 ) -> Result<Response, Refusal> {
-    let permit = RUNNING.try_acquire().map_err(|_| Error::Unavailable {
-        what: "the verification",
-        reason: "as many logs as this server verifies at once are being verified".to_owned(),
-        source: None,
-    })?;
+    let permit = turn()?;
     let home = app.opened.router.home(tenant).await?;
     let home = home.ok_or(Error::NotFound { kind: Kind::Tenant, id: tenant.to_string() })?;
     let verification = Verification {
@@ -71,44 +73,10 @@ pub async fn verify_tenant(
         from: request.from.unwrap_or(Mark::START),
     };
     if takes_events(&headers) {
-        return Ok(followed(verification, permit, Arc::clone(&app.live)));
+        return Ok(followed(&app.live, |teller| async move {
+            let _permit = permit;
+            verification.run(|progress| teller.tell(&progress)).await
+        }));
     }
     Ok(axum::Json(verification.run(|_| ()).await?).into_response())
-}
-
-/// Answers with the verification as it goes on.
-fn followed(
-    verification: Verification,
-    permit: SemaphorePermit<'static>,
-    live: Arc<Live>,
-) -> Response {
-    let (told, events) = mpsc::channel(PROGRESS);
-    tokio::spawn(async move {
-        let _permit = permit;
-        let progress = |progress: Progress| {
-            // A client that reads slowly misses some of it.
-            let _ = told.try_send(event("progress", &progress));
-        };
-        tokio::select! {
-            outcome = verification.run(progress) => {
-                let last = match outcome {
-                    Ok(report) => event("report", &report),
-                    Err(error) => event("problem", &Refusal::from(error).body),
-                };
-                // A client that has gone does not want to know.
-                let _ = told.send(last).await;
-            }
-            () = told.closed() => {}
-            () = live.stopped() => {}
-        }
-    });
-    event_stream(stream::unfold(events, |mut events| async move {
-        let chunk = events.recv().await?;
-        Some((chunk, events))
-    }))
-}
-
-fn event(name: &str, data: &impl Serialize) -> Bytes {
-    let data = serde_json::to_string(data).expect("plain data serialises");
-    format!("event: {name}\ndata: {data}\n\n").into()
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use segue_core::ids::{MigrationId, StoreId, TenantId};
-use segue_core::tenancy::migration::MigrationConfig;
+use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
 use segue_store::control::migrations::{self as row, Filter};
 use segue_store::control::{self, ControlPlane, Page};
 use segue_store::events::EventStore;
@@ -126,7 +126,7 @@ pub(super) struct Shared {
     copies: Semaphore,
     /// The migrations that this process carries on.
     driven: Mutex<BTreeMap<MigrationId, Driven>>,
-    attending: Mutex<Option<AbortHandle>>,
+    attending: Mutex<Option<[AbortHandle; 2]>>,
     observer: Arc<dyn Observer>,
 }
 
@@ -192,6 +192,16 @@ impl MigrationCoordinator {
         self.shared.row(id).await.map(Migration::from)
     }
 
+    /// What the control plane keeps of a migration.
+    pub(super) async fn row(&self, id: MigrationId) -> Result<row::Migration> {
+        self.shared.row(id).await
+    }
+
+    /// Where tenants live.
+    pub(super) fn router(&self) -> &TenantStoreRouter {
+        &self.shared.router
+    }
+
     /// A page of migrations, the newest first.
     ///
     /// # Errors
@@ -244,6 +254,7 @@ impl MigrationCoordinator {
         config: &MigrationConfig,
     ) -> Result<DryRun> {
         let (source, stores) = self.shared.ends(tenant, target).await?;
+        self.shared.settled(tenant).await?;
         let preflight = Preflight {
             control: &self.shared.control,
             tenant,
@@ -280,6 +291,14 @@ impl Shared {
     async fn route(&self, tenant: TenantId) -> Result<segue_core::tenancy::Route> {
         let route = self.router.refresh(tenant).await?;
         route.ok_or_else(|| Error::NotFound { kind: Kind::Tenant, id: tenant.to_string() })
+    }
+
+    /// Refuses a tenant that is on the move, or not yet done with the last one.
+    async fn settled(&self, tenant: TenantId) -> Result<()> {
+        let Some(moving) = self.route(tenant).await?.moving else { return Ok(()) };
+        let state = MigrationState::from(&moving.stage);
+        let (tenant_id, migration_id) = (tenant, moving.migration);
+        Err(MigrationError::AlreadyExists { tenant_id, migration_id, state }.into())
     }
 
     /// Where a tenant is, and both stores of a move to another one.

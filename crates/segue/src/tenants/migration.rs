@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use segue_core::ids::{MigrationId, StoreId, TenantId};
 use segue_core::tenancy::migration::journal::{Cutover, Obstacle, SubscriptionMigration, Verified};
-use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
+use segue_core::tenancy::migration::{MigrationConfig, MigrationState, Progress};
 use segue_store::control::migrations as row;
 use serde::Serialize;
+use uuid::Uuid;
 
 /// One move of a tenant from one store to another.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -51,6 +52,8 @@ pub struct Migration {
     pub completed_at: Option<Timestamp>,
     /// Whether something may still be done about it. A tenant has one such migration at most.
     pub is_active: bool,
+    /// The process that carries it on, or did so last; null before one does.
+    pub coordinator: Option<Uuid>,
     /// The migration that this one takes back; null if it does not.
     pub reverses: Option<MigrationId>,
     /// The cutovers that were tried.
@@ -81,19 +84,26 @@ pub struct CutoverView {
 impl From<row::Migration> for Migration {
     fn from(migration: row::Migration) -> Self {
         let row::Migration { progress, journal, .. } = migration;
+        // Before it begins to copy, what its target holds is of something else.
+        let is_told = migration.beats > 0 && migration.started_at.is_some();
+        let progress = if is_told {
+            progress
+        } else {
+            Progress { total: progress.total, ..Progress::default() }
+        };
         Self {
             id: migration.id,
             tenant_id: migration.tenant_id,
             source_store_id: migration.source,
             target_store_id: migration.target,
             state: migration.state,
-            progress_percentage: progress.percentage(),
+            progress_percentage: if is_told { progress.percentage() } else { 0.0 },
             events_copied: progress.copied.0,
             total_events: progress.total.0,
             sync_lag: progress.lag(),
             events_read_back: progress.read_back.position.0,
             events_per_second: progress.events_per_second,
-            eta_seconds: progress.eta().map(|eta| eta.as_secs_f64()),
+            eta_seconds: progress.eta().filter(|_| is_told).map(|eta| eta.as_secs_f64()),
             error_message: journal.error.as_ref().map(|obstacle| obstacle.message.clone()),
             error: journal.error,
             created_by: migration.created_by,
@@ -101,6 +111,7 @@ impl From<row::Migration> for Migration {
             started_at: migration.started_at,
             completed_at: migration.completed_at,
             is_active: migration.is_active,
+            coordinator: migration.coordinator,
             reverses: migration.reverses,
             cutover: CutoverView {
                 requested: journal.wish.is_some(),

@@ -112,12 +112,13 @@ impl TenantStoreRouter {
             head => head?,
         };
         for _ in 0..ROUNDS {
+            if head.term > route.term || head.epoch > route.epoch {
+                // It has seen a later decision, and may be no owner's any more: whoever follows the route
+                // reads it again.
+                return Ok(());
+            }
             let contradicted = || fenced_by_nobody(tenant, route, head.mode, head.epoch);
-            let Some(seen) = seen(&head) else {
-                // The tenant has left since the route was read: whoever follows it reads it again.
-                let is_overtaken = head.term > route.term || head.epoch > route.epoch;
-                return if is_overtaken { Ok(()) } else { Err(contradicted()) };
-            };
+            let seen = seen(&head).ok_or_else(contradicted)?;
             let (gate, term) = match effect(route, &seen) {
                 Effect::Done | Effect::Overtaken | Effect::LeftToCutover => return Ok(()),
                 Effect::Contradicted => return Err(contradicted()),
@@ -215,5 +216,39 @@ fn contended(tenant: TenantId) -> Error {
         what: "the control plane",
         reason: format!("others keep deciding about tenant {tenant}"),
         source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use segue_core::ids::{Epoch, StoreId, Term};
+    use segue_store::control::sqlite::Control;
+    use segue_store::events::{EventStore as _, MemoryEventStore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_with_an_old_route_is_not_told_that_the_tenant_is_lost_when_it_has_moved()
+    {
+        let shared = StoreId::new("shared").unwrap();
+        let store = Arc::new(MemoryEventStore::new());
+        let control = Arc::new(Control::in_memory().unwrap());
+        let router = TenantStoreRouter::new(control, shared.clone(), store.clone());
+        let tenant = TenantId(uuid::Uuid::from_u128(1));
+        let by = By::new("olga", Timestamp::UNIX_EPOCH);
+        router.place_in(tenant, &shared, &by).await.unwrap();
+        let old = router.refresh(tenant).await.unwrap().unwrap();
+        for (before, mode, term) in [(Mode::Open, Mode::Fenced, 4), (Mode::Fenced, Mode::Moved, 5)]
+        {
+            let (expect_epoch, epoch, term) = (Epoch(1), Epoch(1), Term(term));
+            let (expect_mode, expect_mark) = (before, None);
+            let swap = HeadSwap { expect_epoch, expect_mode, expect_mark, term, epoch, mode };
+            store.swap_head(tenant, swap).await.unwrap();
+        }
+        store.begin_copy(tenant, Epoch(2), Term(5)).await.unwrap();
+        router.settle(tenant, &old).await.unwrap();
     }
 }

@@ -9,13 +9,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use segue_core::digest::Digest;
-use segue_core::ids::{Epoch, Position, StoreId, TenantId};
+use segue_core::ids::{Epoch, MigrationId, Position, StoreId, TenantId};
+use segue_core::tenancy::migration::TenantMigrationState;
+use segue_store::control::audit::{self, Subject};
+use segue_store::control::migrations::Migration;
 use segue_store::control::routing::{Phase, Placement, Route, Tenant};
 use segue_store::control::{self, By, Page};
-use segue_store::events::{self, EventStore, Head, Survives};
+use segue_store::events::{self, EventStore, Survives};
 use serde::Serialize;
 
 use super::TenantStoreRouter;
+use super::explanation::Situation;
 use crate::error::{Error, Kind, Result};
 
 /// How long a store may take to say how it is.
@@ -49,21 +53,34 @@ pub struct DurabilityView {
     pub settings: String,
 }
 
-/// Whether a tenant is on the move.
+/// Whether a tenant is on the move, and what that means for its reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantState {
     /// It lives in its store; reads and writes go on.
     Normal,
-    /// Its writes wait; reads go on.
+    /// An operator has paused its writes; reads go on.
     Paused,
+    /// It lives in its store, from which it is being copied to another one.
+    BulkCopy,
+    /// It lives in its store, which another one follows closely.
+    DualWrite,
+    /// Its writes wait for a moment, for the end of a cutover; reads go on.
+    CutoverPaused,
+    /// It has moved, and where it came from keeps a copy, for a way back.
+    Migrated,
 }
 
-impl From<Phase> for TenantState {
-    fn from(phase: Phase) -> Self {
-        match phase {
-            Phase::Settled => Self::Normal,
-            Phase::Paused { .. } => Self::Paused,
+impl From<&Route> for TenantState {
+    fn from(route: &Route) -> Self {
+        match (route.phase, TenantMigrationState::from(route)) {
+            // While a cutover is decided no pause is, and the other way round.
+            (Phase::Paused { .. }, _) => Self::Paused,
+            (Phase::Settled, TenantMigrationState::Normal) => Self::Normal,
+            (Phase::Settled, TenantMigrationState::BulkCopy) => Self::BulkCopy,
+            (Phase::Settled, TenantMigrationState::DualWrite) => Self::DualWrite,
+            (Phase::Settled, TenantMigrationState::CutoverPaused) => Self::CutoverPaused,
+            (Phase::Settled, TenantMigrationState::Migrated) => Self::Migrated,
         }
     }
 }
@@ -83,12 +100,13 @@ pub struct TenantView {
     pub position: Option<Position>,
     /// The digest there; null when its store does not say.
     pub digest: Option<Digest>,
-    /// The migration that moves it; null when none does.
-    pub migration_id: Option<uuid::Uuid>,
+    /// The migration that moves it, or that moved it and is not finished; null when there is none.
+    pub migration_id: Option<MigrationId>,
     /// When it was placed.
     #[schema(value_type = String, format = DateTime)]
     pub placed_at: Timestamp,
-    /// All of that in a sentence.
+    /// All of that in words: where it stands, who carries a migration on, what happens next, and what is in
+    /// the way. One sentence a line.
     pub explanation: String,
 }
 
@@ -213,34 +231,45 @@ impl TenantStoreRouter {
             },
             Err(error) => Err(error.to_string()),
         };
+        let moving = route.moving.as_ref().map(|moving| moving.migration);
+        let (migration, last) = match moving {
+            Some(id) => tokio::join!(self.migration_of(id), self.last_decision(tenant_id, id)),
+            None => (None, None),
+        };
+        let situation = Situation {
+            route: &route,
+            head: head.as_ref().map_err(String::as_str),
+            migration: migration.as_ref(),
+            last: last.as_ref(),
+        };
         TenantView {
             tenant_id,
             store_id: route.store_id.clone(),
             epoch: route.epoch,
-            state: route.phase.into(),
+            state: TenantState::from(&route),
             position: head.as_ref().ok().map(|head| head.position),
             digest: head.as_ref().ok().map(|head| head.digest),
-            migration_id: None,
+            migration_id: moving,
             placed_at,
-            explanation: explain(&route, &head),
+            explanation: situation.explain(),
         }
     }
-}
 
-/// A tenant's situation in a sentence.
-fn explain(route: &Route, head: &Result<Head, String>) -> String {
-    let store = format!("lives in store `{}` at epoch {}", route.store_id, route.epoch);
-    match (head, route.phase) {
-        (Err(reason), _) => format!("{store}; the store cannot say how far its log goes: {reason}"),
-        (Ok(head), _) if head.epoch != route.epoch => format!(
-            "{store}, but the store has it at epoch {} and {}: read and write it once, and if this \
-             stays, somebody has to look",
-            head.epoch, head.mode
-        ),
-        (Ok(_), Phase::Settled) => format!("{store}; reads and writes go on"),
-        (Ok(_), Phase::Paused { since }) => {
-            format!("{store}; its writes wait since {since}, its reads go on")
-        }
+    /// The migration that a route is about, as far as the control plane says.
+    async fn migration_of(&self, id: MigrationId) -> Option<Migration> {
+        let migration = self.control().migration(id).await.ok()?;
+        Some(self.present(migration).await)
+    }
+
+    /// The last thing that was decided about a migration.
+    async fn last_decision(&self, tenant: TenantId, id: MigrationId) -> Option<audit::Entry> {
+        let filter = audit::Filter {
+            subject: Some(Subject::Migration),
+            subject_id: Some(id.to_string()),
+            ..audit::Filter::default()
+        };
+        let page = self.control().list_audit(tenant, &filter, Page::first(1)).await.ok()?;
+        page.items.into_iter().next()
     }
 }
 

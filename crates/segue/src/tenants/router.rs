@@ -11,7 +11,7 @@
 //!
 //! While a tenant's writes are paused they wait here; see [`pause`](super::pause).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
@@ -24,9 +24,10 @@ use segue_store::control::routing::Route;
 use segue_store::control::{By, Changed, ControlPlane};
 use segue_store::events::{
     self, Access, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
-    LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
+    LogRead, Mode, Reason, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
     StreamRead, StreamState,
 };
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -47,7 +48,7 @@ const ROUTES: usize = 100_000;
 #[derive(Debug)]
 pub struct TenantStoreRouter {
     control: Arc<dyn ControlPlane>,
-    stores: HashMap<StoreId, Arc<dyn EventStore>>,
+    stores: BTreeMap<StoreId, Registered>,
     default_store: StoreId,
     routes: RwLock<HashMap<TenantId, Known>>,
     pub(super) write_pause_timeout: Duration,
@@ -56,6 +57,22 @@ pub struct TenantStoreRouter {
     pub(super) mirrors: Mirrors,
     /// Who this process is, for what it tells of itself.
     process: OnceLock<Uuid>,
+}
+
+/// A store, and what this process has done about its incarnation.
+#[derive(Debug)]
+struct Registered {
+    store: Arc<dyn EventStore>,
+    /// It was told as which it is known.
+    introduced: OnceCell<()>,
+    /// It is known.
+    noted: OnceCell<()>,
+}
+
+impl Registered {
+    fn new(store: Arc<dyn EventStore>) -> Self {
+        Self { store, introduced: OnceCell::new(), noted: OnceCell::new() }
+    }
 }
 
 /// Where a tenant lives.
@@ -84,7 +101,7 @@ impl TenantStoreRouter {
         store_id: StoreId,
         store: Arc<dyn EventStore>,
     ) -> Self {
-        let stores = HashMap::from([(store_id.clone(), store)]);
+        let stores = BTreeMap::from([(store_id.clone(), Registered::new(store))]);
         Self {
             control,
             stores,
@@ -105,12 +122,12 @@ impl TenantStoreRouter {
 
     /// Adds a store that tenants may live in, or replaces the one of the same id.
     pub fn register_store(&mut self, store_id: StoreId, store: Arc<dyn EventStore>) {
-        self.stores.insert(store_id, store);
+        self.stores.insert(store_id, Registered::new(store));
     }
 
     /// Every store by its id.
     pub fn stores(&self) -> impl Iterator<Item = (&StoreId, &Arc<dyn EventStore>)> {
-        self.stores.iter()
+        self.stores.iter().map(|(id, registered)| (id, &registered.store))
     }
 
     /// Appends events to one stream. The tenant's first write gives it its home in the default store.
@@ -180,7 +197,13 @@ impl TenantStoreRouter {
         self.read(tenant, |store, access| async move {
             let head = store.head(tenant).await?;
             head.admits_read(access)?;
-            Ok(head)
+            match store.quarantine() {
+                None => Ok(head),
+                // What it says of an owner is old news.
+                Some(_) => {
+                    Err(events::Error::Unavailable { reason: Reason::Restored, source: None })
+                }
+            }
         })
         .await
     }
@@ -438,6 +461,9 @@ impl TenantStoreRouter {
     /// Reads the route.
     pub(super) async fn refresh(&self, tenant: TenantId) -> Result<Option<Route>> {
         let route = self.control.route(tenant).await?;
+        if let Some(route) = &route {
+            self.introduce(&route.store_id).await?;
+        }
         self.remember(tenant, route.as_ref());
         Ok(route)
     }
@@ -526,6 +552,19 @@ impl TenantStoreRouter {
         }
     }
 
+    /// A store, and whether it was told as which incarnation it is known.
+    pub(super) fn introductions(
+        &self,
+        id: &StoreId,
+    ) -> Option<(&Arc<dyn EventStore>, &OnceCell<()>)> {
+        self.stores.get(id).map(|registered| (&registered.store, &registered.introduced))
+    }
+
+    /// Whether it is known as which incarnation a store is.
+    pub(super) fn noted(&self, id: &StoreId) -> &OnceCell<()> {
+        &self.stores[id].noted
+    }
+
     /// Where new tenants live.
     pub(super) fn default_store(&self) -> &StoreId {
         &self.default_store
@@ -541,7 +580,7 @@ impl TenantStoreRouter {
     /// # Errors
     /// [`Error::UnknownStore`], with those that there are.
     pub(super) fn store_named(&self, id: &StoreId) -> Result<Arc<dyn EventStore>> {
-        self.stores.get(id).cloned().ok_or_else(|| {
+        self.stores.get(id).map(|registered| registered.store.clone()).ok_or_else(|| {
             let mut known: Vec<_> = self.stores.keys().cloned().collect();
             known.sort();
             Error::UnknownStore { store: id.clone(), known }
@@ -549,10 +588,14 @@ impl TenantStoreRouter {
     }
 
     pub(super) fn store(&self, id: &StoreId) -> Result<Arc<dyn EventStore>> {
-        self.stores.get(id).cloned().ok_or_else(|| Error::Unavailable {
-            what: "the event store",
-            reason: format!("store `{id}` is not in this server's configuration ([stores.{id}])"),
-            source: None,
+        self.stores.get(id).map(|registered| registered.store.clone()).ok_or_else(|| {
+            Error::Unavailable {
+                what: "the event store",
+                reason: format!(
+                    "store `{id}` is not in this server's configuration ([stores.{id}])"
+                ),
+                source: None,
+            }
         })
     }
 }
@@ -627,8 +670,6 @@ impl From<Failure> for Error {
 #[cfg(test)]
 mod tests {
     // The router is shown by the tests of the sessions, which do everything through it.
-    use segue_store::events::Reason;
-
     use super::*;
 
     #[test]

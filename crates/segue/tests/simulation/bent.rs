@@ -7,8 +7,8 @@ use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, EventId, Position, StreamId, StreamVersion, TenantId, Term};
 use segue_store::events::{
     Access, Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head,
-    HeadSwap, Import, LogPage, LogRead, Mode, Purge, Purged, Redact, Redacted, Result, Rewind,
-    SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Tally, TallyRead,
+    HeadSwap, Import, LogPage, LogRead, Mode, Purge, Purged, Quarantine, Redact, Redacted, Result,
+    Rewind, SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Tally, TallyRead,
     TenantMoved,
 };
 
@@ -116,6 +116,14 @@ impl EventStore for Bent {
 
     async fn incarnation(&self) -> Result<String> {
         self.inner.incarnation().await
+    }
+
+    fn quarantine(&self) -> Option<Quarantine> {
+        self.inner.quarantine()
+    }
+
+    fn admit(&self, incarnation: &str) {
+        self.inner.admit(incarnation);
     }
 
     async fn append(&self, append: Append) -> Result<Appended> {

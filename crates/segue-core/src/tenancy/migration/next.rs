@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Afterwards, Decision, Moving, Route, Stage, Why};
 use crate::digest::Mark;
-use crate::ids::{Epoch, Term};
+use crate::ids::{Epoch, Position, Term};
 use crate::tenancy::Phase;
 use crate::tenancy::head::{Head, HeadSwap, Mode};
 
@@ -166,6 +166,11 @@ pub enum Contradiction {
         /// Where the other one ends.
         peer: Mark,
     },
+    /// What the other store holds is not what was written to it.
+    CopyDamaged {
+        /// Where its log ends.
+        at: Position,
+    },
 }
 
 impl fmt::Display for Contradiction {
@@ -191,6 +196,11 @@ impl fmt::Display for Contradiction {
                 "the log in the other store, which ends at position {}, is no copy of the owner's, which \
                  ends at position {}",
                 peer.position, owner.position
+            ),
+            Self::CopyDamaged { at } => write!(
+                f,
+                "what was read back from the other store, up to position {at}, is not what was written \
+                 there"
             ),
         }
     }
@@ -284,6 +294,10 @@ impl View<'_> {
             Compared::Behind(lag) => lag,
             Compared::Same => 0,
         };
+        let read = self.sight.read_back;
+        if self.rules.needs_read_back && read.position == peer.position && read != peer.mark() {
+            return Err(Contradiction::CopyDamaged { at: peer.position });
+        }
         let unread = self.unread(&peer);
         let close = lag <= self.rules.lag_threshold && unread <= self.rules.lag_threshold;
         if self.rules.cut_over && close {
@@ -304,23 +318,29 @@ impl View<'_> {
 
     /// Fence, drain, prepare, read back, commit. Everything before the commit may be given up.
     fn cutover(&self, next: Epoch, decided: Term) -> Result<Step, Contradiction> {
-        // Whatever is or is not seen: to give up needs no store to answer.
-        if self.rules.is_over_budget {
-            return Ok(give_up(Why::Timeout));
+        let step = self.owner().map(|owner| self.towards_commit(&owner, next, decided));
+        match step {
+            // What is proved is not thrown away: to commit takes as long as to give up.
+            Ok(Step::Decide(Decision::Commit { .. })) => step,
+            // Whatever is or is not seen: to give up needs no store to answer.
+            _ if self.rules.is_over_budget => Ok(give_up(Why::Timeout)),
+            step => step,
         }
-        let owner = self.owner()?;
+    }
+
+    fn towards_commit(&self, owner: &Head, next: Epoch, decided: Term) -> Step {
         // A fence from before the decision may be somebody else's, and about to be taken away.
         if owner.mode != Mode::Fenced || owner.term < decided {
-            return Ok(Step::Perform(Effect::SwapOwner(self.fence(&owner))));
+            return Step::Perform(Effect::SwapOwner(self.fence(owner)));
         }
-        let Some(peer) = self.sight.peer else { return Ok(give_up(Why::TargetLost)) };
+        let Some(peer) = self.sight.peer else { return give_up(Why::TargetLost) };
         let end = owner.mark();
-        Ok(match peer.mode {
+        match peer.mode {
             Mode::Prepared if peer.epoch == next && peer.mark() != end => {
                 give_up(Why::Inconsistent)
             }
             Mode::Prepared if peer.epoch == next => self.prove(end),
-            Mode::Copying if peer.term == self.moving.claim => match compare(&owner, &peer) {
+            Mode::Copying if peer.term == self.moving.claim => match compare(owner, &peer) {
                 Compared::Differ => give_up(Why::Inconsistent),
                 Compared::Behind(_) | Compared::Same => {
                     let (into, term) = (Side::Peer, self.moving.claim);
@@ -334,7 +354,7 @@ impl View<'_> {
                 }
             }
             Mode::Open | Mode::Fenced => give_up(Why::TargetLost),
-        })
+        }
     }
 
     /// Both logs end at the same mark; what is stored must be what was hashed.
@@ -439,9 +459,10 @@ impl View<'_> {
         }
     }
 
-    /// Whether the tenant has left this store, and nobody came to mark it so before it was to go back.
+    /// Whether the tenant has left this store, and nobody came to mark it so before it was to go back. An
+    /// open one is not taken for that: it may be a log that nobody has heard of.
     fn was_owner(&self, peer: &Head) -> bool {
-        matches!(peer.mode, Mode::Open | Mode::Fenced) && peer.epoch < self.route.epoch
+        peer.mode == Mode::Fenced && peer.epoch < self.route.epoch
     }
 
     /// Marks an old source as left; what it holds is a copy from then on, and is told from one by its
@@ -463,7 +484,8 @@ impl View<'_> {
             let owner = self.sight.owner.map_or(at, |owner| owner.mark());
             return Err(Contradiction::Diverged { owner, peer: peer.mark() });
         }
-        Ok(Step::Perform(Effect::Retire(self.moved(peer))))
+        // Its fence may be lost, and somebody may write there who has heard of nothing.
+        Ok(Step::Perform(Effect::Retire(HeadSwap { expect_mark: Some(at), ..self.moved(peer) })))
     }
 
     fn purge(&self, decision: Decision) -> Step {

@@ -24,6 +24,14 @@ impl Work for ChangeHead {
         Some(self.tenant)
     }
 
+    /// Opening a new tenant is not: it may have a home that this database has lost.
+    fn is_harmless(&self) -> bool {
+        match self.change {
+            HeadChange::Open(_) => false,
+            HeadChange::Swap(_) | HeadChange::Retire(..) | HeadChange::Copy(..) => true,
+        }
+    }
+
     async fn run(&self, client: &Client) -> Result<Result<Head>, Failure> {
         if let HeadChange::Swap(swap) = &self.change
             && let Some(head) = swap_at_once(client, self.tenant, swap).await?
@@ -123,6 +131,10 @@ impl Work for Moved {
         Some(self.0)
     }
 
+    fn is_harmless(&self) -> bool {
+        true
+    }
+
     async fn run(&self, client: &Client) -> Result<Self::Answer, Failure> {
         let statement = client
             .prepare_cached(
@@ -163,6 +175,21 @@ pub(super) async fn create(client: &Client, tenant: TenantId, head: &Head) -> Re
 /// Changes a head that is locked.
 pub(super) async fn change(client: &Client, tenant: TenantId, head: &Head) -> Result<(), Failure> {
     put(client, CHANGE_HEAD, tenant, head).await.map(drop)
+}
+
+/// Changes a head that is locked and commits the transaction, in one flight: where the change fails, the
+/// commit behind it rolls back.
+pub(super) async fn change_and_commit(
+    client: &Client,
+    tenant: TenantId,
+    head: &Head,
+) -> Result<(), Failure> {
+    // Before anything is sent: the commit must not overtake the change.
+    client.prepare_cached(CHANGE_HEAD).await?;
+    let (changed, committed) =
+        join(put(client, CHANGE_HEAD, tenant, head), client.batch_execute("COMMIT")).await;
+    changed?;
+    Ok(committed?)
 }
 
 async fn put(

@@ -1,12 +1,20 @@
 //! An import in one transaction behind the lock of the head: the events by `COPY`, the rest in one flight.
+//!
+//! Where the streams of a page end so far is remembered from the page before, as long as that was imported
+//! here: the head is compared on position and digest, and the digest covers the version of every stream. So
+//! most pages look nothing up.
+//!
+//! Imports are committed without waiting for the disk, save the one that prepares the log: its flush takes
+//! those before it along.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
-use futures_util::future::{join, join3};
-use segue_core::ids::{EventId, TenantId};
+use futures_util::future::join;
+use segue_core::digest::Mark;
+use segue_core::ids::{EventId, StreamId, StreamVersion, TenantId};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 
@@ -15,10 +23,21 @@ use super::heads;
 use super::link::{Failure, Work};
 use super::redact::{erase_payloads, erase_snapshots};
 use super::rows::{self, integer};
-use super::statements::{LOCK_HEAD, STREAMS};
-use crate::events::import::{Admitted, Continuation};
+use super::statements::LOCK_HEAD;
+use crate::events::import::{Admitted, Continuation, Extended};
 use crate::events::{Error, Head, Result};
 use crate::postgres::Client;
+
+/// How many tenants' copies are remembered, and how many streams of each.
+const TENANTS: usize = 256;
+const STREAMS: usize = 64 * 1024;
+
+/// Where streams end so far, by their last events.
+const LAST_EVENTS: &str = "SELECT asked.stream_id, last.stream_type, last.version \
+    FROM unnest($2::text[]) AS asked (stream_id) CROSS JOIN LATERAL ( \
+        SELECT stream_type, version FROM events \
+        WHERE tenant_id = $1 AND events.stream_id = asked.stream_id COLLATE \"C\" \
+        ORDER BY version DESC LIMIT 1) last";
 
 /// An event id that is taken, of some.
 const TAKEN: &str =
@@ -49,23 +68,82 @@ const KEEP_DIGESTS: &str = "INSERT INTO digests (tenant_id, position, digest) \
 static PUT_STREAMS: LazyLock<String> =
     LazyLock::new(|| StreamColumns::upsert("(SELECT $1::uuid AS tenant_id)", 2));
 
-impl Work for Continuation {
+/// Where streams of copies end, as this process left them.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    by_tenant: Mutex<HashMap<TenantId, Ends>>,
+}
+
+/// Where the streams of one copy end at a mark, as far as is known.
+#[derive(Debug, Default)]
+struct Ends {
+    at: Option<Mark>,
+    streams: HashMap<StreamId, (Cow<'static, str>, StreamVersion)>,
+}
+
+impl Copies {
+    /// What is known of a tenant at a mark.
+    fn take(&self, tenant: TenantId, at: Mark) -> Ends {
+        let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        by_tenant.remove(&tenant).filter(|ends| ends.at == Some(at)).unwrap_or_default()
+    }
+
+    fn keep(&self, tenant: TenantId, ends: Ends) {
+        let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_tenant.len() >= TENANTS {
+            by_tenant.clear();
+        }
+        by_tenant.insert(tenant, ends);
+    }
+}
+
+impl Ends {
+    fn known(&self, stream: &Extended) -> Option<(Cow<'_, str>, StreamVersion)> {
+        let (kind, version) = self.streams.get(&stream.id)?;
+        Some((Cow::Borrowed(kind.as_ref()), *version))
+    }
+
+    /// Where the streams end after an import.
+    fn advance(&mut self, import: &Continuation, head: &Head) {
+        if self.streams.len() + import.streams().len() > STREAMS {
+            self.streams.clear();
+        }
+        for Extended { id, kind, version, .. } in import.streams() {
+            self.streams.insert(id.clone(), (kind.clone(), *version));
+        }
+        self.at = Some(head.mark());
+    }
+}
+
+/// An import, and what is remembered for it.
+pub(super) struct Importing<'a> {
+    pub(super) import: &'a Continuation,
+    pub(super) copies: &'a Copies,
+}
+
+impl Work for Importing<'_> {
     type Answer = Result<Head>;
 
     fn tenant(&self) -> Option<TenantId> {
-        Some(Continuation::tenant(self))
+        Some(self.import.tenant())
     }
 
     async fn run(&self, client: &Client) -> Result<Result<Head>, Failure> {
-        let (current, decided) = look(client, self).await?;
+        let import = self.import;
+        let mut ends = self.copies.take(import.tenant(), import.after());
+        let (current, decided) = look(client, import, &mut ends).await?;
         match decided {
-            Ok(Admitted::Now(head)) => match write(client, self, &head).await {
-                Ok(()) => Ok(Ok(head)),
+            Ok(Admitted::Now(head)) => match write(client, import, &head).await {
+                Ok(()) => {
+                    ends.advance(import, &head);
+                    self.copies.keep(import.tenant(), ends);
+                    Ok(Ok(head))
+                }
                 // What a unique index refuses is looked for only then: it never happens to a sound page.
                 Err(Failure::Again(refused @ Error::Corrupt { .. })) => {
                     client.batch_execute("ROLLBACK").await?;
-                    match taken(client, self).await? {
-                        Some(id) => Ok(self.check_stored(&[], Some(id)).map(|()| head)),
+                    match taken(client, import).await? {
+                        Some(id) => Ok(import.check_stored(&[], Some(id)).map(|()| head)),
                         None => Err(Failure::Again(refused)),
                     }
                 }
@@ -73,7 +151,7 @@ impl Work for Continuation {
             },
             Ok(Admitted::Before) => {
                 client.batch_execute("ROLLBACK").await?;
-                Ok(current.ok_or(Error::NotFound { tenant: Continuation::tenant(self) }))
+                Ok(current.ok_or(Error::NotFound { tenant: import.tenant() }))
             }
             Err(refused) => {
                 client.batch_execute("ROLLBACK").await?;
@@ -87,36 +165,42 @@ impl Work for Continuation {
 async fn look(
     client: &Client,
     import: &Continuation,
+    ends: &mut Ends,
 ) -> Result<(Option<Head>, Result<Admitted>), Failure> {
     let tenant = import.tenant();
     // Before anything is sent: nothing may overtake the beginning of the transaction.
     let lock = client.prepare_cached(LOCK_HEAD).await?;
-    let find_streams = client.prepare_cached(STREAMS).await?;
-    let ids: Vec<_> = import.streams().iter().map(|stream| stream.id.as_str()).collect();
-    let (begun, head, streams) = join3(
-        client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
-        client.query_opt(&lock, &[&tenant.0]),
-        client.query(&find_streams, &[&tenant.0, &ids]),
-    )
-    .await;
+    let begin = match import.prepares() {
+        true => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        false => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
+    };
+    let (begun, head) =
+        join(client.batch_execute(begin), client.query_opt(&lock, &[&tenant.0])).await;
     begun?;
     let head = head?.as_ref().map(rows::head).transpose()?;
-    let streams: HashMap<_, _> =
-        streams?.iter().map(|row| rows::present(row, 0)).collect::<Result<_>>()?;
-    let current: Vec<_> = import
-        .streams()
-        .iter()
-        .map(|stream| streams.get(&stream.id))
-        .map(|found| found.map(|(kind, version)| (Cow::Borrowed(kind.as_str()), *version)))
-        .collect();
-    let decide = || {
-        let admitted = import.admit(head.as_ref().ok_or(Error::NotFound { tenant })?)?;
-        if admitted != Admitted::Before {
-            import.check_stored(&current, None)?;
-        }
-        Ok(admitted)
+    let admit = |head: Option<&Head>| import.admit(head.ok_or(Error::NotFound { tenant })?);
+    let admitted = match admit(head.as_ref()) {
+        Ok(admitted @ Admitted::Now(_)) => admitted,
+        other => return Ok((head, other)),
     };
-    Ok((head, decide()))
+    look_up(client, import, ends).await?;
+    let current: Vec<_> = import.streams().iter().map(|stream| ends.known(stream)).collect();
+    Ok((head, import.check_stored(&current, None).map(|()| admitted)))
+}
+
+/// Looks up where streams end that nothing is known of.
+async fn look_up(client: &Client, import: &Continuation, ends: &mut Ends) -> Result<(), Failure> {
+    let unknown = import.streams().iter().filter(|stream| ends.known(stream).is_none());
+    let unknown: Vec<_> = unknown.map(|stream| stream.id.as_str()).collect();
+    if unknown.is_empty() || import.after() == Mark::START {
+        return Ok(());
+    }
+    let statement = client.prepare_cached(LAST_EVENTS).await?;
+    for row in client.query(&statement, &[&import.tenant().0, &unknown]).await? {
+        let (id, (kind, version)) = rows::present(&row, 0)?;
+        ends.streams.insert(id, (Cow::Owned(kind), version));
+    }
+    Ok(())
 }
 
 /// An event id of the page that is stored already.
@@ -132,35 +216,45 @@ async fn write(client: &Client, import: &Continuation, head: &Head) -> Result<()
     let tenant = import.tenant();
     let erased = import.streams().iter().filter(|stream| stream.is_redacted);
     let erased: Vec<_> = erased.map(|stream| stream.id.as_str()).collect();
-    let states = import.states();
-    let without = states.values().filter(|state| state.snapshot.is_none());
-    let without: Vec<_> = without.map(|state| state.stream_id.as_str()).collect();
+    let without = import.ended().filter(|(_, state)| state.snapshot.is_none());
+    let without: Vec<_> = without.map(|(stream, _)| stream.id.as_str()).collect();
     // Before the events of the page: what came after the redaction stays.
     erase_payloads(client, tenant, &erased).await?;
     erase_snapshots(client, tenant, &[erased, without].concat()).await?;
     copy_events(client, import).await?;
+    put_streams(client, import).await?;
+    keep_digests(client, import).await?;
+    heads::change_and_commit(client, tenant, head).await
+}
 
+async fn put_streams(client: &Client, import: &Continuation) -> Result<(), Failure> {
+    let tenant = import.tenant();
     let mut columns = StreamColumns::default();
-    for stream in import.streams() {
-        let taken = states.get(&stream.id).and_then(|state| state.snapshot.as_ref());
+    let mut count = 0;
+    for (Extended { id, kind, version, .. }, state) in import.ended() {
+        let taken = state.snapshot.as_ref();
         let state = taken.map(|taken| (taken.version, &taken.facets, taken.state.as_slice()));
-        columns.push(tenant, &stream.id, &stream.kind, stream.version, state);
+        columns.push(tenant, id, kind, *version, state);
+        count += 1;
     }
-    let mut streams: Vec<Parameter<'_>> = vec![&tenant.0];
-    streams.extend(columns.parameters());
+    if count > 0 {
+        let mut streams: Vec<Parameter<'_>> = vec![&tenant.0];
+        streams.extend(columns.parameters());
+        let statement = client.prepare_cached(&PUT_STREAMS).await?;
+        client.execute(&statement, &streams).await?;
+    }
+    Ok(())
+}
+
+async fn keep_digests(client: &Client, import: &Continuation) -> Result<(), Failure> {
     let positions = import.digests().iter().map(|mark| integer(mark.position.0));
     let positions: Vec<_> = positions.collect();
     let digests: Vec<_> = import.digests().iter().map(|mark| mark.digest.0.as_slice()).collect();
-    let put_streams = client.prepare_cached(&PUT_STREAMS).await?;
-    let keep_digests = client.prepare_cached(KEEP_DIGESTS).await?;
-    let (put, kept) = join(
-        client.execute(&put_streams, &streams),
-        client.execute(&keep_digests, &[&tenant.0, &positions, &digests]),
-    )
-    .await;
-    put.and(kept)?;
-    heads::change(client, tenant, head).await?;
-    Ok(client.batch_execute("COMMIT").await?)
+    if !positions.is_empty() {
+        let statement = client.prepare_cached(KEEP_DIGESTS).await?;
+        client.execute(&statement, &[&import.tenant().0, &positions, &digests]).await?;
+    }
+    Ok(())
 }
 
 async fn copy_events(client: &Client, import: &Continuation) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::rows::{fail, unreachable};
 use crate::events::{Durability, Error, Reason, Result, Survives};
-use crate::postgres::{Backoff, Client, Database, Fault, fault};
+use crate::postgres::{Backoff, Changed, Client, Database, Fault, INCARNATION, fault};
 
 /// How long work whose outcome is unknown, or that met a passing hindrance, is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
@@ -30,6 +30,12 @@ pub(super) trait Work: Sync {
 
     /// Whose log it is about.
     fn tenant(&self) -> Option<TenantId>;
+
+    /// Whether it may be done while the database is another than it was: it neither writes a log nor
+    /// answers as if the log here were somebody's present one.
+    fn is_harmless(&self) -> bool {
+        false
+    }
 
     /// Does it.
     fn run(&self, client: &Client) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
@@ -148,6 +154,12 @@ impl Link {
     /// Does work once.
     pub(super) async fn once<W: Work>(&self, work: &W) -> Result<W::Answer, Failure> {
         let held = Held(Some(self.client().await?));
+        // Only now: a connection tells when it is made.
+        if self.database.incarnation().changed().is_some() && !work.is_harmless() {
+            held.give_back();
+            let error = Error::Unavailable { reason: Reason::Restored, source: None };
+            return Err(Failure::Again(error));
+        }
         let Ok(answer) = timeout(self.patience, work.run(held.client())).await else {
             let error = Error::Unavailable { reason: Reason::Slow, source: None };
             return Err(Failure::Again(error));
@@ -167,6 +179,16 @@ impl Link {
             self.look_up_durability(&client).await?;
         }
         Ok(client)
+    }
+
+    /// What the database was, and is, while that is not dealt with.
+    pub(super) fn changed(&self) -> Option<Changed> {
+        self.database.incarnation().changed()
+    }
+
+    /// Notes that a change of the database was dealt with.
+    pub(super) fn admit(&self, incarnation: &str) {
+        self.database.incarnation().admit(incarnation);
     }
 
     /// What the server last said of its durability.
@@ -235,6 +257,10 @@ impl Work for Health<'_> {
         None
     }
 
+    fn is_harmless(&self) -> bool {
+        true
+    }
+
     async fn run(&self, client: &Client) -> Result<(), Failure> {
         self.0.look_up_durability(client).await?;
         let row = client
@@ -277,6 +303,10 @@ impl Work for WhoLocks {
         Some(self.tenant)
     }
 
+    fn is_harmless(&self) -> bool {
+        true
+    }
+
     async fn run(&self, client: &Client) -> Result<Option<Blocker>, Failure> {
         let row = client
             .query_opt(
@@ -313,14 +343,14 @@ impl Work for Incarnation {
         None
     }
 
+    fn is_harmless(&self) -> bool {
+        true
+    }
+
     async fn run(&self, client: &Client) -> Result<String, Failure> {
-        let row = client
-            .query_one(
-                "SELECT system_identifier || '/' || \
-                    substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) FROM pg_control_system()",
-                &[],
-            )
-            .await?;
-        Ok(row.try_get(0)?)
+        match client.query_opt(INCARNATION, &[]).await? {
+            Some(row) => Ok(row.try_get(0)?),
+            None => Err(Error::Unavailable { reason: Reason::ReadOnly, source: None }.into()),
+        }
     }
 }

@@ -55,6 +55,10 @@ impl Work for HeadOf {
         Some(self.0)
     }
 
+    fn is_harmless(&self) -> bool {
+        true
+    }
+
     async fn run(&self, client: &Client) -> Result<Result<Head>, Failure> {
         let sql = "SELECT position, digest, epoch, mode, coord_term FROM tenant_head \
             WHERE tenant_id = $1";
@@ -89,6 +93,10 @@ impl Work for States<'_> {
         Some(self.tenant)
     }
 
+    fn is_harmless(&self) -> bool {
+        self.access == Access::Copy
+    }
+
     async fn run(&self, client: &Client) -> Result<Self::Answer, Failure> {
         let ids: Vec<_> = self.streams.iter().map(StreamId::as_str).collect();
         let parameters: [Parameter<'_>; 2] = [&self.tenant.0, &ids];
@@ -116,6 +124,10 @@ impl Work for Versions<'_> {
 
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant)
+    }
+
+    fn is_harmless(&self) -> bool {
+        self.access == Access::Copy
     }
 
     async fn run(&self, client: &Client) -> Result<Self::Answer, Failure> {
@@ -169,6 +181,10 @@ impl Work for LogRead {
 
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant)
+    }
+
+    fn is_harmless(&self) -> bool {
+        self.access == Access::Copy
     }
 
     async fn run(&self, client: &Client) -> Result<LogPage, Failure> {
@@ -225,6 +241,10 @@ impl Work for StreamRead {
         Some(self.tenant)
     }
 
+    fn is_harmless(&self) -> bool {
+        self.access == Access::Copy
+    }
+
     async fn run(&self, client: &Client) -> Result<StreamPage, Failure> {
         let limit = integer(self.limit.clamp(1, limits::EVENTS_PER_PAGE) as u64);
         let max_bytes = integer(limits::BYTES_PER_PAGE as u64);
@@ -277,6 +297,10 @@ impl Work for EventById {
         Some(self.tenant)
     }
 
+    fn is_harmless(&self) -> bool {
+        self.access == Access::Copy
+    }
+
     async fn run(&self, client: &Client) -> Result<Option<Event>, Failure> {
         let parameters: [Parameter<'_>; 2] = [&self.tenant.0, &self.id.0];
         let (_, rows) = query(client, &EVENT_BY_ID, &parameters, self.tenant, self.access).await?;
@@ -306,6 +330,10 @@ impl Work for Digests {
 
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant)
+    }
+
+    fn is_harmless(&self) -> bool {
+        self.access == Access::Copy
     }
 
     async fn run(&self, client: &Client) -> Result<Vec<Mark>, Failure> {
@@ -342,6 +370,10 @@ impl Work for TallyRead {
 
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant)
+    }
+
+    fn is_harmless(&self) -> bool {
+        self.access == Access::Copy
     }
 
     async fn run(&self, client: &Client) -> Result<Vec<Tally>, Failure> {

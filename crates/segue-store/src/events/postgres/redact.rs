@@ -24,7 +24,10 @@ pub(super) const NO_SNAPSHOT: &str = "snapshot_version = NULL, listed_at = NULL,
     channel = NULL, customer_id = NULL, checkpoints = NULL, checkpoints_long = NULL, snapshot = NULL";
 
 static ERASE_SNAPSHOTS: LazyLock<String> = LazyLock::new(|| {
-    format!("UPDATE streams SET {NO_SNAPSHOT} WHERE tenant_id = $1 AND stream_id = ANY ($2)")
+    format!(
+        "UPDATE streams SET {NO_SNAPSHOT} \
+         WHERE tenant_id = $1 AND stream_id = ANY ($2) AND snapshot_version IS NOT NULL"
+    )
 });
 
 /// What is to be done for a redaction.

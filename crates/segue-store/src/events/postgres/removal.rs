@@ -34,6 +34,10 @@ impl Work for Rewind {
         Some(self.tenant)
     }
 
+    fn is_harmless(&self) -> bool {
+        true
+    }
+
     async fn run(&self, client: &Client) -> Result<Result<Head>, Failure> {
         let current = heads::lock(client, self.tenant).await?;
         let (is_kept, beyond) = look(client, self).await?;
@@ -86,6 +90,10 @@ impl Work for Purge {
 
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant)
+    }
+
+    fn is_harmless(&self) -> bool {
+        true
     }
 
     async fn run(&self, client: &Client) -> Result<Result<Purged>, Failure> {

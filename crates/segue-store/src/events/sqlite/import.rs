@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use rusqlite::{Connection, named_params, params};
-use segue_core::ids::{EventId, TenantId};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+use segue_core::ids::{EventId, StreamId, StreamVersion, TenantId};
 
-use super::rows::{fail, integer};
+use super::rows::{fail, integer, number};
 use super::write::{
-    Heads, INSERT_EVENT, StreamRow, create_stream, current_head, erase, erase_snapshot,
+    Heads, INSERT_EVENT, create_stream, current_head, erase, erase_snapshot, find_stream,
     keep_digest, write_snapshot, write_version,
 };
 use crate::events::import::{Admitted, Continuation, Extended};
@@ -25,17 +25,31 @@ pub(super) fn import(
         Admitted::Before => return Ok(current),
         Admitted::Now(head) => head,
     };
-    let rows = continuation.streams().iter();
-    let rows: Vec<_> =
-        rows.map(|stream| StreamRow::find(conn, tenant, &stream.id)).collect::<Result<_>>()?;
-    let stored = |row: &Option<StreamRow>| {
-        row.as_ref().map(|row| (Cow::Owned(row.kind.clone()), row.version))
-    };
-    let stored: Vec<_> = rows.iter().map(stored).collect();
+    let stored = continuation.streams().iter().map(|stream| last_of(conn, tenant, &stream.id));
+    let stored = stored.collect::<Result<Vec<_>>>()?;
     continuation.check_stored(&stored, taken(conn, continuation)?)?;
-    write(conn, continuation, &rows).map_err(fail)?;
+    write(conn, continuation).map_err(fail)?;
     heads.insert(tenant, head);
     Ok(head)
+}
+
+/// The type and version of the last event that is stored of a stream.
+fn last_of(
+    conn: &Connection,
+    tenant: TenantId,
+    stream: &StreamId,
+) -> Result<Option<(Cow<'static, str>, StreamVersion)>> {
+    let find = || {
+        conn.prepare_cached(
+            "SELECT stream_type, version FROM events WHERE tenant_id = ?1 AND stream_id = ?2
+             ORDER BY version DESC LIMIT 1",
+        )?
+        .query_row(params![tenant.0.as_bytes(), stream.as_str()], |row| {
+            Ok((Cow::Owned(row.get(0)?), StreamVersion(number(row, 1)?)))
+        })
+        .optional()
+    };
+    find().map_err(fail)
 }
 
 /// An event id of the import that is stored already.
@@ -54,11 +68,7 @@ fn taken(conn: &Connection, continuation: &Continuation) -> Result<Option<EventI
     find().map_err(fail)
 }
 
-fn write(
-    conn: &Connection,
-    continuation: &Continuation,
-    rows: &[Option<StreamRow>],
-) -> rusqlite::Result<()> {
+fn write(conn: &Connection, continuation: &Continuation) -> rusqlite::Result<()> {
     let tenant = continuation.tenant();
     // Before the events of the page: what came after the redaction stays.
     for stream in continuation.streams().iter().filter(|stream| stream.is_redacted) {
@@ -67,23 +77,19 @@ fn write(
     for event in continuation.events() {
         write_event(conn, tenant, event)?;
     }
-    let states = continuation.states();
-    for (stream, row) in continuation.streams().iter().zip(rows) {
-        let Extended { id, kind, version, .. } = stream;
-        let row = match row {
+    for (Extended { id, kind, version, .. }, state) in continuation.ended() {
+        let row = match find_stream(conn, tenant, id)? {
             Some(row) => row.id,
             None => create_stream(conn, tenant, id, kind)?,
         };
-        let state = states.get(id);
-        match state.map(|state| state.snapshot.as_ref()) {
-            Some(Some(Taken { version: taken_at, state, facets })) => {
+        match &state.snapshot {
+            Some(Taken { version: taken_at, state, facets }) => {
                 write_snapshot(conn, row, (*version, *taken_at), facets, state)?;
             }
-            Some(None) => {
+            None => {
                 erase_snapshot(conn, tenant, id)?;
                 write_version(conn, row, *version)?;
             }
-            None => write_version(conn, row, *version)?,
         }
     }
     continuation.digests().iter().try_for_each(|mark| keep_digest(conn, tenant, mark))

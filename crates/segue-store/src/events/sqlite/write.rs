@@ -236,19 +236,24 @@ impl StreamRow {
         tenant: TenantId,
         stream: &StreamId,
     ) -> Result<Option<Self>> {
-        let find = || {
-            conn.prepare_cached(
-                "SELECT id, stream_type, version FROM streams
-                 WHERE tenant_id = ?1 AND stream_id = ?2",
-            )?
-            .query_row(params![tenant.0.as_bytes(), stream.as_str()], |row| {
-                let version = StreamVersion(rows::number(row, 2)?);
-                Ok(Self { id: row.get(0)?, kind: row.get(1)?, version })
-            })
-            .optional()
-        };
-        find().map_err(fail)
+        find_stream(conn, tenant, stream).map_err(fail)
     }
+}
+
+/// A stream's row, if it has one.
+pub(super) fn find_stream(
+    conn: &Connection,
+    tenant: TenantId,
+    stream: &StreamId,
+) -> rusqlite::Result<Option<StreamRow>> {
+    conn.prepare_cached(
+        "SELECT id, stream_type, version FROM streams WHERE tenant_id = ?1 AND stream_id = ?2",
+    )?
+    .query_row(params![tenant.0.as_bytes(), stream.as_str()], |row| {
+        let version = StreamVersion(rows::number(row, 2)?);
+        Ok(StreamRow { id: row.get(0)?, kind: row.get(1)?, version })
+    })
+    .optional()
 }
 
 fn write(

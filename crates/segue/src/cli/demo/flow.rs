@@ -131,6 +131,9 @@ fn path(turns: usize) -> Vec<Value> {
     all.into_iter().take(turns).collect()
 }
 
+/// Customers who are in the middle of something, and ask for news.
+pub const TALKING: [&str; 4] = ["anna", "bert", "carla", "dora"];
+
 /// A customer who returns.
 pub struct Returning {
     pub customer: &'static str,

@@ -23,7 +23,7 @@ use super::{Driven, MigrationCoordinator, Shared};
 const PAGE: u32 = 100;
 
 impl MigrationCoordinator {
-    /// Begins to carry on what nobody else does, until the last clone of this coordinator is gone. Again, it
+    /// Begins to carry on what nobody else does, and to look after the stores, until the last clone of this coordinator is gone. Again, it
     /// changes nothing.
     ///
     /// # Panics
@@ -32,8 +32,9 @@ impl MigrationCoordinator {
         let mut attending =
             self.shared.attending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         attending.get_or_insert_with(|| {
-            let shared = Arc::downgrade(&self.shared);
-            tokio::spawn(attend(shared)).abort_handle()
+            let shared = || Arc::downgrade(&self.shared);
+            [tokio::spawn(attend(shared())), tokio::spawn(guard(shared()))]
+                .map(|task| task.abort_handle())
         });
     }
 
@@ -47,7 +48,7 @@ impl Shared {
     pub(super) fn stop(&self) {
         let attending =
             self.attending.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        attending.into_iter().for_each(|task| task.abort());
+        attending.into_iter().flatten().for_each(|task| task.abort());
         std::mem::take(&mut *self.driven()).into_values().for_each(|driven| driven.task.abort());
     }
 
@@ -124,6 +125,16 @@ async fn attend(shared: Weak<Shared>) {
         }
         // A storm of decisions is looked at together.
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Looks after stores that come back without their fences. One that does not answer delays nothing else.
+async fn guard(shared: Weak<Shared>) {
+    while let Some(shared) = shared.upgrade() {
+        shared.router.guard(&*shared.clock).await;
+        let look_every = shared.settings.look_every;
+        drop(shared);
+        tokio::time::sleep(look_every).await;
     }
 }
 

@@ -14,7 +14,8 @@ use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{
-    Decision, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, Why, next,
+    Decision, Effect, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, Why,
+    next,
 };
 use segue_core::tenancy::{Phase, Route};
 use segue_store::control::By;
@@ -183,9 +184,10 @@ impl Driver {
         }
         let rules = self.rules(at).await?;
         let mut step = next(&at.route, &at.sight, &rules);
-        if matches!(step, Step::Stop(_)) {
-            // Heads of two moments may contradict each other where nothing is wrong.
-            self.look_in_order(at).await?;
+        if matches!(step, Step::Stop(_) | Step::Perform(Effect::Purge { .. })) {
+            // Views of different moments may contradict each other, and what is purged is gone.
+            self.reread(at).await?;
+            self.look(at).await?;
             step = next(&at.route, &at.sight, &rules);
         }
         match step {
@@ -326,18 +328,12 @@ impl Driver {
         Ok(())
     }
 
-    /// Looks at both heads.
+    /// Looks at both heads: at the copy first, so that it cannot seem to be ahead of what it is copied from.
     pub(super) async fn look(&self, at: &mut At) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let (owner, peer) = tokio::join!(self.glance(at, &at.owner), self.glance(at, &at.peer));
+        let peer = known(&at.peer, self.glance(at, &at.peer).await);
+        let owner = known(&at.owner, self.glance(at, &at.owner).await);
         at.measured.look = begun.elapsed();
-        self.seen(at, owner, peer)
-    }
-
-    /// Looks at both heads so that the owner's is the later one: what the peer has, the owner had before.
-    async fn look_in_order(&self, at: &mut At) -> Result<(), Trouble> {
-        let peer = self.glance(at, &at.peer).await;
-        let owner = self.glance(at, &at.owner).await;
         self.seen(at, owner, peer)
     }
 
@@ -582,5 +578,13 @@ impl Driver {
     /// This process, for the audit.
     pub(super) fn by(&self) -> By {
         By::new(format!("segue {}", self.shared.process), self.shared.clock.now())
+    }
+}
+
+/// A head as it was seen, unless the store may have forgotten what it was told.
+fn known(store: &Arc<dyn EventStore>, head: events::Result<Head>) -> events::Result<Head> {
+    match store.quarantine() {
+        None => head,
+        Some(_) => Err(events::Error::Unavailable { reason: Reason::Restored, source: None }),
     }
 }

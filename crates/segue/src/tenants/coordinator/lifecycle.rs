@@ -260,12 +260,7 @@ impl Shared {
         config: &MigrationConfig,
     ) -> Result<()> {
         let (source, stores) = self.ends(tenant, target).await?;
-        let route = self.route(tenant).await?;
-        if let Some(moving) = &route.moving {
-            let state = MigrationState::from(&moving.stage);
-            let (tenant_id, migration_id) = (tenant, moving.migration);
-            return Err(MigrationError::AlreadyExists { tenant_id, migration_id, state }.into());
-        }
+        self.settled(tenant).await?;
         let preflight = super::Preflight {
             control: &self.control,
             tenant,

@@ -99,6 +99,13 @@ impl Driver {
 
     /// Something does not pass by itself: the migration fails where it can, and waits where it cannot.
     async fn give_in(&self, at: &mut At, obstacle: Obstacle) -> Result<(), Trouble> {
+        // What contradicts a route that is old may be what was decided since, such as a repair.
+        let known = at.route.term;
+        self.reread(at).await?;
+        if at.route.term != known {
+            at.copier.forget();
+            return self.look(at).await;
+        }
         tracing::error!(
             tenant = %self.tenant, migration = %self.id, error = obstacle.message,
             "a migration cannot go on by itself"

@@ -78,12 +78,12 @@ impl Shared {
         let migration_id = migration.id;
         let last = migration.cutover.history.last().and_then(|cutover| cutover.gave_up);
         let obstacle = migration.error.clone();
-        let details = || {
-            obstacle
-                .as_ref()
-                .map_or_else(|| Why::Inconsistent.to_string(), |obstacle| obstacle.message.clone())
-        };
         let verification = migration.verification.as_ref();
+        let details = || {
+            let differs = verification.and_then(|verified| verified.violations.first().cloned());
+            let obstacle = obstacle.as_ref().map(|obstacle| obstacle.message.clone());
+            differs.or(obstacle).unwrap_or_else(|| Why::Inconsistent.to_string())
+        };
         match last {
             _ if verification.is_some_and(|verified| !verified.is_consistent) => {
                 MigrationError::Consistency { migration_id, details: details() }
