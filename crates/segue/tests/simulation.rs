@@ -34,6 +34,7 @@ mod simulation {
     pub mod writer;
 }
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use simulation::bent::Bend;
@@ -41,6 +42,9 @@ use simulation::run::{Run, run};
 
 /// How many seeds are run where nothing else is said.
 const SEEDS: u64 = 100;
+
+/// How many seeds a broken rule may take to be noticed.
+const MUTANT_SEEDS: u64 = 300;
 
 /// How many lines of a run that went wrong are printed.
 const LINES: usize = 120;
@@ -70,22 +74,21 @@ fn seeds_come_to_rest_with_nothing_lost() {
         return;
     }
     let seeds = setting("SEGUE_SIM_SEEDS").unwrap_or(SEEDS);
-    let (begun, mut acknowledged) = (Instant::now(), 0);
+    let (begun, mut counts) = (Instant::now(), BTreeMap::new());
     let first = setting("SEGUE_SIM_FROM").unwrap_or(1);
     let mut failed = Vec::new();
     for seed in first..first + seeds {
         let run = run(seed, Bend::Straight);
-        acknowledged += run.acknowledged;
+        for (what, count) in &run.counts {
+            *counts.entry(*what).or_insert(0) += count;
+        }
         if !run.wrong.is_empty() {
             println!("{}\n", told(&run, if failed.is_empty() { LINES } else { 0 }));
             failed.push(seed);
         }
     }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
-    println!(
-        "{seeds} seeds, {acknowledged} appends acknowledged, {:.0} seeds per minute",
-        seeds as f64 / minutes
-    );
+    println!("{seeds} seeds, {:.0} seeds per minute; in these {counts:?}", seeds as f64 / minutes);
     assert!(failed.is_empty(), "{} of {seeds} seeds went wrong: {failed:?}", failed.len());
 }
 
@@ -102,4 +105,36 @@ fn the_same_seed_is_the_same_run() {
             panic!("seed {seed}:\n{:#?}\nand\n{:#?}", around(&one), around(&other));
         }
     }
+}
+
+/// Runs seeds with a store that breaks a rule until one goes wrong in the way that is expected of it.
+fn finds(bend: Bend, expected: &str) {
+    let found = (1..=MUTANT_SEEDS).find_map(|seed| {
+        let run = run(seed, bend);
+        let wrong = run.wrong.iter().find(|wrong| wrong.contains(expected)).cloned();
+        wrong.map(|wrong| (seed, wrong))
+    });
+    let (seed, wrong) =
+        found.unwrap_or_else(|| panic!("{MUTANT_SEEDS} seeds do not notice {bend:?}"));
+    println!("{bend:?} is noticed under seed {seed}: {wrong}");
+}
+
+#[test]
+fn a_simulation_in_which_a_fence_is_dropped_finds_a_lost_write() {
+    finds(Bend::FenceDropped, "lost: ");
+}
+
+#[test]
+fn a_simulation_in_which_stores_answer_whoever_asks_finds_a_read_that_is_old() {
+    finds(Bend::ReadsUnchecked, "a reader at ");
+}
+
+#[test]
+fn a_simulation_in_which_states_stay_behind_finds_a_snapshot_that_is_gone() {
+    finds(Bend::StatesDropped, "the snapshot of ");
+}
+
+#[test]
+fn a_simulation_in_which_writes_are_taken_at_any_epoch_finds_it() {
+    finds(Bend::WritesUnchecked, "a reader at ");
 }

@@ -82,6 +82,9 @@ fn follow(before: Option<Stage>, action: Action) -> Option<Stage> {
 pub async fn check(world: &World) {
     let control = &world.databases.control;
     let decisions = decisions(world).await;
+    for (_, line) in &decisions {
+        world.trace.count(line.action.as_str());
+    }
     let route = control.route(TENANT).await.unwrap().unwrap();
     let terms: Vec<u64> = decisions.iter().map(|(term, _)| *term).collect();
     if terms != (1..=route.term.0).collect::<Vec<_>>() {

@@ -21,11 +21,9 @@ pub enum Bend {
     FenceDropped,
     /// A store answers whoever asks, whether or not it owns the tenant.
     ReadsUnchecked,
-    /// A head is changed by whoever comes, however old the decision that it follows.
-    TermsUnchecked,
     /// A page brings its events and not the states of their streams.
     StatesDropped,
-    /// A copier that was called back goes on: a prepared log is said to be a copy still.
+    /// A write is taken whatever the epoch of the route that brought it.
     WritesUnchecked,
 }
 
@@ -78,11 +76,6 @@ impl EventStore for Bent {
     async fn swap_head(&self, tenant: TenantId, swap: HeadSwap) -> Result<Head> {
         match self.bend {
             Bend::FenceDropped if swap.mode == Mode::Fenced => self.pretended(tenant, &swap).await,
-            Bend::TermsUnchecked => {
-                let head = self.inner.head(tenant).await?;
-                let swap = HeadSwap { term: swap.term.max(head.term), ..swap };
-                self.inner.swap_head(tenant, swap).await
-            }
             _ => self.inner.swap_head(tenant, swap).await,
         }
     }

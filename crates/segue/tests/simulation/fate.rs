@@ -8,6 +8,7 @@ use segue_core::ids::TenantId;
 use segue_store::faulty::{Call, Fault, Operation};
 
 use super::chance::Chance;
+use super::trouble::{control_away, store_away};
 use super::world::World;
 
 /// Strikes the coordinator of one place at steps that the seed chooses.
@@ -26,8 +27,9 @@ impl Fate {
     /// How many of such steps go well before one does not, on average: those that are rare are struck more.
     fn rarity(name: &str) -> u64 {
         match name {
-            "copy" | "read_back" => 120,
-            _ => 14,
+            "copy" | "read_back" => 100,
+            "cut_over" | "fence" | "drain" | "commit" | "give_up" | "reopen" | "reopened" => 6,
+            _ => 10,
         }
     }
 }
@@ -42,7 +44,7 @@ impl Observer for Fate {
             return;
         }
         let dangers = world.dangers;
-        match self.chance.below(4) {
+        match self.chance.below(6) {
             0 if dangers.kills => {
                 world.trace.note(format!("{} dies {when:?} {name}", process.name));
                 world.kill(self.place, &self.chance);
@@ -72,6 +74,8 @@ impl Observer for Fate {
                 world.trace.note(format!("{}: next {operation:?}: {fault:?}", process.name));
                 self.chance.pick(&process.stores).inject_next(operation, fault);
             }
+            4 if dangers.stores => store_away(&world, &self.chance),
+            5 if dangers.control => control_away(&world, &self.chance),
             _ => {}
         }
     }

@@ -52,12 +52,12 @@ impl Operator {
             };
             let wish = if self.has_a_whim() { self.whim() } else { wish };
             self.ask(&process, wish).await;
-            self.chance.rest(10, 900).await;
+            self.chance.rest(5, 700).await;
         }
     }
 
     fn has_a_whim(&self) -> bool {
-        self.world.dangers.whims && self.chance.one_in(4)
+        self.world.dangers.whims && self.chance.one_in(3)
     }
 
     /// What leads a migration to its end.
@@ -93,9 +93,11 @@ impl Operator {
             Wish::Repair,
             Wish::DryRun,
         ];
-        match self.chance.below(12) {
+        match self.chance.below(8) {
             0 if self.world.dangers.pauses => Wish::PauseWrites,
             1 if self.world.dangers.pauses => Wish::ResumeWrites,
+            2 => Wish::Repair,
+            3 => Wish::Abort,
             _ => self.chance.pick(&all),
         }
     }
@@ -150,6 +152,7 @@ impl Operator {
             Wish::Finish { now } => moves.finish(id, now, &by).await?,
             Wish::Repair => {
                 let repaired = moves.repair(id, &by).await?;
+                self.world.trace.count("repairs");
                 self.world.sound(&repaired.violations);
                 repaired.migration
             }

@@ -44,6 +44,7 @@ impl Reader {
             4 => self.event(&who, process).await,
             _ => self.stream(&who, process, &floor).await,
         };
+        self.world.trace.count(if read.is_ok() { "reads answered" } else { "other reads" });
         if let Err(failure) = read {
             self.world.judge(&who, &failure);
         }

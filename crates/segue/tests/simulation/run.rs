@@ -1,6 +1,7 @@
 //! One run: a seed, from the beginning to the rest.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ pub struct Run {
     pub lines: Vec<String>,
     /// The same for two runs that went the same way.
     pub fingerprint: u64,
-    pub acknowledged: usize,
+    /// What happened how often.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 thread_local! {
@@ -79,7 +81,6 @@ async fn live(seed: u64, bend: Bend) -> Run {
     world.rest();
     rest::come(&world, clients, &subscribers).await;
     let trace = world.trace.clone();
-    let acknowledged = world.truth.acknowledged_appends();
     world.processes().iter().for_each(|process| process.kill(true));
     drop((subscribers, world));
     // What serves a queue ends when nothing came for a while.
@@ -93,6 +94,6 @@ async fn live(seed: u64, bend: Bend) -> Run {
         wrong: trace.all_wrong(),
         lines: trace.lines(),
         fingerprint: trace.fingerprint(),
-        acknowledged,
+        counts: trace.counts(),
     }
 }

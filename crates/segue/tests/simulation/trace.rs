@@ -1,5 +1,6 @@
 //! What happened, line by line, for whoever has to find out why; and as a number, to tell two runs apart.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 
@@ -14,11 +15,13 @@ pub struct Trace {
     begun: Instant,
     lines: Mutex<Vec<String>>,
     wrong: Mutex<Vec<String>>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Trace {
     pub fn new() -> Self {
-        Self { begun: Instant::now(), lines: Mutex::default(), wrong: Mutex::default() }
+        let (lines, wrong, counts) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { begun: Instant::now(), lines, wrong, counts }
     }
 
     pub fn begun(&self) -> Instant {
@@ -45,6 +48,15 @@ impl Trace {
 
     pub fn all_wrong(&self) -> Vec<String> {
         self.wrong.lock().unwrap().clone()
+    }
+
+    /// Counts something, to show what a seed is good for.
+    pub fn count(&self, what: &'static str) {
+        *self.counts.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.lock().unwrap().clone()
     }
 
     /// The same for two runs that went the same way.

@@ -47,7 +47,7 @@ fn bad_weather_at_the_control_plane(world: &Arc<World>, chance: &Chance) {
 }
 
 /// A store is away: for all, or for one process, whose line is cut.
-fn store_away(world: &Arc<World>, chance: &Chance) {
+pub fn store_away(world: &Arc<World>, chance: &Chance) {
     let concerned = concerned(world, chance);
     let nth = chance.index(world.databases.stores.len());
     world.trace.note(format!("store {nth} is away for {} processes", concerned.len()));
@@ -57,7 +57,7 @@ fn store_away(world: &Arc<World>, chance: &Chance) {
     });
 }
 
-fn control_away(world: &Arc<World>, chance: &Chance) {
+pub fn control_away(world: &Arc<World>, chance: &Chance) {
     let concerned = concerned(world, chance);
     world.trace.note(format!("the control plane is away for {} processes", concerned.len()));
     concerned.iter().for_each(|process| process.control.crash());

@@ -93,6 +93,11 @@ impl Truth {
         otherwise: Outcome,
     ) {
         let mut known = self.known();
+        self.trace.count(if acknowledged.is_some() {
+            "writes acknowledged"
+        } else {
+            "other writes"
+        });
         let mut position = acknowledged.as_ref().map_or(0, |(first, _)| *first);
         for (nth, share) in shares.into_iter().enumerate() {
             let outcome = match &acknowledged {
@@ -218,10 +223,6 @@ impl Truth {
     pub fn logged(&self, log: &[Event]) -> Vec<Logged> {
         let known = self.known();
         log.iter().map(|event| known.logged(event)).collect()
-    }
-
-    pub fn acknowledged_appends(&self) -> usize {
-        self.known().history.acknowledged()
     }
 }
 

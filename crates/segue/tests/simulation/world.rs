@@ -168,6 +168,7 @@ impl World {
     pub fn kill(self: &Arc<Self>, place: usize, chance: &Chance) {
         let process = self.processes()[place].clone();
         let arrives = chance.percent(50);
+        self.trace.count("processes killed");
         self.trace.note(format!("{} is killed, what it sent arrives: {arrives}", process.name));
         process.kill(arrives);
         let (world, after) = (Arc::downgrade(self), chance.millis(0, 1_500));
@@ -185,6 +186,7 @@ impl World {
     pub fn freeze(self: &Arc<Self>, place: usize, chance: &Chance) -> Duration {
         let process = self.processes()[place].clone();
         let time = chance.millis(20, 4_000);
+        self.trace.count("processes frozen");
         self.trace.note(format!("{} is frozen for {time:?}", process.name));
         process.freeze();
         let trace = self.trace.clone();
@@ -202,7 +204,7 @@ impl World {
             batch_size: chance.pick(&[1, 3, 10, 50, 1_000]),
             sync_lag_threshold: chance.pick(&[0, 1, 10, 100]),
             sync_check_interval: chance.pick(&[0.05, 0.2, 0.5]),
-            cutover_timeout_seconds: chance.pick(&[0.2, 0.5, 1.0, 2.0]),
+            cutover_timeout_seconds: chance.pick(&[0.05, 0.2, 0.5, 1.0, 2.0]),
             verification_level: chance.pick(&level),
             sample_percentage: chance.pick(&[100.0, 100.0, 50.0]),
             enable_tracing: false,

@@ -20,6 +20,9 @@ use super::world::{TENANT, World};
 /// The streams that all writers share.
 pub const SHARED: [&str; 3] = ["s0", "s1", "s2"];
 
+/// How long a write may take when nothing goes wrong, whatever is decided meanwhile.
+const LONG: Duration = Duration::from_millis(60);
+
 /// A client.
 pub struct Writer {
     world: Arc<World>,
@@ -145,7 +148,8 @@ impl Writer {
         let (router, at) = (process.router.clone(), process.clock.now());
         // It goes on by itself when its client waits no longer, as a request on its way does.
         let sent = tokio::spawn(async move { router.append(TENANT, at, streams).await });
-        let who = format!("writer {} at {}", self.number, process.name);
+        let (who, begun) =
+            (format!("writer {} at {}", self.number, process.name), tokio::time::Instant::now());
         let answer = match timeout(self.patience(), sent).await {
             Ok(answer) => answer.expect("nothing panics"),
             Err(_) => {
@@ -158,6 +162,10 @@ impl Writer {
                 let versions: Vec<_> = appended.versions.iter().map(|version| version.0).collect();
                 let first = appended.first_position.0;
                 self.world.trace.note(format!("{who}: {first}, {versions:?}"));
+                let (waited, dangers) = (begun.elapsed(), self.world.dangers);
+                if waited > LONG && !dangers.break_calls() && !dangers.pauses {
+                    self.world.trace.wrong(format!("{who} waited for {waited:?}, for nothing"));
+                }
                 Ok((first, versions))
             }
             Err(failure) => Err(self.judge(&who, &failure)),
