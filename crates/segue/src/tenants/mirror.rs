@@ -93,6 +93,7 @@ impl Mirrors {
                 .entry(tenant)
                 .or_insert_with(|| DualWriteInterceptor::of(tenant, moving.migration));
             if mirror.migration != moving.migration {
+                mirror.set_synchronous(false);
                 *mirror = DualWriteInterceptor::of(tenant, moving.migration);
             }
             Arc::clone(mirror)
@@ -114,7 +115,8 @@ impl Mirrors {
     /// Forgets the mirror of a migration that is over.
     pub(super) fn forget(&self, tenant: TenantId, id: MigrationId) {
         let mut by_tenant = lock(&self.by_tenant);
-        if by_tenant.get(&tenant).is_some_and(|mirror| mirror.migration == id) {
+        if let Some(mirror) = by_tenant.get(&tenant).filter(|mirror| mirror.migration == id) {
+            mirror.set_synchronous(false);
             by_tenant.remove(&tenant);
         }
     }
@@ -340,7 +342,11 @@ impl Serving {
         router: &Arc<TenantStoreRouter>,
         groups: &mut Vec<Group>,
     ) -> bool {
-        let Some(target) = self.target(router).await else { return false };
+        let Some(target) = self.target(router).await else {
+            // A cutover is being decided, or it is over: nothing comes this way that is worth waiting for.
+            self.mirror.set_synchronous(false);
+            return false;
+        };
         if self.breaker.admits(self.begun.elapsed()).is_err() {
             // Its events count as missed, like those that broke it.
             self.mirror.failed(groups);

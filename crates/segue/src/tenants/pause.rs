@@ -112,12 +112,13 @@ impl TenantStoreRouter {
             head => head?,
         };
         for _ in 0..ROUNDS {
+            if head.term > route.term || head.epoch > route.epoch {
+                // It has seen a later decision, and may be no owner's any more: whoever follows the route
+                // reads it again.
+                return Ok(());
+            }
             let contradicted = || fenced_by_nobody(tenant, route, head.mode, head.epoch);
-            let Some(seen) = seen(&head) else {
-                // The tenant has left since the route was read: whoever follows it reads it again.
-                let is_overtaken = head.term > route.term || head.epoch > route.epoch;
-                return if is_overtaken { Ok(()) } else { Err(contradicted()) };
-            };
+            let seen = seen(&head).ok_or_else(contradicted)?;
             let (gate, term) = match effect(route, &seen) {
                 Effect::Done | Effect::Overtaken | Effect::LeftToCutover => return Ok(()),
                 Effect::Contradicted => return Err(contradicted()),

@@ -11,7 +11,7 @@
 //!
 //! While a tenant's writes are paused they wait here; see [`pause`](super::pause).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
@@ -48,7 +48,7 @@ const ROUTES: usize = 100_000;
 #[derive(Debug)]
 pub struct TenantStoreRouter {
     control: Arc<dyn ControlPlane>,
-    stores: HashMap<StoreId, Registered>,
+    stores: BTreeMap<StoreId, Registered>,
     default_store: StoreId,
     routes: RwLock<HashMap<TenantId, Known>>,
     pub(super) write_pause_timeout: Duration,
@@ -101,7 +101,7 @@ impl TenantStoreRouter {
         store_id: StoreId,
         store: Arc<dyn EventStore>,
     ) -> Self {
-        let stores = HashMap::from([(store_id.clone(), Registered::new(store))]);
+        let stores = BTreeMap::from([(store_id.clone(), Registered::new(store))]);
         Self {
             control,
             stores,

@@ -483,9 +483,11 @@ impl Driver {
     /// Waits for what the core waits for.
     async fn wait(&self, at: &mut At, waiting: Waiting) -> Result<bool, Trouble> {
         let interval = at.migration.config.check_interval();
-        let is_following = at.migration.state == MigrationState::DualWrite;
-        let wants = is_following
-            && (at.migration.journal.wish.is_some() || at.migration.config.auto_cutover);
+        let config = &at.migration.config;
+        let is_waited_for = at.migration.journal.wish.is_some()
+            || config.auto_cutover
+            || config.synchronous_dual_write;
+        let wants = at.migration.state == MigrationState::DualWrite && is_waited_for;
         let patience = match waiting {
             Waiting::Events if wants => CLOSE,
             Waiting::Events | Waiting::WritesPaused => interval,
