@@ -133,8 +133,3 @@ fn a_simulation_in_which_stores_answer_whoever_asks_finds_a_read_that_is_old() {
 fn a_simulation_in_which_states_stay_behind_finds_a_snapshot_that_is_gone() {
     finds(Bend::StatesDropped, "the snapshot of ");
 }
-
-#[test]
-fn a_simulation_in_which_writes_are_taken_at_any_epoch_finds_it() {
-    finds(Bend::WritesUnchecked, "a reader at ");
-}
