@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use segue_core::ids::{MigrationId, StoreId, TenantId};
+use segue_core::tenancy::Route;
 use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
 use segue_store::control::migrations::{self as row, Filter};
 use segue_store::control::{self, ControlPlane, Page};
@@ -55,6 +56,13 @@ pub struct Settings {
     pub look_every: Duration,
     /// How many bulk copies work at the same time in this process; the others wait for their turn.
     pub copies_at_once: usize,
+}
+
+impl Settings {
+    /// How long a coordinator may be silent where a route stands.
+    fn lease_in(&self, route: &Route) -> Duration {
+        if route.is_cut_over() { self.cutover_lease.min(self.lease) } else { self.lease }
+    }
 }
 
 impl Default for Settings {

@@ -6,14 +6,15 @@
 //! failed, the queue was full) it is dropped, and the copier that carries the migration on brings it: it
 //! reads the source, so nothing depends on the queue.
 //!
-//! While somebody wants to cut over, writes do wait for the target, each for a bounded time: however fast
-//! they come, the target gets as close as a cutover needs.
+//! While nothing but its distance keeps the target from taking over, writes do wait for it, each for a short
+//! time: however fast they come, it gets as close as a cutover needs. So they do, for longer, where the
+//! migration's settings want that.
 //!
 //! A target that fails is left alone for a while, and longer each time ([`Breaker`]). What failed is
 //! counted.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -45,8 +46,11 @@ const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// How long the task of a mirror lives without anything to do.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// How long a write waits for the target at most, where it waits for it at all.
+/// How long a write waits for the target at most where the migration's settings want it to wait.
 const SYNCHRONOUS: Duration = Duration::from_millis(500);
+
+/// The same while the target only should come close: as long as a cutover may well take.
+const CATCHING_UP: Duration = Duration::from_millis(20);
 
 /// How often a write that waits for the target looks whether the copier has brought what lies before it.
 const CLOSE: Duration = Duration::from_millis(2);
@@ -93,7 +97,7 @@ impl Mirrors {
                 .entry(tenant)
                 .or_insert_with(|| DualWriteInterceptor::of(tenant, moving.migration));
             if mirror.migration != moving.migration {
-                mirror.set_synchronous(false);
+                mirror.wait_no_more();
                 *mirror = DualWriteInterceptor::of(tenant, moving.migration);
             }
             Arc::clone(mirror)
@@ -116,7 +120,7 @@ impl Mirrors {
     pub(super) fn forget(&self, tenant: TenantId, id: MigrationId) {
         let mut by_tenant = lock(&self.by_tenant);
         if let Some(mirror) = by_tenant.get(&tenant).filter(|mirror| mirror.migration == id) {
-            mirror.set_synchronous(false);
+            mirror.wait_no_more();
             by_tenant.remove(&tenant);
         }
     }
@@ -134,8 +138,8 @@ pub struct DualWriteInterceptor {
     migration: MigrationId,
     inbox: Mutex<Inbox>,
     arrived: Notify,
-    /// Whether writes wait for the target.
-    synchronous: AtomicBool,
+    /// How long writes wait for the target, in milliseconds.
+    patience: AtomicU64,
     /// Whether the migration wants to be measured.
     is_counted: AtomicBool,
     /// The last position that this mirror knows the target to have.
@@ -165,7 +169,7 @@ impl DualWriteInterceptor {
             migration,
             inbox: Mutex::default(),
             arrived: Notify::new(),
-            synchronous: AtomicBool::new(false),
+            patience: AtomicU64::new(0),
             is_counted: AtomicBool::new(true),
             reached: Reached::default(),
             failures: Mutex::default(),
@@ -178,23 +182,33 @@ impl DualWriteInterceptor {
         lock(&self.failures).stats
     }
 
-    /// Whether writes wait for the target.
-    pub(super) fn is_synchronous(&self) -> bool {
-        self.synchronous.load(Ordering::Relaxed)
+    /// How long writes wait for the target.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience.load(Ordering::Relaxed))
     }
 
-    /// Lets writes wait for the target, or not any more.
-    fn set_synchronous(&self, is_synchronous: bool) {
-        self.synchronous.store(is_synchronous, Ordering::Relaxed);
-        if !is_synchronous {
+    fn is_waited_for(&self) -> bool {
+        !self.patience().is_zero()
+    }
+
+    fn be_patient(&self, patience: Duration) {
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.patience.store(patience, Ordering::Relaxed);
+        if patience == 0 {
             self.reached.wake();
         }
     }
 
+    fn wait_no_more(&self) {
+        self.be_patient(Duration::ZERO);
+    }
+
     /// Waits until the target has everything up to a position, but not for long, and not for one that fails.
     pub(super) async fn reached(&self, position: Position) {
-        let is_enough = |at| at >= position || !self.is_synchronous();
-        let _ = tokio::time::timeout(SYNCHRONOUS, self.reached.wait_until(is_enough)).await;
+        let is_enough = |at| at >= position || !self.is_waited_for();
+        if self.is_waited_for() {
+            let _ = tokio::time::timeout(self.patience(), self.reached.wait_until(is_enough)).await;
+        }
     }
 
     /// Notes that the target has everything up to a position.
@@ -227,6 +241,7 @@ impl DualWriteInterceptor {
                 breaker: Breaker::default(),
                 begun: Instant::now(),
                 looked_at: None,
+                is_retired: false,
             };
             tokio::spawn(serving.serve());
         }
@@ -237,7 +252,7 @@ impl DualWriteInterceptor {
         let mut inbox = lock(&self.inbox);
         inbox.bytes = 0;
         let mut groups: Vec<_> = inbox.groups.drain(..).collect();
-        groups.sort_unstable_by_key(|group| group.appended.first_position);
+        groups.sort_unstable_by_key(Group::position);
         groups
     }
 
@@ -271,10 +286,12 @@ impl DualWriteInterceptor {
 
     /// What is to be told to the control plane, if anything failed since it was told.
     fn untold(&self) -> Option<FailureStats> {
-        let mut failures = lock(&self.failures);
-        let is_news = failures.told != failures.stats.total_failures;
-        failures.told = failures.stats.total_failures;
-        is_news.then_some(failures.stats)
+        let failures = lock(&self.failures);
+        (failures.told != failures.stats.total_failures).then_some(failures.stats)
+    }
+
+    fn told(&self, stats: &FailureStats) {
+        lock(&self.failures).told = stats.total_failures;
     }
 }
 
@@ -288,6 +305,8 @@ struct Serving {
     begun: Instant,
     /// When the migration's wishes were last looked at.
     looked_at: Option<Instant>,
+    /// Whether it has ended; another may serve the mirror then.
+    is_retired: bool,
 }
 
 /// Where the appends go.
@@ -300,7 +319,9 @@ struct Target {
 impl Drop for Serving {
     /// However it ends, the next append begins it again.
     fn drop(&mut self) {
-        lock(&self.mirror.inbox).is_served = false;
+        if !self.is_retired {
+            lock(&self.mirror.inbox).is_served = false;
+        }
     }
 }
 
@@ -309,30 +330,46 @@ impl Serving {
         loop {
             let arrived = self.mirror.arrived.notified();
             if tokio::time::timeout(IDLE, arrived).await.is_err() {
-                if self.mirror.retire() {
+                self.is_retired = self.mirror.retire();
+                if self.is_retired {
+                    self.forget_if_over().await;
                     return;
                 }
                 continue;
             }
             self.look_at_wishes().await;
             // Who waits for the target is not kept waiting for company.
-            if !self.mirror.is_synchronous() {
+            if !self.mirror.is_waited_for() {
                 tokio::time::sleep(GATHER).await;
             }
             let Some(router) = self.router.upgrade() else { return };
             let mut groups = self.mirror.take();
-            let until = Instant::now() + SYNCHRONOUS;
+            let until = Instant::now() + self.mirror.patience();
             while !groups.is_empty() && self.serve_once(&router, &mut groups).await {
                 // Somebody waits for these, and the copier is about to bring what lies before them.
-                if !self.mirror.is_synchronous() || Instant::now() >= until {
+                if !self.mirror.is_waited_for() || Instant::now() >= until {
                     break;
                 }
                 tokio::time::sleep(CLOSE).await;
                 groups.extend(self.mirror.take());
+                groups.sort_unstable_by_key(Group::position);
             }
-            if let Some(stats) = self.mirror.untold() {
-                router.tell_failures(self.mirror.tenant, self.mirror.migration, stats).await;
+            if let Some(stats) = self.mirror.untold()
+                && router.tell_failures(self.mirror.tenant, self.mirror.migration, stats).await
+            {
+                self.mirror.told(&stats);
             }
+        }
+    }
+
+    /// Forgets the mirror of a migration that is not the tenant's any more.
+    async fn forget_if_over(&self) {
+        let Some(router) = self.router.upgrade() else { return };
+        let (tenant, id) = (self.mirror.tenant, self.mirror.migration);
+        if let Ok(Some(route)) = router.route(tenant).await
+            && route.moving.is_none_or(|moving| moving.migration != id)
+        {
+            router.mirrors.forget(tenant, id);
         }
     }
 
@@ -344,7 +381,7 @@ impl Serving {
     ) -> bool {
         let Some(target) = self.target(router).await else {
             // A cutover is being decided, or it is over: nothing comes this way that is worth waiting for.
-            self.mirror.set_synchronous(false);
+            self.mirror.wait_no_more();
             return false;
         };
         if self.breaker.admits(self.begun.elapsed()).is_err() {
@@ -365,14 +402,14 @@ impl Serving {
                 self.breaker.failed(self.begun.elapsed());
                 self.mirror.failed(groups);
                 // Nobody waits for a target that fails.
-                self.mirror.set_synchronous(false);
+                self.mirror.wait_no_more();
                 false
             }
         }
     }
 
-    /// Whether the migration wants writes to wait for the target: by its settings, or because somebody
-    /// wants to cut over and the target should come close.
+    /// Whether the migration wants writes to wait for the target: by its settings, or because only its
+    /// distance keeps it from taking over.
     async fn look_at_wishes(&mut self) {
         if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
             return;
@@ -380,11 +417,17 @@ impl Serving {
         self.looked_at = Some(Instant::now());
         let Some(router) = self.router.upgrade() else { return };
         if let Ok(found) = router.control().migration(self.mirror.migration).await {
-            let wanted = found.journal.wish.is_some() || found.config.auto_cutover;
-            let is_synchronous = found.config.synchronous_dual_write || wanted;
             // Not for a target that fails, and after the move for nobody: the old source only follows.
             let is_possible = found.state == MigrationState::DualWrite && !self.breaker.is_open();
-            self.mirror.set_synchronous(is_synchronous && is_possible);
+            self.mirror.be_patient(if !is_possible {
+                Duration::ZERO
+            } else if found.config.synchronous_dual_write {
+                SYNCHRONOUS
+            } else if found.journal.is_ready(found.config.auto_cutover) {
+                CATCHING_UP
+            } else {
+                Duration::ZERO
+            });
             self.mirror.is_counted.store(found.config.enable_metrics, Ordering::Relaxed);
         }
     }
@@ -498,6 +541,10 @@ fn came_with(stream: &StreamAppend, version: StreamVersion) -> Option<StreamStat
 }
 
 impl Group {
+    fn position(&self) -> Position {
+        self.appended.first_position
+    }
+
     fn bytes(&self) -> usize {
         let size = |stream: &StreamAppend| {
             let events =

@@ -184,7 +184,7 @@ impl TenantStoreRouter {
         // The way back is nobody's to wait for.
         let is_before_the_move =
             route.moving.as_ref().is_some_and(|moving| moving.stage == Stage::DualWrite);
-        if is_before_the_move && mirror.is_synchronous() {
+        if is_before_the_move {
             mirror.reached(appended.last_position).await;
         }
     }
@@ -545,11 +545,13 @@ impl TenantStoreRouter {
         tenant: TenantId,
         id: MigrationId,
         stats: FailureStats,
-    ) {
-        let Some(process) = self.process.get() else { return };
-        if let Err(error) = self.control.report_failures(tenant, id, *process, stats).await {
+    ) -> bool {
+        let Some(process) = self.process.get() else { return false };
+        let told = self.control.report_failures(tenant, id, *process, stats).await;
+        if let Err(error) = &told {
             tracing::debug!(%tenant, %error, "failed dual writes could not be told of");
         }
+        told.is_ok()
     }
 
     /// A store, and whether it was told as which incarnation it is known.

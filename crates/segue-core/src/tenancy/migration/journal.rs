@@ -18,8 +18,10 @@ pub struct Journal {
     pub wish: Option<Wish>,
     /// The cutovers that were tried, the last one last.
     pub cutovers: Vec<Cutover>,
-    /// The last verification of the whole history.
+    /// The last verification, whoever asked for it.
     pub verification: Option<Verified>,
+    /// What a cutover relies on.
+    pub proof: Option<Proof>,
     /// What stands in the way, while the move has failed or was not let cut over.
     pub error: Option<Obstacle>,
     /// Which databases the two stores were when the move began.
@@ -78,6 +80,15 @@ pub struct Verified {
     pub at: Timestamp,
 }
 
+/// That the whole history was compared before a cutover.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// What was found.
+    pub verified: Verified,
+    /// The wish that it was made for, by its moment; nothing when the move cuts over by itself.
+    pub wished_at: Option<Timestamp>,
+}
+
 /// Something that stands in the way of a move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -127,8 +138,12 @@ pub enum Entry {
     WishDropped,
     /// A cutover ended.
     CutOver(Cutover),
-    /// The history was verified.
+    /// The copy was verified.
     Verified(Verified),
+    /// The history was compared for a cutover.
+    Proved(Proof),
+    /// What was compared is not there any more.
+    Disproved,
     /// Something stands in the way.
     Obstructed(Obstacle),
     /// Nothing stands in the way any more.
@@ -142,6 +157,24 @@ pub enum Entry {
 }
 
 impl Journal {
+    /// What was found when the history was compared for the cutover that is wanted now.
+    #[must_use]
+    pub fn proof(&self) -> Option<&Verified> {
+        let wished_at = self.wish.as_ref().map(|wish| wish.at);
+        let proof = self.proof.as_ref().filter(|proof| proof.wished_at == wished_at);
+        proof.map(|proof| &proof.verified)
+    }
+
+    /// Whether nothing but its distance keeps the copy from becoming the owner.
+    #[must_use]
+    pub fn is_ready(&self, auto_cutover: bool) -> bool {
+        let is_proved = self.proof().is_some_and(|found| found.is_consistent);
+        match &self.wish {
+            Some(wish) => wish.force || is_proved,
+            None => auto_cutover && is_proved,
+        }
+    }
+
     /// Keeps something.
     pub fn enter(&mut self, entry: Entry) {
         match entry {
@@ -155,6 +188,8 @@ impl Journal {
                 self.cutovers.drain(..surplus);
             }
             Entry::Verified(verified) => self.verification = Some(verified),
+            Entry::Proved(proof) => self.proof = Some(proof),
+            Entry::Disproved => self.proof = None,
             Entry::Obstructed(obstacle) => self.error = Some(obstacle),
             Entry::Clear => self.error = None,
             Entry::Incarnations(incarnations) => self.incarnations = Some(incarnations),

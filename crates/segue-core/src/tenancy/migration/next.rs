@@ -431,7 +431,8 @@ impl View<'_> {
     }
 
     /// What is left to do until the new owner takes writes; nothing when it does. It was prepared before
-    /// the commit, so there is something to do only where its store has lost that since.
+    /// the commit, so there is something to do only where its store has lost that since. The old source may
+    /// have followed it beyond the commit, and then has what was acknowledged since: that is filled in too.
     fn restore(&self, at: Mark) -> Result<Option<Step>, Contradiction> {
         let lost = match self.sight.owner {
             Some(head) if self.is_owners(&head) => return Ok(None),
@@ -440,11 +441,19 @@ impl View<'_> {
             }
             lost => lost,
         };
+        let end = match self.sight.peer.filter(|peer| peer.mode != Mode::Tombstone) {
+            Some(peer) if peer.position > at.position => peer.mark(),
+            Some(peer) if peer.mark() == at => at,
+            peer => {
+                let peer = peer.map_or(Mark::START, |peer| peer.mark());
+                return Err(Contradiction::Diverged { owner: at, peer });
+            }
+        };
         let claimed =
             lost.filter(|head| head.mode == Mode::Copying && head.term == self.moving.claim);
         let (into, epoch, term) = (Side::Owner, self.route.epoch, self.moving.claim);
         Ok(Some(match claimed {
-            Some(_) => Step::Perform(Effect::Drain { into, to: at, epoch, term }),
+            Some(_) => Step::Perform(Effect::Drain { into, to: end, epoch, term }),
             None => self.claim(Side::Owner, lost).unwrap_or_else(|| {
                 Step::Stop(lost.map_or(Contradiction::OwnerLost, Contradiction::OwnerElsewhere))
             }),

@@ -23,8 +23,8 @@ use super::{Driven, MigrationCoordinator, Shared};
 const PAGE: u32 = 100;
 
 impl MigrationCoordinator {
-    /// Begins to carry on what nobody else does, and to look after the stores, until the last clone of this coordinator is gone. Again, it
-    /// changes nothing.
+    /// Begins to carry on what nobody else does, and to look after the stores, until the last clone of this
+    /// coordinator is gone. Again, it changes nothing.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -62,10 +62,8 @@ impl Shared {
         let driver = Driver::new(Arc::clone(self), tenant, id, Arc::clone(&news));
         let shared = Arc::downgrade(self);
         let task = tokio::spawn(async move {
+            let _ended = Ended { shared, id };
             driver.run().await;
-            if let Some(shared) = shared.upgrade() {
-                shared.driven().remove(&id);
-            }
         });
         driven.insert(id, Driven { tenant, news, task: task.abort_handle() });
     }
@@ -87,6 +85,20 @@ impl Shared {
     fn knows_stores(&self, migration: &row::Migration) -> bool {
         let known = |id| self.router.store(id).is_ok();
         known(&migration.source) && known(&migration.target)
+    }
+}
+
+/// The end of a driver, also of one that panics: the migration is left alone then, and found so.
+struct Ended {
+    shared: Weak<Shared>,
+    id: MigrationId,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.driven().remove(&self.id);
+        }
     }
 }
 

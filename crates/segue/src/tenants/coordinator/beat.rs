@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use segue_core::ids::{MigrationId, TenantId};
 use segue_core::tenancy::migration::Progress;
@@ -9,16 +10,16 @@ use tokio::sync::{Notify, watch};
 
 use super::Shared;
 
-/// Says that this process is alive, until it is told that another one carries the migration on.
+/// Says that this process is alive, until it is told that another one carries the migration on: often enough
+/// for those who wait for the lease that counts now.
 pub(super) async fn beat(
     shared: Arc<Shared>,
     (tenant, id): (TenantId, MigrationId),
     progress: watch::Receiver<Progress>,
+    mut lease: watch::Receiver<Duration>,
     deposed: Arc<AtomicBool>,
     news: Arc<Notify>,
 ) {
-    // Often enough for those who wait for the shorter of both leases.
-    let every = shared.settings.lease.min(shared.settings.cutover_lease) / 4;
     loop {
         let now = *progress.borrow();
         match shared.control.beat(tenant, id, shared.process, now).await {
@@ -32,6 +33,7 @@ pub(super) async fn beat(
                 tracing::debug!(migration = %id, %error, "a coordinator could not say it is alive")
             }
         }
-        tokio::time::sleep(every).await;
+        let every = *lease.borrow_and_update() / 4;
+        let _ = tokio::time::timeout(every, lease.changed()).await;
     }
 }

@@ -15,8 +15,7 @@ use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{
-    Decision, Effect, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, Why,
-    next,
+    Decision, Effect, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, next,
 };
 use segue_core::tenancy::{Phase, Route};
 use segue_store::control::By;
@@ -78,6 +77,8 @@ pub(super) struct At {
     /// somebody has dealt with it.
     pub(super) standing: Option<String>,
     pub(super) telling: watch::Sender<Progress>,
+    /// How long this process may be silent.
+    lease: watch::Sender<Duration>,
 }
 
 /// What was measured on the way.
@@ -141,6 +142,7 @@ impl Driver {
             Arc::clone(&self.shared),
             (self.tenant, self.id),
             at.telling.subscribe(),
+            at.lease.subscribe(),
             Arc::clone(&deposed),
             Arc::clone(&self.news),
         ));
@@ -157,7 +159,9 @@ impl Driver {
                 break;
             }
         }
-        self.shared.router.mirrors.forget(self.tenant, self.id);
+        if !at.migration.is_active {
+            self.shared.router.mirrors.forget(self.tenant, self.id);
+        }
     }
 
     /// One step, and what it comes to if it fails. Answers whether there may be another.
@@ -192,12 +196,12 @@ impl Driver {
             self.look(at).await?;
             step = next(&at.route, &at.sight, &rules);
         }
+        if let Step::Decide(Decision::Commit { at: end }) = step
+            && let Some(why) = self.speaks_against(at, end.position, rules.is_over_budget).await?
+        {
+            step = Step::Decide(Decision::GiveUp { why });
+        }
         match step {
-            Step::Decide(Decision::Commit { at: end })
-                if !self.compare_the_rest(at, end.position).await? =>
-            {
-                self.decide(at, Decision::GiveUp { why: Why::Inconsistent }).await?;
-            }
             Step::Decide(decision) => self.decide(at, decision).await?,
             Step::Perform(effect) => {
                 self.shared.observer.step(self.tenant, effect.name(), When::Before).await;
@@ -274,7 +278,11 @@ impl Driver {
             has_looked: false,
             pace,
             measured: Measured::default(),
-            attempt: Attempt::of(&route),
+            attempt: Attempt::found(
+                &route,
+                migration.config.pause_budget(),
+                self.shared.clock.now(),
+            ),
             left_to_mirror: None,
             breaker: Breaker::default(),
             begun: Instant::now(),
@@ -282,6 +290,7 @@ impl Driver {
             retry_auto_at: None,
             standing: None,
             telling: watch::Sender::new(migration.progress),
+            lease: watch::Sender::new(self.shared.settings.lease_in(&route)),
             route,
             migration,
             owner,
@@ -309,6 +318,7 @@ impl Driver {
         migration: row::Migration,
     ) -> Result<(), Trouble> {
         self.shared.router.remember(self.tenant, Some(&route));
+        at.lease.send_replace(self.shared.settings.lease_in(&route));
         let roles = |route: &Route| {
             (route.store_id.clone(), route.moving.as_ref().map(|moving| moving.peer.clone()))
         };
@@ -322,10 +332,10 @@ impl Driver {
             return Ok(());
         }
         // The owner became the peer: nothing was read back of that one.
-        let (sight, attempt, telling) = (at.sight, at.attempt, at.telling.clone());
-        let has_looked = at.has_looked;
+        let (sight, attempt, has_looked) = (at.sight, at.attempt, at.has_looked);
+        let (telling, lease) = (at.telling.clone(), at.lease.clone());
         *at = self.at(route, migration)?;
-        (at.attempt, at.telling, at.has_looked) = (attempt, telling, has_looked);
+        (at.attempt, at.telling, at.lease, at.has_looked) = (attempt, telling, lease, has_looked);
         (at.sight.owner, at.sight.peer) = (sight.peer, sight.owner);
         (at.sight.read_back, at.read_back) =
             (Mark::START, ReadBack::after(at.peer.clone(), self.tenant, Mark::START));
@@ -484,9 +494,10 @@ impl Driver {
     async fn wait(&self, at: &mut At, waiting: Waiting) -> Result<bool, Trouble> {
         let interval = at.migration.config.check_interval();
         let config = &at.migration.config;
-        let is_waited_for = at.migration.journal.wish.is_some()
-            || config.auto_cutover
-            || config.synchronous_dual_write;
+        let is_waited_for = config.synchronous_dual_write
+            || at.standing.is_none()
+                && at.retry_auto_at.is_none_or(|retry| retry <= Instant::now())
+                && at.migration.journal.is_ready(config.auto_cutover);
         let wants = at.migration.state == MigrationState::DualWrite && is_waited_for;
         let patience = match waiting {
             Waiting::Events if wants => CLOSE,

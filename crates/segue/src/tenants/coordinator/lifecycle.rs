@@ -72,13 +72,13 @@ impl MigrationCoordinator {
         Err(contended(tenant))
     }
 
-    /// Stops the copying for a while. Writers do not notice.
+    /// Stops the copying for a while. Writers do not notice. Who wanted to cut over has to say so again.
     ///
     /// # Errors
     /// [`MigrationError::NotFound`]; [`MigrationError::InvalidStateTransition`] unless it copies or follows.
     pub async fn pause_migration(&self, id: MigrationId, by: &By) -> Result<Migration> {
         let asked = Asked { action: "be paused", leads_to: MigrationState::Paused };
-        let pause = |_: &Route, _: &row::Migration| (Decision::Pause, Vec::new());
+        let pause = |_: &Route, _: &row::Migration| (Decision::Pause, vec![Entry::WishDropped]);
         self.decide(id, asked, pause, by).await
     }
 
@@ -88,7 +88,10 @@ impl MigrationCoordinator {
     /// [`MigrationError::NotFound`]; [`MigrationError::InvalidStateTransition`] unless it is paused or failed.
     pub async fn resume_migration(&self, id: MigrationId, by: &By) -> Result<Migration> {
         let asked = Asked { action: "be resumed", leads_to: MigrationState::BulkCopy };
-        let resume = |_: &Route, _: &row::Migration| (Decision::Resume, vec![Entry::Clear]);
+        let resume = |_: &Route, _: &row::Migration| {
+            // What was found before may have been mended, or broken, meanwhile.
+            (Decision::Resume, vec![Entry::Clear, Entry::Disproved])
+        };
         self.decide(id, asked, resume, by).await
     }
 

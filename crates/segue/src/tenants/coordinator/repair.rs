@@ -98,7 +98,8 @@ impl MigrationCoordinator {
             Progress { copied: rewound.position, read_back: Mark::START, ..migration.progress };
         shared.control.beat(tenant, id, shared.process, progress).await?;
         let by = by.with("from_position", head.position.0).with("to_position", rewound.position.0);
-        let (entries, action) = (vec![Entry::Clear], Some(Action::MigrationRepaired));
+        let (entries, action) =
+            (vec![Entry::Clear, Entry::Disproved], Some(Action::MigrationRepaired));
         let noted = shared.control.note_migration(tenant, id, entries, action, &by).await?;
         self.carry_on(tenant, id);
         Ok(Repaired {

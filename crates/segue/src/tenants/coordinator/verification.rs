@@ -3,8 +3,8 @@
 use segue_core::digest::Mark;
 use segue_core::ids::{MigrationId, Position, StoreId, Term};
 use segue_core::tenancy::Route;
-use segue_core::tenancy::migration::journal::Verified;
-use segue_core::tenancy::migration::{Entry, Stage, VerificationLevel};
+use segue_core::tenancy::migration::journal::{Proof, Verified};
+use segue_core::tenancy::migration::{Entry, Stage, VerificationLevel, Why};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations as row;
@@ -124,25 +124,17 @@ impl Driver {
     /// Whether the copy's history was verified for the wish to cut over that stands; verifies it if not. A
     /// copy that differs ends the wish.
     pub(super) async fn verified(&self, at: &mut At) -> std::result::Result<bool, Trouble> {
-        let config = at.migration.config.clone();
-        let wished_at = at.migration.journal.wish.as_ref().map(|wish| wish.at);
-        let since = wished_at.or(at.migration.started_at);
-        let known = at.migration.journal.verification.as_ref();
-        let is_known = known.is_some_and(|known| {
-            known.level >= config.verification_level && since.is_none_or(|since| known.at >= since)
-        });
-        let full = config.verification_level == VerificationLevel::Full;
-        if is_known {
-            let is_consistent = known.is_some_and(|known| known.is_consistent);
-            let compared = known.map_or(Position(0), |known| known.position);
-            let copied = at.sight.peer.map_or(Position(0), |peer| peer.position);
-            let is_close = copied.0.saturating_sub(compared.0) <= LEFT_FOR_THE_PAUSE;
-            if !is_consistent || !full || is_close {
-                return Ok(is_consistent);
-            }
-            return self.compare_further(at, compared, copied).await;
+        let Some(proof) = at.migration.journal.proof() else {
+            return self.verify_history(at).await;
+        };
+        let (is_consistent, compared) = (proof.is_consistent, proof.position);
+        let full = at.migration.config.verification_level == VerificationLevel::Full;
+        let copied = at.sight.peer.map_or(Position(0), |peer| peer.position);
+        let is_close = copied.0.saturating_sub(compared.0) <= LEFT_FOR_THE_PAUSE;
+        if !is_consistent || !full || is_close {
+            return Ok(is_consistent);
         }
-        self.verify_history(at).await
+        self.compare_further(at, compared, copied).await
     }
 
     async fn verify_history(&self, at: &mut At) -> std::result::Result<bool, Trouble> {
@@ -186,23 +178,40 @@ impl Driver {
         Ok(is_consistent)
     }
 
-    /// Compares, during the pause, what FULL has not compared yet. Answers whether the move may be decided.
-    pub(super) async fn compare_the_rest(
+    /// What speaks against the commit when everything else is proved: that what FULL has not compared yet,
+    /// and compares during the pause, differs, or that there is no time left for that.
+    pub(super) async fn speaks_against(
+        &self,
+        at: &mut At,
+        end: Position,
+        is_over_budget: bool,
+    ) -> std::result::Result<Option<Why>, Trouble> {
+        let force = at.migration.journal.wish.as_ref().is_some_and(|wish| wish.force);
+        let is_full = at.migration.config.verification_level == VerificationLevel::Full;
+        let is_compared = at.attempt.is_some_and(|attempt| attempt.compared == Some(end));
+        if force || !is_full || is_compared {
+            return Ok(None);
+        }
+        if is_over_budget {
+            return Ok(Some(Why::Timeout));
+        }
+        Ok((!self.compare_the_rest(at, end).await?).then_some(Why::Inconsistent))
+    }
+
+    async fn compare_the_rest(
         &self,
         at: &mut At,
         end: Position,
     ) -> std::result::Result<bool, Trouble> {
-        let force = at.migration.journal.wish.as_ref().is_some_and(|wish| wish.force);
-        if force || at.migration.config.verification_level != VerificationLevel::Full {
-            return Ok(true);
-        }
-        let known = at.migration.journal.verification.as_ref();
-        let after = known.map_or(Position(0), |known| known.position);
+        let after = at.migration.journal.proof().map_or(Position(0), |proof| proof.position);
         let verifier = self.verifier(at).await?;
         let violations = verifier.compare_events(after, end, 100.0).await;
         let violations = violations.map_err(Trouble::Unavailable)?;
         for violation in &violations {
             tracing::error!(tenant = %self.tenant, migration = %self.id, %violation, "the copy differs");
+        }
+        if let Some(attempt) = &mut at.attempt {
+            attempt.compared = violations.is_empty().then_some(end);
         }
         Ok(violations.is_empty())
     }
@@ -217,7 +226,9 @@ impl Driver {
             // Another process may have moved the tenant while this one looked.
             self.reread(at).await?;
         }
-        let mut entries = vec![Entry::Verified(verified.clone())];
+        let wished_at = at.migration.journal.wish.as_ref().map(|wish| wish.at);
+        let proof = Proof { verified: verified.clone(), wished_at };
+        let mut entries = vec![Entry::Verified(verified.clone()), Entry::Proved(proof)];
         if !verified.is_consistent {
             let first = verified.violations.first().map_or("it differs", String::as_str);
             at.standing = Some(first.to_owned());
