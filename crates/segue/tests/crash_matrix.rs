@@ -1,0 +1,197 @@
+//! The crash matrix: a process that carries a tenant's move on dies before and after every effect that it
+//! has, on SQLite and on PostgreSQL, while the tenant is written and read. Another process takes over, and
+//! every acknowledged event is there once and in order, both stores agree, and the consumer saw it all.
+//!
+//! The effects are not listed anywhere: a process tells each story once to its end, and names what it does.
+//! Then one real process dies at every point of that. With `--no-capture` there is a line for each.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod crash_matrix {
+    pub mod databases;
+    pub mod effects;
+    pub mod fate;
+    pub mod follower;
+    pub mod process;
+    pub mod story;
+}
+mod moves;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crash_matrix::databases::{Databases, Kind};
+use crash_matrix::fate::{Bend, Fate, Point, When};
+use crash_matrix::follower::Follower;
+use crash_matrix::process::{self, Orders};
+use crash_matrix::story::{Story, Teller, until};
+use futures_util::{StreamExt, stream};
+use moves::{PATIENCE, World, Writers, olga, store_id};
+use segue_core::ids::{Position, TenantId};
+use segue_store::events::{Access, Event, EventStore, LogRead, Mode};
+use uuid::Uuid;
+
+/// How many processes are watched at the same time; most of what they do is wait.
+const AT_ONCE: usize = 6;
+
+/// How often a writer writes: there is to be something between any two effects, and not much more.
+const PACE: Duration = Duration::from_millis(10);
+
+/// How many events there are before a process begins: more than one page of the copy.
+const HISTORY: u64 = 60;
+
+/// One run.
+#[derive(Debug, Clone)]
+struct Run {
+    kind: Kind,
+    story: Story,
+    dies: Option<Point>,
+    bend: Bend,
+}
+
+/// What came of it.
+struct Lived {
+    /// The effects of the process that was watched.
+    effects: Vec<String>,
+    acknowledged: usize,
+}
+
+impl Run {
+    /// To its end, with nobody who dies.
+    fn whole(kind: Kind, story: Story) -> Self {
+        Self { kind, story, dies: None, bend: story.bend() }
+    }
+
+    /// One process dies, the other takes over.
+    async fn lives(self) -> Lived {
+        let databases = Databases::fresh(self.kind).await;
+        let (address, tenant) = (databases.address(), TenantId(Uuid::new_v4()));
+        let fate = Arc::new(Fate::lives());
+        let world = address.world(tenant, &fate).await;
+        world.router.place_in(tenant, &store_id("shared"), &olga()).await.unwrap();
+        let follower = Follower::begin(&world).await;
+        let writers = Writers::at_a_pace(&world, 2, PACE);
+        grows_to(&world, HISTORY).await;
+
+        self.story.begin(&world).await;
+        // What comes to a target meanwhile is an effect of the one that dies.
+        fate.bend(Bend::NoImports);
+        let Self { story, dies, bend, .. } = self;
+        let orders = Orders { address, tenant, story, dies, bend };
+        let effects = orders.carried_out().await.unwrap_or_else(|said| panic!("{said}"));
+        fate.bend(Bend::Straight);
+
+        world.moves.attend();
+        let telling = self.story.tell(&world, Teller::Second, &fate);
+        let told = tokio::time::timeout(PATIENCE, telling).await;
+        if told.is_err() {
+            let route = world.control.route(tenant).await;
+            panic!("the story does not come to its end: {route:?}");
+        }
+        let end = world.home().await.1.position.0;
+        grows_to(&world, end + 10).await;
+        let history = writers.end().await;
+        let log = world.log().await;
+        moves::check(&history, &log);
+        assert_eq!(follower.ends(&moves::logged(&log)).await, [""; 0]);
+        is_at_rest(&world, self.story, &log).await;
+        Lived { effects, acknowledged: history.acknowledged() }
+    }
+}
+
+/// Waits until the tenant's log has so many events: its writers write.
+async fn grows_to(world: &World, position: u64) {
+    let growing = until(async || world.home().await.1.position.0 >= position);
+    tokio::time::timeout(PATIENCE, growing).await.expect("writers can write");
+}
+
+/// The tenant is where its story ends, and the other store holds the same log, or its tombstone.
+async fn is_at_rest(world: &World, story: Story, log: &[Event]) {
+    let (home, other) = story.end();
+    let (at, head) = world.home().await;
+    assert_eq!((at.as_str(), head.mode, head.position.0), (home, Mode::Open, log.len() as u64));
+    let copy: &dyn EventStore =
+        if home == "shared" { &*world.dedicated } else { &*world.shared };
+    if other == Mode::Copying {
+        let same = until(async || {
+            copy.head(world.tenant).await.unwrap().mark() == head.mark()
+        });
+        tokio::time::timeout(PATIENCE, same).await.expect("the copy comes to the same digest");
+        let (tenant, access, limit) = (world.tenant, Access::Copy, log.len());
+        let read = LogRead { tenant, access, after: Position(0), limit, max_bytes: usize::MAX };
+        assert_eq!(copy.read_log(read).await.unwrap().events, log);
+    }
+    assert_eq!(copy.head(world.tenant).await.unwrap().mode, other);
+}
+
+/// The lives of every process that dies at an effect of one of the stories.
+async fn matrix(kind: Kind) {
+    let begun = Instant::now();
+    let wholes = stream::iter(Story::ALL).map(|story| async move {
+        (story, tokio::spawn(Run::whole(kind, story).lives()).await.unwrap().effects)
+    });
+    let wholes: Vec<_> = wholes.buffered(AT_ONCE).collect().await;
+    let mut known = HashSet::new();
+    let mut runs = Vec::new();
+    for (story, effects) in wholes {
+        for effect in effects.into_iter().filter(|effect| known.insert(effect.clone())) {
+            for when in [When::Before, When::After] {
+                let dies = Some(Point { when, effect: effect.clone() });
+                runs.push(Run { dies, ..Run::whole(kind, story) });
+            }
+        }
+    }
+    let points = runs.len();
+    let failed: Vec<_> = stream::iter(runs)
+        .map(|run| async move {
+            let begun = Instant::now();
+            let (story, point) = (run.story, run.dies.clone().unwrap());
+            let lived = tokio::spawn(run.lives()).await;
+            let came = match &lived {
+                Ok(lived) => format!("{} appends, all there", lived.acknowledged),
+                Err(_) => "FAILED".to_owned(),
+            };
+            let took = begun.elapsed().as_secs_f64();
+            println!("{kind:?}, {story:?}: dies {point}: {came} ({took:.1} s)");
+            lived.is_err().then(|| format!("{story:?}: {point}"))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    println!("{kind:?}: {points} points in {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(failed.is_empty(), "{} of {points} points:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_on_sqlite_may_die_before_and_after_every_effect() {
+    matrix(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_on_postgresql_may_die_before_and_after_every_effect() {
+    matrix(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_comes_past_its_point_is_no_pass() {
+    let nowhere = Point { when: When::Before, effect: "nothing".to_owned() };
+    let run = Run { dies: Some(nowhere), ..Run::whole(Kind::Sqlite, Story::MovesForGood) };
+    let failed = tokio::spawn(run.lives()).await.err().expect("it fails");
+    let said = *failed.into_panic().downcast::<String>().unwrap();
+    assert!(said.starts_with("it was to die") && said.contains("before nothing"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_is_only_said_to_be_there_is_noticed() {
+    let committed = Point { when: When::After, effect: "cut_over / decide commit".to_owned() };
+    let bend = Bend::NoFence;
+    let run = Run { bend, dies: Some(committed), ..Run::whole(Kind::Sqlite, Story::TriesAgain) };
+    tokio::spawn(run.lives()).await.err().expect("it fails");
+}
+
+#[test]
+#[ignore = "the other tests begin it"]
+fn the_process_that_dies() {
+    process::live();
+}
