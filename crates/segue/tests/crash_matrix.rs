@@ -29,6 +29,8 @@ use futures_util::{StreamExt, stream};
 use moves::{PATIENCE, World, Writers, olga, store_id};
 use segue_core::ids::{Position, TenantId};
 use segue_store::events::{Access, Event, EventStore, LogRead, Mode};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// How many processes are watched at the same time; most of what they do is wait.
@@ -60,6 +62,11 @@ impl Run {
     /// To its end, with nobody who dies.
     fn whole(kind: Kind, story: Story) -> Self {
         Self { kind, story, dies: None, bend: story.bend() }
+    }
+
+    /// Lives it on a runtime of its own, which takes everything with it that is still at work in the end.
+    fn begin(self) -> JoinHandle<Lived> {
+        tokio::task::spawn_blocking(|| Runtime::new().unwrap().block_on(self.lives()))
     }
 
     /// One process dies, the other takes over.
@@ -110,12 +117,9 @@ async fn is_at_rest(world: &World, story: Story, log: &[Event]) {
     let (home, other) = story.end();
     let (at, head) = world.home().await;
     assert_eq!((at.as_str(), head.mode, head.position.0), (home, Mode::Open, log.len() as u64));
-    let copy: &dyn EventStore =
-        if home == "shared" { &*world.dedicated } else { &*world.shared };
+    let copy: &dyn EventStore = if home == "shared" { &*world.dedicated } else { &*world.shared };
     if other == Mode::Copying {
-        let same = until(async || {
-            copy.head(world.tenant).await.unwrap().mark() == head.mark()
-        });
+        let same = until(async || copy.head(world.tenant).await.unwrap().mark() == head.mark());
         tokio::time::timeout(PATIENCE, same).await.expect("the copy comes to the same digest");
         let (tenant, access, limit) = (world.tenant, Access::Copy, log.len());
         let read = LogRead { tenant, access, after: Position(0), limit, max_bytes: usize::MAX };
@@ -128,7 +132,7 @@ async fn is_at_rest(world: &World, story: Story, log: &[Event]) {
 async fn matrix(kind: Kind) {
     let begun = Instant::now();
     let wholes = stream::iter(Story::ALL).map(|story| async move {
-        (story, tokio::spawn(Run::whole(kind, story).lives()).await.unwrap().effects)
+        (story, Run::whole(kind, story).begin().await.unwrap().effects)
     });
     let wholes: Vec<_> = wholes.buffered(AT_ONCE).collect().await;
     let mut known = HashSet::new();
@@ -146,7 +150,7 @@ async fn matrix(kind: Kind) {
         .map(|run| async move {
             let begun = Instant::now();
             let (story, point) = (run.story, run.dies.clone().unwrap());
-            let lived = tokio::spawn(run.lives()).await;
+            let lived = run.begin().await;
             let came = match &lived {
                 Ok(lived) => format!("{} appends, all there", lived.acknowledged),
                 Err(_) => "FAILED".to_owned(),
@@ -177,7 +181,7 @@ async fn a_coordinator_on_postgresql_may_die_before_and_after_every_effect() {
 async fn a_process_that_comes_past_its_point_is_no_pass() {
     let nowhere = Point { when: When::Before, effect: "nothing".to_owned() };
     let run = Run { dies: Some(nowhere), ..Run::whole(Kind::Sqlite, Story::MovesForGood) };
-    let failed = tokio::spawn(run.lives()).await.err().expect("it fails");
+    let failed = run.begin().await.err().expect("it fails");
     let said = *failed.into_panic().downcast::<String>().unwrap();
     assert!(said.starts_with("it was to die") && said.contains("before nothing"), "{said}");
 }
@@ -187,7 +191,7 @@ async fn a_fence_that_is_only_said_to_be_there_is_noticed() {
     let committed = Point { when: When::After, effect: "cut_over / decide commit".to_owned() };
     let bend = Bend::NoFence;
     let run = Run { bend, dies: Some(committed), ..Run::whole(Kind::Sqlite, Story::TriesAgain) };
-    tokio::spawn(run.lives()).await.err().expect("it fails");
+    run.begin().await.err().expect("it fails");
 }
 
 #[test]

@@ -23,19 +23,21 @@ impl Follower {
     pub async fn begin(world: &World) -> Self {
         let name: SubscriptionName = "follower".parse().unwrap();
         let (tenant, router) = (world.tenant, world.router.clone());
-        let put = world.control.put_subscription(tenant, &name, Position(0), &olga());
-        put.await.unwrap();
+        world.control.put_subscription(tenant, &name, Position(0), &olga()).await.unwrap();
         let end = Arc::new(AtomicU64::new(u64::MAX));
         let told = end.clone();
         let following = tokio::spawn(async move {
-            let mut subscriber = router.subscribe(tenant, &name, PageSize::default()).await.unwrap();
+            let mut subscriber =
+                router.subscribe(tenant, &name, PageSize::default()).await.unwrap();
             let mut given = Delivered::default();
             while subscriber.position().0 < told.load(Ordering::SeqCst) {
                 let Ok(page) = tokio::time::timeout(LOOK, subscriber.next_page()).await else {
                     continue;
                 };
                 let events = page.unwrap_or_else(|failure| panic!("{failure:?}")).events;
-                given.events.extend(events.iter().map(|event| (event.position.0, event.event_id.0)));
+                given
+                    .events
+                    .extend(events.iter().map(|event| (event.position.0, event.event_id.0)));
                 subscriber.acknowledge(subscriber.position(), olga().at).await.unwrap();
             }
             given

@@ -66,8 +66,7 @@ impl Orders {
 pub fn live() {
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let Orders { address, tenant, story, dies, bend } = serde_json::from_str(&orders).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all();
-    runtime.build().unwrap().block_on(async {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
         let fate = Arc::new(Fate::dies(dies, bend));
         let world = address.world(tenant, &fate).await;
         world.moves.attend();

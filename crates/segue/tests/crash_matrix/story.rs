@@ -40,13 +40,8 @@ pub enum Teller {
 }
 
 impl Story {
-    pub const ALL: [Self; 5] = [
-        Self::MovesForGood,
-        Self::IsAborted,
-        Self::TriesAgain,
-        Self::IsRepaired,
-        Self::GoesBack,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::MovesForGood, Self::IsAborted, Self::TriesAgain, Self::IsRepaired, Self::GoesBack];
 
     /// What is wrong with the first teller from the beginning on.
     pub fn bend(self) -> Bend {
