@@ -40,6 +40,10 @@ use uuid::Uuid;
 
 use super::fate::{Bend, Fate};
 
+/// The decisions after which a page is imported for certain. After others one may still be under way, or not:
+/// a point that is reached by chance is none.
+const COPYING: [&str; 5] = ["begin_copy", "begin_dual_write", "resume", "reopened", "commit"];
+
 /// A store or a control plane of one process.
 #[derive(Debug)]
 pub struct Watched<T: ?Sized> {
@@ -120,11 +124,16 @@ passes_on! { EventStore as EventStore, events::Result {
         if self.fate.is_bent(Bend::NoImports) {
             return Err(Error::Unavailable { reason: Reason::Injected, source: None });
         }
-        let prepares = import.prepare.is_some();
-        let verb = if prepares { "prepare" } else { "import into" };
-        let importing = self.inner.import(import);
-        let mut head = self.fate.has(format!("{verb} {}", self.name), importing).await?;
-        if prepares && self.fate.is_bent(Bend::OtherEnd) {
+        if import.prepare.is_none() {
+            let importing = self.inner.import(import);
+            return match self.fate.follows(&COPYING) {
+                true => self.fate.has(format!("import into {}", self.name), importing).await,
+                false => importing.await,
+            };
+        }
+        let preparing = self.inner.import(import);
+        let mut head = self.fate.has(format!("prepare {}", self.name), preparing).await?;
+        if self.fate.is_bent(Bend::OtherEnd) {
             self.fate.bend(Bend::Straight);
             head.digest = Mark::START.digest;
         }

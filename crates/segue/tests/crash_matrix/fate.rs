@@ -87,6 +87,11 @@ impl Fate {
         *self.bend.lock().unwrap() == bend
     }
 
+    /// Whether one of these was the last decision.
+    pub fn follows(&self, decisions: &[&str]) -> bool {
+        self.since.lock().unwrap().is_some_and(|since| decisions.contains(&since))
+    }
+
     /// Has an effect that follows the last decision.
     pub async fn has<T, E>(
         &self,

@@ -56,7 +56,8 @@ impl Orders {
             }
         };
         if !is_as_ordered {
-            return Err(format!("it was to die {:?}, but: {}\n{said}", self.dies, ended.status));
+            let ordered = self.dies.as_ref().map_or("live".to_owned(), |at| format!("die {at}"));
+            return Err(format!("it was to {ordered}, but: {}\n{said}", ended.status));
         }
         Ok(said.lines().filter_map(|line| line.strip_prefix(HAD)).map(str::to_owned).collect())
     }

@@ -54,7 +54,7 @@ impl Story {
     }
 
     fn config(self) -> MigrationConfig {
-        let config = MigrationConfig { batch_size: 20, sync_lag_threshold: 20, ..config() };
+        let config = MigrationConfig { batch_size: 80, sync_lag_threshold: 50, ..config() };
         match self {
             // So slow that it is aborted in the midst of it.
             Self::IsAborted => MigrationConfig { max_bulk_copy_rate: Some(1.0), ..config },

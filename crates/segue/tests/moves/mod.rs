@@ -243,6 +243,11 @@ impl Writers {
         Self { stop, tasks }
     }
 
+    /// Whether nobody has come upon an answer that cannot be.
+    pub fn are_writing(&self) -> bool {
+        self.tasks.iter().all(|task| !task.is_finished())
+    }
+
     /// Ends them, and gives back everything that they were told.
     pub async fn end(self) -> History {
         self.stop.store(true, Ordering::SeqCst);
