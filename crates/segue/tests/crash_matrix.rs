@@ -2,8 +2,10 @@
 //! has, on SQLite and on PostgreSQL, while the tenant is written and read. Another process takes over, and
 //! every acknowledged event is there once and in order, both stores agree, and the consumer saw it all.
 //!
-//! The effects are not listed anywhere: a process tells each story once to its end, and names what it does.
-//! Then one real process dies at every point of that. With `--no-capture` there is a line for each.
+//! The points are not listed: a process tells each story (`crash_matrix/story.rs`) once to its end, through
+//! stores that name what it does to them (`effects.rs`). Then for each side of each effect a real process
+//! aborts there (`process.rs`); one that comes past its point fails the test. With `--no-capture` there is a
+//! line for each.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod crash_matrix {
@@ -32,6 +34,36 @@ use segue_store::events::{Access, Event, EventStore, LogRead, Mode};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+/// What the stories are told for: each of them has to come somewhere.
+const WANTED: [&str; 26] = [
+    "claim dedicated",
+    "import into dedicated",
+    "fence shared",
+    "prepare dedicated",
+    "reopen shared",
+    "retire shared",
+    "claim shared",
+    "import into shared",
+    "rewind dedicated",
+    "purge dedicated",
+    "purge shared",
+    "beat",
+    "decide start",
+    "decide take_over",
+    "decide begin_copy",
+    "decide begin_dual_write",
+    "decide pause",
+    "decide resume",
+    "decide fail",
+    "decide cut_over",
+    "decide commit",
+    "decide give_up",
+    "decide reopened",
+    "decide rolled_back",
+    "decide reverse",
+    "decide finished",
+];
 
 /// How many processes are watched at the same time; most of what they do is wait.
 const AT_ONCE: usize = 6;
@@ -146,6 +178,9 @@ async fn matrix(kind: Kind) {
                 runs.push(Run { dies, ..Run::whole(kind, story) });
             }
         }
+    }
+    for wanted in WANTED {
+        assert!(known.iter().any(|effect| effect.ends_with(wanted)), "nobody does: {wanted}");
     }
     let points = runs.len();
     let failed: Vec<_> = stream::iter(runs)
