@@ -4,6 +4,7 @@
 //! so is what writers and consumers do: they are not what dies here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -58,6 +59,17 @@ impl<T: ?Sized> Watched<T> {
     }
 }
 
+impl Watched<dyn EventStore> {
+    /// A head as it were with the swap, which is not made; and time for writers to go past it.
+    async fn pretends(&self, tenant: TenantId, swap: HeadSwap) -> events::Result<Head> {
+        let head = self.inner.head(tenant).await?;
+        while self.inner.head(tenant).await?.position.0 < head.position.0 + 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        head.swapped(&swap).map_err(|_| Error::HeadDiffers { head: Box::new(head) })
+    }
+}
+
 /// Implements a trait: the calls in the first braces as they stand, the others by asking the inner one.
 macro_rules! passes_on {
     ($over:ident as $trait:ident, $result:ident::Result {
@@ -106,9 +118,7 @@ passes_on! { EventStore as EventStore, events::Result {
         };
         let swapping = async {
             if swap.mode == Mode::Fenced && self.fate.is_bent(Bend::NoFence) {
-                let head = self.inner.head(tenant).await?;
-                let swapped = head.swapped(&swap);
-                return swapped.map_err(|_| Error::HeadDiffers { head: Box::new(head) });
+                return self.pretends(tenant, swap).await;
             }
             self.inner.swap_head(tenant, swap).await
         };
