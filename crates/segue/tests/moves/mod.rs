@@ -217,15 +217,35 @@ impl Writers {
         Self::through(std::slice::from_ref(&world.router), world.tenant, count)
     }
 
+    /// Writers that rest for as long after each write.
+    pub fn at_a_pace(world: &World, count: usize, pace: Duration) -> Self {
+        Self::of(std::slice::from_ref(&world.router), world.tenant, count, pace)
+    }
+
     /// Writers that take turns at several processes' routers.
     pub fn through(routers: &[Arc<TenantStoreRouter>], tenant: TenantId, count: usize) -> Self {
+        // A store in memory takes more than a database can follow.
+        Self::of(routers, tenant, count, Duration::from_millis(2))
+    }
+
+    fn of(
+        routers: &[Arc<TenantStoreRouter>],
+        tenant: TenantId,
+        count: usize,
+        pace: Duration,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tasks = (0..count).map(|nth| {
             let router = routers[nth % routers.len()].clone();
-            tokio::spawn(write(nth, router, tenant, stop.clone()))
+            tokio::spawn(write(nth, router, tenant, pace, stop.clone()))
         });
         let tasks = tasks.collect();
         Self { stop, tasks }
+    }
+
+    /// Whether nobody has come upon an answer that cannot be.
+    pub fn are_writing(&self) -> bool {
+        self.tasks.iter().all(|task| !task.is_finished())
     }
 
     /// Ends them, and gives back everything that they were told.
@@ -243,6 +263,7 @@ async fn write(
     client: usize,
     router: Arc<TenantStoreRouter>,
     tenant: TenantId,
+    pace: Duration,
     stop: Arc<AtomicBool>,
 ) -> Vec<Sent> {
     let mut sent = Vec::new();
@@ -275,8 +296,7 @@ async fn write(
             began,
             outcome,
         });
-        // A store in memory takes more than a database can follow.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(pace).await;
     }
     sent
 }
