@@ -3,7 +3,8 @@
 //! A copy works for a slice of time and then rests. While the source is written, the writers' rate during
 //! slices is compared with their rate during rests: with `d` the share of the time that is worked, writers
 //! lose `d * (1 - during / at_rest)` of their rate. The share is set so that this stays within
-//! [`WRITERS_LOSE`]. Where nobody writes, or the source has power to spare, the copy does not rest for it.
+//! [`WRITERS_LOSE`], but no smaller than it takes to gain on the writers: a copy that falls behind never ends.
+//! Where nobody writes, or the source has power to spare, the copy does not rest for it.
 
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ const WRITERS_LOSE: f64 = 0.15;
 
 /// The least share of the time that a copy works, so that it comes to its end.
 const LEAST_SHARE: f64 = 0.1;
+
+/// How much faster than the writers a copy is to be.
+const GAIN: f64 = 1.1;
+
+/// How many slices in a row have to fall behind until the writers are said to be too fast.
+const OUTRUN: u32 = 100;
 
 /// The most while somebody writes: without a rest nobody knows what writers do at rest.
 const MOST_SHARE: f64 = 0.9;
@@ -50,13 +57,17 @@ pub struct Pace {
     limit: Option<f64>,
     at_work: Option<f64>,
     at_rest: Option<f64>,
+    /// Events per second that are copied while it works.
+    copies: Option<f64>,
+    /// How many slices in a row fell behind.
+    behind: u32,
 }
 
 impl Pace {
     /// A copy that has measured nothing yet.
     #[must_use]
     pub fn new(limit: Option<f64>) -> Self {
-        Self { limit, at_work: None, at_rest: None }
+        Self { limit, ..Self::default() }
     }
 
     /// How many events a slice may copy, so that the limit holds for every second and not only on average.
@@ -82,6 +93,9 @@ impl Pace {
     pub fn rest_after(&mut self, slice: &Slice) -> Duration {
         blend(&mut self.at_work, slice.appended_at_work, slice.worked);
         blend(&mut self.at_rest, slice.appended_at_rest, slice.rested);
+        blend(&mut self.copies, slice.copied, slice.worked);
+        let gains = slice.copied > slice.appended_at_work + slice.appended_at_rest;
+        self.behind = if gains { 0 } else { self.behind.saturating_add(1) };
         let ordered = self.limit.map_or(Duration::ZERO, |limit| {
             let due = Duration::try_from_secs_f64(slice.copied as f64 / limit);
             due.unwrap_or(Duration::MAX).saturating_sub(slice.worked)
@@ -91,16 +105,32 @@ impl Pace {
         ordered.max(yielded)
     }
 
+    /// Whether the tenant is written faster than it is copied, and has been for a while.
+    #[must_use]
+    pub fn is_outrun(&self) -> bool {
+        self.behind >= OUTRUN
+    }
+
     /// The share of the time that the copy may work.
     fn share(&self) -> f64 {
         match (self.at_work, self.at_rest) {
             (None | Some(0.0), Some(0.0)) => ALONE,
             (_, None) => MOST_SHARE,
             (at_work, Some(at_rest)) => {
-                let loss = 1.0 - at_work.unwrap_or(0.0) / at_rest.max(f64::MIN_POSITIVE);
-                (WRITERS_LOSE / loss.max(f64::MIN_POSITIVE)).clamp(LEAST_SHARE, MOST_SHARE)
+                let at_work = at_work.unwrap_or(0.0);
+                let loss = 1.0 - at_work / at_rest.max(f64::MIN_POSITIVE);
+                let bearable = WRITERS_LOSE / loss.max(f64::MIN_POSITIVE);
+                let least = self.gaining(at_work, at_rest).max(LEAST_SHARE);
+                bearable.max(least).clamp(LEAST_SHARE, MOST_SHARE)
             }
         }
+    }
+
+    /// The share `d` at which as much is copied as is written, and a little more: `d * copies` is `GAIN`
+    /// times `d * at_work + (1 - d) * at_rest`.
+    fn gaining(&self, at_work: f64, at_rest: f64) -> f64 {
+        let per_share = self.copies.unwrap_or(0.0) + GAIN * (at_rest - at_work);
+        if per_share > 0.0 { GAIN * at_rest / per_share } else { MOST_SHARE }
     }
 }
 
@@ -117,15 +147,20 @@ fn blend(rate: &mut Option<f64>, events: u64, time: Duration) {
 mod tests {
     use super::*;
 
-    /// Writers that reach `at_rest` events per second alone, and `at_work` beside the copy.
+    /// Writers that reach `at_rest` events per second alone, and `at_work` beside a fast copy.
     fn settled(at_work: f64, at_rest: f64) -> f64 {
+        settled_beside(500_000.0, at_work, at_rest)
+    }
+
+    /// The same beside a copy of so many events per second.
+    fn settled_beside(copies: f64, at_work: f64, at_rest: f64) -> f64 {
         let mut pace = Pace::new(None);
         let (worked, mut rested) = (SLICE, Duration::ZERO);
         for _ in 0..50 {
             let count = |rate: f64, time: Duration| (rate * time.as_secs_f64()).round() as u64;
             rested = pace.rest_after(&Slice {
                 worked,
-                copied: 5_000,
+                copied: count(copies, worked),
                 appended_at_work: count(at_work, worked),
                 rested,
                 appended_at_rest: count(at_rest, rested),
@@ -138,6 +173,33 @@ mod tests {
     fn a_copy_that_takes_half_of_the_writers_rate_works_less_than_a_third_of_the_time() {
         let share = settled(10_000.0, 20_000.0);
         assert!((0.28..0.32).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_copy_takes_the_time_it_needs_to_gain_on_the_writers() {
+        let (copies, at_work, at_rest) = (50_000.0, 10_000.0, 20_000.0);
+        let share = settled_beside(copies, at_work, at_rest);
+        let written = share * at_work + (1.0 - share) * at_rest;
+        assert!((1.05..1.15).contains(&(share * copies / written)), "{share}");
+    }
+
+    #[test]
+    fn writers_who_are_too_fast_are_found_out_and_one_busy_moment_is_not() {
+        let mut pace = Pace::new(Some(1_000.0));
+        let slice = |copied| Slice {
+            worked: SLICE,
+            copied,
+            appended_at_work: 20,
+            rested: SLICE,
+            appended_at_rest: 100,
+        };
+        for _ in 0..OUTRUN {
+            assert!(!pace.is_outrun());
+            pace.rest_after(&slice(100));
+        }
+        assert!(pace.is_outrun());
+        pace.rest_after(&slice(200));
+        assert!(!pace.is_outrun());
     }
 
     #[test]
