@@ -241,9 +241,10 @@ impl BulkCopier {
         self.target.import(nothing).await.map_err(CopyError::Target)
     }
 
-    /// Forgets what was read ahead: it may have been read before something that matters now.
+    /// Forgets what was read of the source: it may have been read before something that matters now.
     pub(super) fn forget(&mut self) {
         self.ahead = None;
+        self.source.latest.clear();
     }
 
     async fn page(&mut self, after: Position) -> Result<Option<Loaded>, CopyError> {
@@ -505,5 +506,21 @@ mod tests {
                 tokio::join!(states(source.as_ref(), &streams), states(target.as_ref(), &streams));
             assert!(there == here, "a state is missing");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_also_where_streams_once_ended() {
+        let source = source().await;
+        append(&source, "s", Some(3)).await;
+        let target = Arc::new(MemoryEventStore::new());
+        let mut copier = BulkCopier::new(source.clone(), target.clone(), TENANT, 10);
+        // Since then the source was restored from a backup.
+        copier.source.remember(&stream("s"), StreamVersion(9));
+        copier.forget();
+        copies(&mut copier).await.unwrap();
+        let streams = [stream("s")];
+        let (there, here) =
+            tokio::join!(states(source.as_ref(), &streams), states(target.as_ref(), &streams));
+        assert_eq!(there, here);
     }
 }
