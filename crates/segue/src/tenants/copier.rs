@@ -42,6 +42,17 @@ pub enum CopyError {
         /// How.
         what: String,
     },
+    /// The source has nothing more, and the target is not where it must be.
+    #[error(
+        "the target ends at position {target} and cannot be brought to where the log ends, position {end}: \
+         the two are not one log, or the source has lost its end"
+    )]
+    Apart {
+        /// Where the target ends.
+        target: Position,
+        /// Where it must.
+        end: Position,
+    },
 }
 
 /// What a copy came to.
@@ -227,8 +238,11 @@ impl BulkCopier {
             target =
                 import(Arc::clone(&self.target), self.tenant, term, after, loaded, prepare).await?;
         }
-        if target.mode == Mode::Prepared || target.mark() != to {
+        if target.mode == Mode::Prepared {
             return Ok(target);
+        }
+        if target.mark() != to {
+            return Err(CopyError::Apart { target: target.position, end: to.position });
         }
         let nothing = Import {
             tenant: self.tenant,
@@ -432,6 +446,7 @@ mod tests {
     use std::borrow::Cow;
 
     use jiff::Timestamp;
+    use segue_core::digest::Digest;
     use segue_core::ids::EventId;
     use segue_store::events::{
         Access, Append, Expected, MemoryEventStore, NewEvent, Snapshot, StreamAppend,
@@ -522,5 +537,33 @@ mod tests {
         let (there, here) =
             tokio::join!(states(source.as_ref(), &streams), states(target.as_ref(), &streams));
         assert_eq!(there, here);
+    }
+
+    #[tokio::test]
+    async fn a_drain_that_cannot_come_to_its_end_says_so() {
+        let source = source().await;
+        append(&source, "s", None).await;
+        append(&source, "s", None).await;
+        let target = Arc::new(MemoryEventStore::new());
+        let mut copier = BulkCopier::new(source.clone(), target.clone(), TENANT, 10);
+        let empty = target.begin_copy(TENANT, EPOCH, TERM).await.unwrap();
+        let (position, digest) = (Position(3), Digest([3; 32]));
+        let beyond = Mark { position, digest };
+        let drained = copier.drain(empty, beyond, TERM, EPOCH.next()).await;
+        assert!(
+            matches!(drained, Err(CopyError::Apart { .. })),
+            "the source is shorter: {drained:?}"
+        );
+        let head = target.head(TENANT).await.unwrap();
+        assert_eq!((head.mode, head.position), (Mode::Copying, Position(2)));
+        let before = Mark { position: Position(1), digest };
+        let drained = copier.drain(head, before, TERM, EPOCH.next()).await;
+        assert!(
+            matches!(drained, Err(CopyError::Apart { .. })),
+            "the target is longer: {drained:?}"
+        );
+        let to = source.head(TENANT).await.unwrap().mark();
+        let drained = copier.drain(head, to, TERM, EPOCH.next()).await.unwrap();
+        assert_eq!((drained.mode, drained.mark()), (Mode::Prepared, to));
     }
 }

@@ -348,6 +348,15 @@ impl Driver {
                 ),
                 at: now,
             }),
+            CopyError::Apart { .. } => Trouble::Stuck(Obstacle {
+                message: error.to_string(),
+                recoverable: true,
+                suggested_action: Some(
+                    "verify the tenant's log in both stores; repair the migration, or abort it"
+                        .to_owned(),
+                ),
+                at: now,
+            }),
             CopyError::Source(_) | CopyError::Target(_) => Trouble::Stuck(Obstacle {
                 message: error.to_string(),
                 recoverable: true,
