@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, MigrationId, Position, StreamId, StreamVersion, TenantId};
+use segue_core::ids::{Epoch, MigrationId, Position, TenantId};
 use segue_core::tenancy::head::{Head, Mode};
 use segue_core::tenancy::migration::{Decision, Entry, Progress, Stage, VerificationLevel};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations::Decided;
-use segue_store::events::{self, Access, Direction, EventStore, Purge, Rewind, StreamRead, limits};
+use segue_store::events::{self, Access, EventStore, Purge, Rewind, limits};
 use serde::Serialize;
 
 use super::MigrationCoordinator;
 use crate::error::{Error, Result};
+use crate::tenants::consistency::last_of;
 use crate::tenants::migration::Migration;
 use crate::tenants::migration_error::MigrationError;
 
@@ -73,7 +74,9 @@ impl MigrationCoordinator {
         let moving = route.moving.as_ref().ok_or(MigrationError::NotFound { migration_id: id })?;
         let peer_id = moving.peer.clone();
         let peer = shared.router.store(&peer_id)?;
+        let owner = shared.router.store(&route.store_id)?;
         let of_peer = |error| Error::of_store(&peer_id, error);
+        let of_owner = |error| Error::of_store(&route.store_id, error);
         let head = peer.begin_copy(tenant, route.epoch, moving.claim).await.map_err(of_peer)?;
 
         let verifier = shared.verifier(&migration).await?;
@@ -83,13 +86,18 @@ impl MigrationCoordinator {
             report.violations.iter().filter_map(|violation| violation.position).collect();
         for stream in report.violations.iter().filter_map(|violation| violation.stream_id.as_ref())
         {
-            bad.push(last_of(&peer, tenant, stream).await.map_err(of_peer)?);
+            // The page with a stream's last event brings its state. Where nothing is kept of a stream, its
+            // events are known in the source alone.
+            let last = match last_of(&peer, tenant, stream).await.map_err(of_peer)? {
+                None => last_of(&owner, tenant, stream).await.map_err(of_owner)?,
+                last => last,
+            };
+            bad.push(last.unwrap_or(Position(1)));
         }
         let rewound = match bad.into_iter().min() {
             None => head,
             Some(first) => {
-                let store = shared.router.store(&route.store_id)?;
-                let to = common_before(&store, &peer, tenant, first).await.map_err(of_peer)?;
+                let to = common_before(&owner, &peer, tenant, first).await.map_err(of_peer)?;
                 let claimed = Claimed { tenant, epoch: route.epoch, head };
                 take_back(&peer, claimed, to).await.map_err(of_peer)?
             }
@@ -115,25 +123,6 @@ struct Claimed {
     tenant: TenantId,
     epoch: Epoch,
     head: Head,
-}
-
-/// The position of a stream's last event in a copy, whose page brought the stream's state; the log's
-/// beginning where there is none.
-async fn last_of(
-    store: &Arc<dyn EventStore>,
-    tenant: TenantId,
-    stream: &StreamId,
-) -> events::Result<Position> {
-    let read = StreamRead {
-        tenant,
-        access: Access::Copy,
-        stream: stream.clone(),
-        from: StreamVersion(u64::MAX),
-        limit: 1,
-        direction: Direction::Backwards,
-    };
-    let page = store.read_stream(read).await?;
-    Ok(page.events.first().map_or(Position(1), |event| event.position))
 }
 
 /// The last digest before a position that both stores keep.
