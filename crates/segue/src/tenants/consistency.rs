@@ -402,10 +402,11 @@ impl ConsistencyVerifier {
         tell: &mut impl FnMut(Progress),
     ) -> Result<()> {
         let share = (sample_percentage / 100.0).clamp(0.0, 1.0);
+        let first = range.after.0 / BLOCK;
         let is_taken = |block: u64| {
-            // As many blocks as the share says, evenly.
-            let so_far = |blocks: u64| (blocks as f64 * share).floor();
-            share >= 1.0 || so_far(block + 1) > so_far(block)
+            // As many blocks as the share says, evenly, and the first of however few.
+            let so_far = |blocks: u64| (blocks as f64 * share).ceil();
+            so_far(block - first + 1) > so_far(block - first)
         };
         let mut after = range.after;
         while after < range.end {
