@@ -2,7 +2,7 @@
 //!
 //! | level | what is compared |
 //! |---|---|
-//! | COUNT | where both logs end; that the copy's streams are what its events say, and none is ahead of the source's |
+//! | COUNT | where both logs end; that the copy's streams are what its events say, none is ahead of the source's, and none is missing |
 //! | HASH  | also the copy itself: everything that is stored in it is read back and hashed, and must come to the source's digest |
 //! | FULL  | also events and snapshots of both, field by field: all of them, or an even sample |
 //!
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use segue_core::digest::Mark;
-use segue_core::ids::{Position, StoreId, StreamId, TenantId};
+use segue_core::ids::{Position, StoreId, StreamId, StreamVersion, TenantId};
 use segue_core::tenancy::migration::VerificationLevel;
 use segue_store::events::{
     self, Access, Direction, Event, EventStore, LogRead, STREAM_REDACTED, StreamRead, Tally,
@@ -68,7 +68,7 @@ pub struct VerificationReport {
     /// How far the copy is proven; a later run may begin here.
     #[schema(value_type = Object)]
     pub sound_up_to: Mark,
-    /// How many events were read.
+    /// How many events were read back; FULL compares these, or a sample of them, field by field too.
     pub events_compared: u64,
     /// How many streams were.
     pub streams_compared: u64,
@@ -158,7 +158,9 @@ impl ConsistencyVerifier {
         if level >= VerificationLevel::Hash {
             sound_up_to = self.hashes(from, end, &mut found, &mut tell).await?;
         }
-        self.streams(&mut found, level, &mut tell, end.position).await?;
+        let tallied = self.streams(&mut found, level, &mut tell, end.position).await?;
+        self.missing(end, &mut found).await?;
+        self.sum(tallied, end, &mut found).await?;
         if level == VerificationLevel::Full {
             let range = Range { after: from.position, end: end.position };
             self.events(range, sample_percentage, &mut found, &mut tell).await?;
@@ -285,22 +287,24 @@ impl ConsistencyVerifier {
         Ok(if found.total == 0 { sound } else { common })
     }
 
-    /// Compares what is kept about the copy's streams with its events, and with the source.
+    /// Compares what is kept about the copy's streams with its events, and with the source. Answers how many
+    /// events they have together.
     async fn streams(
         &self,
         found: &mut Found,
         level: VerificationLevel,
         tell: &mut impl FnMut(Progress),
         end: Position,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let (tenant, access) = (self.tenant, Access::Copy);
-        let mut after = None;
+        let (mut after, mut tallied) = (None, 0);
         loop {
             let read = TallyRead { tenant, access, after, limit: STREAMS };
             let page = self.target.1.tallies(read).await;
             let page = page.map_err(|error| Error::of_store(&self.target.0, error))?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { return Ok(tallied) };
             after = Some(last.stream_id.clone());
+            tallied += page.iter().map(|tally| tally.events).sum::<u64>();
             let ids: Vec<_> = page.iter().map(|tally| tally.stream_id.clone()).collect();
             let versions = self.source.1.stream_versions(tenant, access, &ids).await;
             let versions = versions.map_err(|error| Error::of_store(&self.source.0, error))?;
@@ -313,6 +317,59 @@ impl ConsistencyVerifier {
             found.streams += ids.len() as u64;
             tell(Progress { position: end, last_position: end, streams_checked: found.streams });
         }
+    }
+
+    /// Looks for streams of the source that the copy does not keep though it has their last events. One that
+    /// goes on beyond the copy is written with its last event, and may be missing until then.
+    async fn missing(&self, end: Mark, found: &mut Found) -> Result<()> {
+        let (tenant, access) = (self.tenant, Access::Copy);
+        let of_source = |error| Error::of_store(&self.source.0, error);
+        let mut after = None;
+        loop {
+            let read = TallyRead { tenant, access, after, limit: STREAMS };
+            let page = self.source.1.tallies(read).await.map_err(of_source)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.stream_id.clone());
+            let ids: Vec<_> = page.into_iter().map(|tally| tally.stream_id).collect();
+            let kept = self.target.1.stream_versions(tenant, access, &ids).await;
+            let kept = kept.map_err(|error| Error::of_store(&self.target.0, error))?;
+            let missing = ids.iter().zip(kept).filter(|(_, version)| version.0 == 0);
+            for (stream, _) in missing {
+                let last = last_of(&self.source.1, tenant, stream).await.map_err(of_source)?;
+                if last.is_some_and(|last| last <= end.position) {
+                    found.add(
+                        "stream",
+                        Place::In(stream),
+                        format!("stream {stream} is missing in the copy, which has its events"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Compares the number of events with what the streams have together, for streams that are missing in
+    /// both stores. It can be said only where nothing was appended since the comparison began, and nothing
+    /// is on its way.
+    async fn sum(&self, tallied: u64, end: Mark, found: &mut Found) -> Result<()> {
+        if found.total > 0 || tallied == end.position.0 {
+            return Ok(());
+        }
+        for (id, store) in [&self.source, &self.target] {
+            let head = store.head(self.tenant).await;
+            if head.map_err(|error| Error::of_store(id, error))?.mark() != end {
+                return Ok(());
+            }
+        }
+        found.add(
+            "stream",
+            Place::Nowhere,
+            format!(
+                "the streams of the copy hold {tallied} events, its log {}: a stream is missing in both \
+                 stores, or an event is",
+                end.position
+            ),
+        );
+        Ok(())
     }
 
     /// Compares the snapshots of streams that stand at the same version in both.
@@ -345,10 +402,11 @@ impl ConsistencyVerifier {
         tell: &mut impl FnMut(Progress),
     ) -> Result<()> {
         let share = (sample_percentage / 100.0).clamp(0.0, 1.0);
+        let first = range.after.0 / BLOCK;
         let is_taken = |block: u64| {
-            // As many blocks as the share says, evenly.
-            let so_far = |blocks: u64| (blocks as f64 * share).floor();
-            share >= 1.0 || so_far(block + 1) > so_far(block)
+            // As many blocks as the share says, evenly, and the first of however few.
+            let so_far = |blocks: u64| (blocks as f64 * share).ceil();
+            so_far(block - first + 1) > so_far(block - first)
         };
         let mut after = range.after;
         while after < range.end {
@@ -388,7 +446,6 @@ impl ConsistencyVerifier {
                 (None, Some(_)) => Some("the source lacks it"),
                 (None, None) => Some("both lack it"),
             };
-            found.events += 1;
             if let Some(difference) = difference {
                 found.add(
                     "event",
@@ -440,6 +497,18 @@ async fn redaction_of(
             (None, None) => return Ok(None),
         }
     }
+}
+
+/// The position of a stream's last event, if it has one.
+pub(super) async fn last_of(
+    store: &Arc<dyn EventStore>,
+    tenant: TenantId,
+    stream: &StreamId,
+) -> events::Result<Option<Position>> {
+    let (access, direction, limit) = (Access::Copy, Direction::Backwards, 1);
+    let (stream, from) = (stream.clone(), StreamVersion(u64::MAX));
+    let read = StreamRead { tenant, access, stream, from, limit, direction };
+    Ok(store.read_stream(read).await?.events.first().map(|event| event.position))
 }
 
 /// Positions after one and up to another.

@@ -325,6 +325,14 @@ impl Shared {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets who carried a migration on here, unless that is another by now.
+    fn forget(&self, id: MigrationId, news: &Arc<Notify>) {
+        let mut driven = self.driven();
+        if driven.get(&id).is_some_and(|driven| Arc::ptr_eq(&driven.news, news)) {
+            driven.remove(&id);
+        }
+    }
+
     /// Lets whoever carries a tenant's migration on here look at what was decided.
     fn nudge(&self, tenant: Option<TenantId>) {
         for driven in self.driven().values() {

@@ -8,7 +8,7 @@
 //! A page brings the present snapshots of streams whose last event it holds. Those of other streams come
 //! with the later page that holds theirs; so each is brought once, and at the end all are there.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,6 +41,17 @@ pub enum CopyError {
         position: Position,
         /// How.
         what: String,
+    },
+    /// The source has nothing more, and the target is not where it must be.
+    #[error(
+        "the target ends at position {target} and cannot be brought to where the log ends, position {end}: \
+         the two are not one log, or the source has lost its end"
+    )]
+    Apart {
+        /// Where the target ends.
+        target: Position,
+        /// Where it must.
+        end: Position,
     },
 }
 
@@ -77,6 +88,38 @@ impl fmt::Debug for BulkCopier {
 struct Loaded {
     page: Page,
     states: Vec<StreamState>,
+}
+
+impl Loaded {
+    /// The groups at its beginning that one import takes with the states of the streams that end with them,
+    /// so that the head never passes an event whose stream's state is still to come. A group that is too
+    /// large alone stays whole.
+    fn within_one_import(mut self) -> Self {
+        let states: HashMap<_, _> = self
+            .states
+            .iter()
+            .map(|state| ((&state.stream_id, state.version), size(state)))
+            .collect();
+        let (mut fitting, mut bytes) = (0, 0);
+        let groups = self
+            .page
+            .events
+            .chunk_by(|one, next| one.append_first_position == next.append_first_position);
+        for group in groups {
+            for event in group {
+                let state = states.get(&(&event.stream_id, event.version));
+                bytes += event.size() + state.unwrap_or(&0);
+            }
+            if fitting > 0 && bytes > limits::IMPORT_BYTES {
+                break;
+            }
+            fitting += group.len();
+        }
+        let beyond = self.page.events.split_off(fitting);
+        let beyond: HashSet<_> = beyond.iter().map(|event| &event.stream_id).collect();
+        self.states.retain(|state| !beyond.contains(&state.stream_id));
+        self
+    }
 }
 
 impl BulkCopier {
@@ -195,8 +238,11 @@ impl BulkCopier {
             target =
                 import(Arc::clone(&self.target), self.tenant, term, after, loaded, prepare).await?;
         }
-        if target.mode == Mode::Prepared || target.mark() != to {
+        if target.mode == Mode::Prepared {
             return Ok(target);
+        }
+        if target.mark() != to {
+            return Err(CopyError::Apart { target: target.position, end: to.position });
         }
         let nothing = Import {
             tenant: self.tenant,
@@ -209,9 +255,10 @@ impl BulkCopier {
         self.target.import(nothing).await.map_err(CopyError::Target)
     }
 
-    /// Forgets what was read ahead: it may have been read before something that matters now.
+    /// Forgets what was read of the source: it may have been read before something that matters now.
     pub(super) fn forget(&mut self) {
         self.ahead = None;
+        self.source.latest.clear();
     }
 
     async fn page(&mut self, after: Position) -> Result<Option<Loaded>, CopyError> {
@@ -327,7 +374,7 @@ impl Source {
         }
         // Written since: the page with its last event brings it.
         states.retain(|state| ends.get(&state.stream_id) == Some(&state.version));
-        Ok(Loaded { page, states })
+        Ok(Loaded { page, states }.within_one_import())
     }
 
     fn remember(&mut self, stream: &StreamId, version: StreamVersion) {
@@ -338,7 +385,8 @@ impl Source {
     }
 }
 
-/// Imports a page, and the states that do not fit beside it after it. The last import prepares the target,
+/// Imports a page, and after it the states that do not fit beside it, if it is a single group. Should these
+/// stay behind, the streams are found by any comparison of both stores. The last import prepares the target,
 /// where an epoch is given.
 async fn import(
     target: Arc<dyn EventStore>,
@@ -370,7 +418,6 @@ async fn import(
 /// Divides states among imports: the first has so many bytes to give, each other as many as an import may
 /// have.
 fn shares(states: Vec<StreamState>, first: usize) -> VecDeque<Vec<StreamState>> {
-    let size = |state: &StreamState| state.snapshot.as_ref().map_or(0, |taken| taken.state.len());
     let mut shares = VecDeque::new();
     let (mut share, mut left) = (Vec::new(), first);
     for state in states {
@@ -385,6 +432,138 @@ fn shares(states: Vec<StreamState>, first: usize) -> VecDeque<Vec<StreamState>> 
     shares
 }
 
+/// What a state takes of an import.
+fn size(state: &StreamState) -> usize {
+    state.snapshot.as_ref().map_or(0, |taken| taken.state.len())
+}
+
 fn closed() -> events::Error {
     events::Error::Unavailable { reason: Reason::Closed, source: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use jiff::Timestamp;
+    use segue_core::digest::Digest;
+    use segue_core::ids::EventId;
+    use segue_store::events::{
+        Access, Append, Expected, MemoryEventStore, NewEvent, Snapshot, StreamAppend,
+    };
+    use segue_store::faulty::{Fault, FaultyEventStore, Operation};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId(Uuid::nil());
+    const EPOCH: Epoch = Epoch(1);
+    const TERM: Term = Term(1);
+
+    fn stream(name: &str) -> StreamId {
+        StreamId::new(name).unwrap()
+    }
+
+    async fn append(store: &MemoryEventStore, name: &str, state: Option<usize>) {
+        let event = NewEvent {
+            event_id: EventId(Uuid::new_v4()),
+            event_type: Cow::Borrowed("Happened"),
+            payload: b"{}".to_vec(),
+            metadata: Vec::new(),
+        };
+        let streams = vec![StreamAppend {
+            stream_id: stream(name),
+            stream_type: Cow::Borrowed("thing"),
+            expected: Expected::Any,
+            events: vec![event],
+            snapshot: state
+                .map(|bytes| Snapshot { state: vec![b'x'; bytes], ..Snapshot::default() }),
+        }];
+        let recorded_at = Timestamp::UNIX_EPOCH;
+        let append = Append { tenant: TENANT, epoch: EPOCH, recorded_at, streams };
+        store.append(append).await.unwrap();
+    }
+
+    async fn source() -> Arc<MemoryEventStore> {
+        let store = Arc::new(MemoryEventStore::new());
+        store.open_tenant(TENANT, EPOCH).await.unwrap();
+        store
+    }
+
+    async fn copies(copier: &mut BulkCopier) -> Result<CopyResult, CopyError> {
+        let migration = MigrationId(Uuid::nil());
+        copier.copy_tenant_events(EPOCH, migration, TERM, |_, _| ()).await
+    }
+
+    async fn states(store: &dyn EventStore, streams: &[StreamId]) -> Vec<Option<StreamState>> {
+        store.load_many(TENANT, Access::Copy, streams).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_ends_anywhere_leaves_no_state_behind_that_does_not_fit_beside_its_events()
+    {
+        let source = source().await;
+        let names: Vec<_> = (0..20).map(|nth| format!("s{nth:02}")).collect();
+        for name in &names {
+            append(&source, name, Some(limits::SNAPSHOT_BYTES)).await;
+        }
+        let streams: Vec<_> = names.iter().map(|name| stream(name)).collect();
+        for fault in [Fault::Before, Fault::After] {
+            let target = Arc::new(FaultyEventStore::around(Arc::new(MemoryEventStore::new())));
+            target.inject(Operation::Import, 2, fault);
+            let copier = || {
+                BulkCopier::new(source.clone(), target.clone() as Arc<dyn EventStore>, TENANT, 100)
+            };
+            assert!(copies(&mut copier()).await.is_err(), "what follows has met a fault");
+            let copied = copies(&mut copier()).await.unwrap();
+            assert_eq!(copied.target.mark(), copied.source.mark());
+            let (there, here) =
+                tokio::join!(states(source.as_ref(), &streams), states(target.as_ref(), &streams));
+            assert!(there == here, "a state is missing");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_also_where_streams_once_ended() {
+        let source = source().await;
+        append(&source, "s", Some(3)).await;
+        let target = Arc::new(MemoryEventStore::new());
+        let mut copier = BulkCopier::new(source.clone(), target.clone(), TENANT, 10);
+        // Since then the source was restored from a backup.
+        copier.source.remember(&stream("s"), StreamVersion(9));
+        copier.forget();
+        copies(&mut copier).await.unwrap();
+        let streams = [stream("s")];
+        let (there, here) =
+            tokio::join!(states(source.as_ref(), &streams), states(target.as_ref(), &streams));
+        assert_eq!(there, here);
+    }
+
+    #[tokio::test]
+    async fn a_drain_that_cannot_come_to_its_end_says_so() {
+        let source = source().await;
+        append(&source, "s", None).await;
+        append(&source, "s", None).await;
+        let target = Arc::new(MemoryEventStore::new());
+        let mut copier = BulkCopier::new(source.clone(), target.clone(), TENANT, 10);
+        let empty = target.begin_copy(TENANT, EPOCH, TERM).await.unwrap();
+        let (position, digest) = (Position(3), Digest([3; 32]));
+        let beyond = Mark { position, digest };
+        let drained = copier.drain(empty, beyond, TERM, EPOCH.next()).await;
+        assert!(
+            matches!(drained, Err(CopyError::Apart { .. })),
+            "the source is shorter: {drained:?}"
+        );
+        let head = target.head(TENANT).await.unwrap();
+        assert_eq!((head.mode, head.position), (Mode::Copying, Position(2)));
+        let before = Mark { position: Position(1), digest };
+        let drained = copier.drain(head, before, TERM, EPOCH.next()).await;
+        assert!(
+            matches!(drained, Err(CopyError::Apart { .. })),
+            "the target is longer: {drained:?}"
+        );
+        let to = source.head(TENANT).await.unwrap().mark();
+        let drained = copier.drain(head, to, TERM, EPOCH.next()).await.unwrap();
+        assert_eq!((drained.mode, drained.mark()), (Mode::Prepared, to));
+    }
 }

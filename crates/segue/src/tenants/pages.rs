@@ -46,6 +46,7 @@ impl Pages {
     pub async fn after(&self, after: Position) -> events::Result<Option<Page>> {
         // One more tells whether the last group ends with the page.
         let mut limit = self.batch + 1;
+        let mut has_shrunk = false;
         loop {
             match self.read(after, limit).await {
                 Ok(page) => {
@@ -58,13 +59,17 @@ impl Pages {
                         events.truncate(whole);
                         return Ok(Some(Page { events, head }));
                     }
-                    if limit > limits::EVENTS_PER_APPEND {
-                        return self.one_group(page).await.map(Some);
+                    if has_shrunk || limit > limits::EVENTS_PER_APPEND {
+                        return self.first_group(page).await.map(Some);
                     }
                     limit = limits::EVENTS_PER_APPEND + 1;
                 }
-                // Around a row that cannot be read the page shrinks until that row comes next.
-                Err(events::Error::Corrupt { .. }) if limit > 1 => limit /= 2,
+                // Around a row that cannot be read the page shrinks until that row comes next, or lies
+                // beyond a part of one group.
+                Err(events::Error::Corrupt { .. }) if limit > 1 => {
+                    limit /= 2;
+                    has_shrunk = true;
+                }
                 Err(events::Error::Corrupt { what, .. }) => {
                     return Err(events::Error::Damaged { position: after.next(), what });
                 }
@@ -73,18 +78,27 @@ impl Pages {
         }
     }
 
-    /// A page that is one group and as large as a page may be: whether the group ends with it, only the
-    /// event after it can tell.
-    async fn one_group(&self, page: events::LogPage) -> events::Result<Page> {
-        let events::LogPage { events, head } = page;
-        let (first, last) = (events[0].append_first_position, events[events.len() - 1].position);
-        let beyond = self.read(last, 1).await?.events;
-        match beyond.first().filter(|event| event.append_first_position == first) {
-            None => Ok(Page { events, head }),
-            Some(event) => Err(events::Error::Damaged {
-                position: event.position,
-                what: "its append group is larger than any may be".to_owned(),
-            }),
+    /// A page that is one group, read on event by event to where the next one begins.
+    async fn first_group(&self, page: events::LogPage) -> events::Result<Page> {
+        let events::LogPage { mut events, head } = page;
+        let first = events[0].append_first_position;
+        loop {
+            let last = events[events.len() - 1].position;
+            let position = last.next();
+            let next = match self.read(last, 1).await {
+                Err(events::Error::Corrupt { what, .. }) => {
+                    return Err(events::Error::Damaged { position, what });
+                }
+                read => read?.events.pop(),
+            };
+            match next.filter(|event| event.append_first_position == first) {
+                None => return Ok(Page { events, head }),
+                Some(_) if events.len() >= limits::EVENTS_PER_APPEND => {
+                    let what = "its append group is larger than any may be".to_owned();
+                    return Err(events::Error::Damaged { position, what });
+                }
+                Some(event) => events.push(event),
+            }
         }
     }
 
@@ -109,9 +123,12 @@ fn whole_groups(events: &[Event], head: &Head) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::path::Path;
+    use std::time::Duration;
 
     use jiff::Timestamp;
     use segue_core::ids::{Epoch, EventId, StreamId};
+    use segue_store::events::sqlite::SqliteEventStore;
     use segue_store::events::{Append, Expected, MemoryEventStore, NewEvent, StreamAppend};
     use uuid::Uuid;
 
@@ -122,6 +139,11 @@ mod tests {
     /// A log of groups of these sizes.
     async fn log(groups: &[usize]) -> Arc<dyn EventStore> {
         let store = MemoryEventStore::new();
+        fill(&store, groups).await;
+        Arc::new(store)
+    }
+
+    async fn fill(store: &dyn EventStore, groups: &[usize]) {
         let epoch = Epoch(1);
         store.open_tenant(TENANT, epoch).await.unwrap();
         for size in groups {
@@ -141,7 +163,6 @@ mod tests {
             let (tenant, recorded_at, streams) = (TENANT, Timestamp::UNIX_EPOCH, vec![stream]);
             store.append(Append { tenant, epoch, recorded_at, streams }).await.unwrap();
         }
-        Arc::new(store)
     }
 
     async fn lengths(store: Arc<dyn EventStore>, batch: usize) -> Vec<usize> {
@@ -161,5 +182,42 @@ mod tests {
         assert_eq!(lengths(log(&groups).await, 1).await, [9, 1_000, 2]);
         assert_eq!(lengths(log(&groups).await, 10_000).await, [1_011]);
         assert_eq!(lengths(log(&[]).await, 10).await, [0; 0]);
+    }
+
+    /// A log of groups of these sizes, of which the row at a position cannot be read.
+    async fn hurt(folder: &Path, groups: &[usize], position: u64) -> Arc<dyn EventStore> {
+        let file = folder.join(format!("{position}.db"));
+        fill(&SqliteEventStore::open(&file).unwrap(), groups).await;
+        let hurt = "UPDATE events SET event_id = x'00' WHERE position = ?1";
+        rusqlite::Connection::open(&file).unwrap().execute(hurt, [position as i64]).unwrap();
+        Arc::new(SqliteEventStore::open(&file).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_read_is_named_wherever_in_its_group_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        // Whether a group ends before a row that cannot be read, nobody can tell.
+        for (position, end) in [(1, 0), (4, 0), (7, 3), (400, 3), (603, 3)] {
+            let store = hurt(folder.path(), &[3, 600, 3], position).await;
+            for batch in [1, 10, 1_000] {
+                let pages = Pages::of(Arc::clone(&store), TENANT, batch);
+                let named = async {
+                    let mut after = Position(0);
+                    loop {
+                        match pages.after(after).await {
+                            Ok(page) => after = page.expect("there is more").last(),
+                            Err(error) => return (after.0, error),
+                        }
+                    }
+                };
+                let named = tokio::time::timeout(Duration::from_secs(20), named).await;
+                let case = format!("position {position}, {batch} at a time");
+                let (after, error) = named.unwrap_or_else(|_| panic!("{case}: for ever"));
+                let events::Error::Damaged { position: named, .. } = error else {
+                    panic!("{case}: {error}")
+                };
+                assert_eq!((named.0, after), (position, end), "{case}");
+            }
+        }
     }
 }

@@ -60,9 +60,9 @@ impl Shared {
         }
         let news = Arc::new(Notify::new());
         let driver = Driver::new(Arc::clone(self), tenant, id, Arc::clone(&news));
-        let shared = Arc::downgrade(self);
+        let (shared, ended) = (Arc::downgrade(self), Arc::clone(&news));
         let task = tokio::spawn(async move {
-            let _ended = Ended { shared, id };
+            let _ended = Ended { shared, id, news: ended };
             driver.run().await;
         });
         driven.insert(id, Driven { tenant, news, task: task.abort_handle() });
@@ -92,12 +92,13 @@ impl Shared {
 struct Ended {
     shared: Weak<Shared>,
     id: MigrationId,
+    news: Arc<Notify>,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.driven().remove(&self.id);
+            shared.forget(self.id, &self.news);
         }
     }
 }

@@ -2,19 +2,25 @@
 //! comes to, and copied anew from there.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use segue_core::digest::Mark;
-use segue_core::ids::{Epoch, MigrationId, Position, StreamId, StreamVersion, TenantId};
-use segue_core::tenancy::head::{Head, Mode};
+use segue_core::ids::{Epoch, MigrationId, Position, TenantId, Term};
+use segue_core::tenancy::Route;
+use segue_core::tenancy::head::Head;
 use segue_core::tenancy::migration::{Decision, Entry, Progress, Stage, VerificationLevel};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
-use segue_store::control::migrations::Decided;
-use segue_store::events::{self, Access, Direction, EventStore, Purge, Rewind, StreamRead, limits};
+use segue_store::control::migrations::{self as row, Decided};
+use segue_store::events::{self, Access, EventStore, Purge, Rewind, limits};
 use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::MigrationCoordinator;
+use super::beat::beat;
+use super::{Driven, MigrationCoordinator, Shared};
 use crate::error::{Error, Result};
+use crate::tenants::consistency::last_of;
 use crate::tenants::migration::Migration;
 use crate::tenants::migration_error::MigrationError;
 
@@ -43,29 +49,11 @@ impl MigrationCoordinator {
         let migration = shared.row(id).await?;
         let tenant = migration.tenant_id;
         let route = shared.route(tenant).await?;
-        let moving = route.moving.as_ref().filter(|moving| moving.migration == id);
-        let can_be = |stage: &Stage| match stage {
-            Stage::BulkCopy | Stage::DualWrite | Stage::Paused { .. } | Stage::Failed { .. } => {
-                true
-            }
-            Stage::Pending
-            | Stage::CutoverPaused { .. }
-            | Stage::Reopening { .. }
-            | Stage::RollingBack
-            | Stage::Migrated { .. }
-            | Stage::Finishing { .. } => false,
-        };
-        if !moving.is_some_and(|moving| can_be(&moving.stage)) {
-            return Err(MigrationError::InvalidStateTransition {
-                migration_id: id,
-                current_state: migration.state,
-                action: "be repaired",
-                attempted_state: migration.state,
-                allowed_transitions: migration.state.allowed_transitions().to_vec(),
-            }
-            .into());
+        if !is_repairable(&route, id) {
+            return Err(refused(&migration).into());
         }
-        // Whoever copied until now is refused from here on.
+        // Whoever copied until now is refused from here on, also where that is this process.
+        let alone = Alone::with(shared, &migration);
         let mut take = Decided::new(route.term, Decision::TakeOver);
         take.coordinator = Some(shared.process);
         let (route, migration) = shared.control.decide_migration(tenant, take, by).await?;
@@ -73,27 +61,38 @@ impl MigrationCoordinator {
         let moving = route.moving.as_ref().ok_or(MigrationError::NotFound { migration_id: id })?;
         let peer_id = moving.peer.clone();
         let peer = shared.router.store(&peer_id)?;
+        let owner = shared.router.store(&route.store_id)?;
         let of_peer = |error| Error::of_store(&peer_id, error);
+        let of_owner = |error| Error::of_store(&route.store_id, error);
         let head = peer.begin_copy(tenant, route.epoch, moving.claim).await.map_err(of_peer)?;
 
         let verifier = shared.verifier(&migration).await?;
         let level = VerificationLevel::Full;
-        let report = verifier.verify_tenant_consistency(level, 100.0, Mark::START, |_| ()).await?;
+        let report = tokio::select! {
+            report = verifier.verify_tenant_consistency(level, 100.0, Mark::START, |_| ()) => report?,
+            error = alone.until_decided_otherwise(moving.claim) => return Err(error),
+        };
         let mut bad: Vec<Position> =
             report.violations.iter().filter_map(|violation| violation.position).collect();
         for stream in report.violations.iter().filter_map(|violation| violation.stream_id.as_ref())
         {
-            bad.push(last_of(&peer, tenant, stream).await.map_err(of_peer)?);
+            // The page with a stream's last event brings its state. Where nothing is kept of a stream, its
+            // events are known in the source alone.
+            let last = match last_of(&peer, tenant, stream).await.map_err(of_peer)? {
+                None => last_of(&owner, tenant, stream).await.map_err(of_owner)?,
+                last => last,
+            };
+            bad.push(last.unwrap_or(Position(1)));
         }
         let rewound = match bad.into_iter().min() {
             None => head,
             Some(first) => {
-                let store = shared.router.store(&route.store_id)?;
-                let to = common_before(&store, &peer, tenant, first).await.map_err(of_peer)?;
-                let claimed = Claimed { tenant, epoch: route.epoch, head };
+                let to = common_before(&owner, &peer, tenant, first).await.map_err(of_peer)?;
+                let claimed = Claimed { tenant, epoch: route.epoch, term: head.term };
                 take_back(&peer, claimed, to).await.map_err(of_peer)?
             }
         };
+        drop(alone);
         let progress =
             Progress { copied: rewound.position, read_back: Mark::START, ..migration.progress };
         shared.control.beat(tenant, id, shared.process, progress).await?;
@@ -111,30 +110,100 @@ impl MigrationCoordinator {
     }
 }
 
+/// Whether a migration has a copy that may be taken back.
+fn is_repairable(route: &Route, id: MigrationId) -> bool {
+    let moving = route.moving.as_ref().filter(|moving| moving.migration == id);
+    moving.is_some_and(|moving| match moving.stage {
+        Stage::BulkCopy | Stage::DualWrite | Stage::Paused { .. } | Stage::Failed { .. } => true,
+        Stage::Pending
+        | Stage::CutoverPaused { .. }
+        | Stage::Reopening { .. }
+        | Stage::RollingBack
+        | Stage::Migrated { .. }
+        | Stage::Finishing { .. } => false,
+    })
+}
+
+fn refused(migration: &row::Migration) -> MigrationError {
+    MigrationError::InvalidStateTransition {
+        migration_id: migration.id,
+        current_state: migration.state,
+        action: "be repaired",
+        attempted_state: migration.state,
+        allowed_transitions: migration.state.allowed_transitions().to_vec(),
+    }
+}
+
+/// While it lives, this process carries a migration on no further, and says that it is alive all the same.
+/// What mirrors bring still comes.
+struct Alone {
+    shared: Arc<Shared>,
+    tenant: TenantId,
+    id: MigrationId,
+    news: Arc<Notify>,
+    _beating: AbortOnDropHandle<()>,
+}
+
+impl Alone {
+    /// Stops the driver where it is, as the end of the process would, and takes its place.
+    fn with(shared: &Arc<Shared>, migration: &row::Migration) -> Self {
+        let (tenant, id) = (migration.tenant_id, migration.id);
+        let news = Arc::new(Notify::new());
+        // What was read back may be taken back.
+        let progress = Progress { read_back: Mark::START, ..migration.progress };
+        let beating = {
+            let (shared, news) = (Arc::clone(shared), Arc::clone(&news));
+            tokio::spawn(async move {
+                let (_telling, told) = watch::channel(progress);
+                let (_leasing, lease) = watch::channel(shared.settings.lease);
+                loop {
+                    // It ends where another process is the coordinator, as it may be at first.
+                    let deposed = Arc::new(AtomicBool::new(false));
+                    let (shared, news) = (Arc::clone(&shared), Arc::clone(&news));
+                    let every = shared.settings.lease / 4;
+                    beat(shared, (tenant, id), told.clone(), lease.clone(), deposed, news).await;
+                    tokio::time::sleep(every).await;
+                }
+            })
+        };
+        let task = beating.abort_handle();
+        let driven = Driven { tenant, news: Arc::clone(&news), task };
+        if let Some(driver) = shared.driven().insert(id, driven) {
+            driver.task.abort();
+        }
+        let _beating = AbortOnDropHandle::new(beating);
+        Self { shared: Arc::clone(shared), tenant, id, news, _beating }
+    }
+
+    /// Waits until something is decided that leaves nothing to repair, or another process copies.
+    async fn until_decided_otherwise(&self, claim: Term) -> Error {
+        loop {
+            self.news.notified().await;
+            let Ok(route) = self.shared.route(self.tenant).await else { continue };
+            let is_claimed = route.moving.as_ref().is_some_and(|moving| moving.claim == claim);
+            if is_claimed && is_repairable(&route, self.id) {
+                continue;
+            }
+            match self.shared.row(self.id).await {
+                Ok(migration) => return refused(&migration).into(),
+                Err(error) => return error,
+            }
+        }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.shared.forget(self.id, &self.news);
+    }
+}
+
 /// A copy that is claimed.
+#[derive(Debug, Clone, Copy)]
 struct Claimed {
     tenant: TenantId,
     epoch: Epoch,
-    head: Head,
-}
-
-/// The position of a stream's last event in a copy, whose page brought the stream's state; the log's
-/// beginning where there is none.
-async fn last_of(
-    store: &Arc<dyn EventStore>,
-    tenant: TenantId,
-    stream: &StreamId,
-) -> events::Result<Position> {
-    let read = StreamRead {
-        tenant,
-        access: Access::Copy,
-        stream: stream.clone(),
-        from: StreamVersion(u64::MAX),
-        limit: 1,
-        direction: Direction::Backwards,
-    };
-    let page = store.read_stream(read).await?;
-    Ok(page.events.first().map_or(Position(1), |event| event.position))
+    term: Term,
 }
 
 /// The last digest before a position that both stores keep.
@@ -160,28 +229,40 @@ async fn common_before(
     }
 }
 
-/// Takes a copy back step by step, each within what one rewind takes.
+/// Takes a copy back step by step, each within what one rewind takes. Mirrors may extend it meanwhile.
 async fn take_back(
     store: &Arc<dyn EventStore>,
-    Claimed { tenant, epoch, mut head }: Claimed,
+    Claimed { tenant, epoch, term }: Claimed,
     to: Mark,
 ) -> events::Result<Head> {
-    let term = head.term;
-    while head.position > to.position {
+    loop {
+        let head = store.head(tenant).await?;
+        if head.position <= to.position {
+            return Ok(head);
+        }
         let room = limits::EVENTS_PER_REWIND as u64 / 2;
         let step = next_step(store, tenant, to, head.position, room).await?;
         match store.rewind(Rewind { tenant, term, to: step }).await {
-            Ok(rewound) => head = rewound,
-            // No digest that is kept can be trusted: from the beginning, then.
-            Err(events::Error::Invalid(_) | events::Error::TooLarge { .. }) => {
-                while !store.purge(Purge { tenant, epoch, term }).await?.is_complete {}
-                return store.begin_copy(tenant, epoch, term).await;
+            Ok(_) => continue,
+            // More than one rewind takes has come meanwhile, or somebody else has taken it back further.
+            Err(events::Error::TooLarge { .. }) => {
+                let is_near = head.position.0 - step.position.0 <= room;
+                let now = store.head(tenant).await?;
+                if is_near && now.position > head.position {
+                    continue;
+                }
+            }
+            Err(events::Error::Invalid(_)) => {
+                if store.head(tenant).await?.position < step.position {
+                    continue;
+                }
             }
             Err(error) => return Err(error),
         }
-        debug_assert_eq!(head.mode, Mode::Copying);
+        // No digest that is kept can be trusted: from the beginning, then.
+        while !store.purge(Purge { tenant, epoch, term }).await?.is_complete {}
+        return store.begin_copy(tenant, epoch, term).await;
     }
-    Ok(head)
 }
 
 /// The next digest to rewind to: the wanted one, or one on the way.
@@ -198,4 +279,80 @@ async fn next_step(
     let after = Position((end.0 - room).max(to.position.0));
     let kept = store.digests(tenant, Access::Copy, after, 1).await?;
     Ok(kept.into_iter().find(|mark| mark.position < end).unwrap_or(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use segue_core::ids::{EventId, StreamId};
+    use segue_store::events::{
+        Append, Expected, Import, LogRead, MemoryEventStore, NewEvent, StreamAppend,
+    };
+    use segue_store::faulty::{Fault, FaultyEventStore, Operation};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const CLAIMED: Claimed =
+        Claimed { tenant: TenantId(Uuid::nil()), epoch: Epoch(1), term: Term(1) };
+
+    async fn source(groups: usize) -> MemoryEventStore {
+        let Claimed { tenant, epoch, .. } = CLAIMED;
+        let store = MemoryEventStore::new();
+        store.open_tenant(tenant, epoch).await.unwrap();
+        for _ in 0..groups {
+            let event = || NewEvent {
+                event_id: EventId(Uuid::new_v4()),
+                event_type: Cow::Borrowed("Happened"),
+                payload: b"{}".to_vec(),
+                metadata: Vec::new(),
+            };
+            let stream = StreamAppend {
+                stream_id: StreamId::new("s").unwrap(),
+                stream_type: Cow::Borrowed("thing"),
+                expected: Expected::Any,
+                events: (0..1_000).map(|_| event()).collect(),
+                snapshot: None,
+            };
+            let (recorded_at, streams) = (Timestamp::UNIX_EPOCH, vec![stream]);
+            store.append(Append { tenant, epoch, recorded_at, streams }).await.unwrap();
+        }
+        store
+    }
+
+    /// Copies so many groups more.
+    async fn extend(source: &MemoryEventStore, target: &dyn EventStore, groups: usize) {
+        let Claimed { tenant, term, .. } = CLAIMED;
+        for _ in 0..groups {
+            let head = target.head(tenant).await.unwrap();
+            let (access, after, limit) = (Access::Copy, head.position, 1_000);
+            let read = LogRead { tenant, access, after, limit, max_bytes: usize::MAX };
+            let events = source.read_log(read).await.unwrap().events;
+            let (after, streams, prepare) = (head.mark(), Vec::new(), None);
+            let import = Import { tenant, term, after, events, streams, prepare };
+            target.import(import).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_that_grows_while_it_is_taken_back_loses_no_more_than_it_must() {
+        let Claimed { tenant, epoch, term } = CLAIMED;
+        let source = source(40).await;
+        let target = Arc::new(FaultyEventStore::around(Arc::new(MemoryEventStore::new())));
+        target.begin_copy(tenant, epoch, term).await.unwrap();
+        extend(&source, target.as_ref(), 12).await;
+        let kept = target.digests(tenant, Access::Copy, Position(0), 1).await.unwrap();
+        target.inject_next(Operation::Rewind, Fault::Delay(Duration::from_secs(1)));
+        let growing = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            extend(&source, target.as_ref(), 28).await;
+        };
+        let store: Arc<dyn EventStore> = target.clone();
+        let (taken_back, ()) = tokio::join!(take_back(&store, CLAIMED, kept[0]), growing);
+        assert_eq!(taken_back.unwrap().mark(), kept[0]);
+        assert_eq!(target.calls(Operation::Purge), 0, "and it is not begun anew");
+    }
 }

@@ -4,7 +4,7 @@ use segue_core::digest::Mark;
 use segue_core::ids::{MigrationId, Position, StoreId, Term};
 use segue_core::tenancy::Route;
 use segue_core::tenancy::migration::journal::{Proof, Verified};
-use segue_core::tenancy::migration::{Entry, Stage, VerificationLevel, Why};
+use segue_core::tenancy::migration::{Entry, MigrationConfig, Stage, VerificationLevel, Why};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations as row;
@@ -138,17 +138,11 @@ impl Driver {
     }
 
     async fn verify_history(&self, at: &mut At) -> std::result::Result<bool, Trouble> {
-        let config = at.migration.config.clone();
+        let config = &at.migration.config;
+        let (level, sample) = (compared(config), config.sample_percentage);
         let verifier = self.verifier(at).await?;
-        // What is stored is read back by this driver as it is copied, and must be before the commit.
-        let level = match config.verification_level {
-            VerificationLevel::Count | VerificationLevel::Hash => VerificationLevel::Count,
-            VerificationLevel::Full => VerificationLevel::Full,
-        };
-        let sample = config.sample_percentage;
         let report = verifier.verify_tenant_consistency(level, sample, Mark::START, |_| ()).await;
-        let mut report = report.map_err(Trouble::Unavailable)?;
-        report.level = config.verification_level;
+        let report = report.map_err(Trouble::Unavailable)?;
         let is_consistent = report.is_consistent;
         self.keep(at, verified(&report, self.shared.clock.now())).await?;
         Ok(is_consistent)
@@ -237,6 +231,15 @@ impl Driver {
             entries.push(Entry::WishDropped);
         }
         self.note(at, entries, None).await
+    }
+}
+
+/// What of a history is compared before a cutover. What HASH adds to COUNT is no comparison: the driver reads
+/// back what is stored as it is copied, and nothing is committed before all of it is.
+fn compared(config: &MigrationConfig) -> VerificationLevel {
+    match config.verification_level {
+        VerificationLevel::Count | VerificationLevel::Hash => VerificationLevel::Count,
+        VerificationLevel::Full => VerificationLevel::Full,
     }
 }
 
