@@ -95,6 +95,12 @@ impl History {
         }));
     }
 
+    /// All of them.
+    #[must_use]
+    pub fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
     /// How many were acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> usize {

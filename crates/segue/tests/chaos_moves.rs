@@ -34,7 +34,7 @@ const CLIENTS: usize = 64;
 const CUSTOMERS: usize = 4;
 const SESSIONS: usize = 6;
 /// How long a client rests between two appends, so that the log is still copied soon after thirty moves.
-const REST: Duration = Duration::from_millis(100);
+const REST: Duration = Duration::from_millis(300);
 /// How soon appends are acknowledged again when everything is up.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -120,7 +120,7 @@ fn a_tenant_that_moves_back_and_forth_loses_nothing_whatever_is_killed_meanwhile
 /// Waits for a random while, but not beyond the moment when a cutover is asked for: then it may strike at
 /// once, in the middle of it. Answers whether the operator still moves the tenant.
 fn next_blow_is_due(cutovers: &Receiver<()>, dice: &mut Dice) -> bool {
-    let due = Instant::now() + Duration::from_millis(300 + dice.below(3_000));
+    let due = Instant::now() + Duration::from_millis(1_000 + dice.below(4_000));
     loop {
         match cutovers.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(()) if dice.below(2) == 0 => {

@@ -66,6 +66,8 @@ pub async fn move_about(
             let is_new = moved.moves.last().is_none_or(|last| last["id"] != migration["id"]);
             if migration["state"] == "migrated" && is_new {
                 moved.moves.push(migration.clone());
+                let (nth, to) = (moved.moves.len(), &migration["target_store_id"]);
+                println!("move {nth}, to {to}, after {:?}", since.elapsed());
                 since = Instant::now();
             }
         }
@@ -107,7 +109,7 @@ fn next(tenant: &Value, migration: Option<&Value>, goes_on: bool, dice: &mut Dic
         "dual_write" if migration["cutover"]["requested"] == true => Step::Wait,
         "dual_write" if migration["config"]["auto_cutover"] == true => Step::Wait,
         "dual_write" => ask("cutover", Value::Null),
-        "migrated" if goes_on && dice.below(2) == 0 => ask("reverse", Value::Null),
+        "migrated" if goes_on && dice.below(3) > 0 => ask("reverse", Value::Null),
         // The settings say how long the old source is kept: not at all.
         "migrated" => ask("finish", Value::Null),
         "pending" | "bulk_copy" | "cutover_paused" | "rolled_back" => Step::Wait,
@@ -121,7 +123,7 @@ fn start(tenant: &Value, dice: &mut Dice) -> Step {
     let level = ["COUNT", "HASH", "FULL"][dice.below(3) as usize];
     let config = json!({
         "verification_level": level,
-        "batch_size": 100 + dice.below(900),
+        "batch_size": 500 + dice.below(1_500),
         "auto_cutover": dice.below(3) == 0,
         "synchronous_dual_write": dice.below(4) == 0,
     });
