@@ -51,6 +51,8 @@ pub async fn move_about(
     cutting_over: Sender<()>,
 ) -> Moved {
     let (mut moved, mut since) = (Moved::default(), Instant::now());
+    let mut states: Vec<(String, Duration)> = Vec::new();
+    let mut looked = Instant::now();
     let mut carried_on_by = (Value::Null, Value::Null);
     loop {
         let tenant = api.get(&format!("/tenants/{}", api.tenant)).await;
@@ -59,6 +61,12 @@ pub async fn move_about(
             None => None,
         };
         assert!(since.elapsed() < MOVES_WITHIN, "it does not move: {tenant:#} {migration:#?}");
+        let state = migration.as_ref().map_or("none", |m| m["state"].as_str().unwrap()).to_owned();
+        match states.last_mut() {
+            Some((last, took)) if *last == state => *took += looked.elapsed(),
+            _ => states.push((state, looked.elapsed())),
+        }
+        looked = Instant::now();
         if let Some(migration) = &migration {
             let now = (migration["id"].clone(), migration["coordinator"].clone());
             moved.taken_over += usize::from(now.0 == carried_on_by.0 && now.1 != carried_on_by.1);
@@ -67,7 +75,8 @@ pub async fn move_about(
             if migration["state"] == "migrated" && is_new {
                 moved.moves.push(migration.clone());
                 let (nth, to) = (moved.moves.len(), &migration["target_store_id"]);
-                println!("move {nth}, to {to}, after {:?}", since.elapsed());
+                println!("move {nth}, to {to}, after {:?} {states:?}", since.elapsed());
+                states.clear();
                 since = Instant::now();
             }
         }
