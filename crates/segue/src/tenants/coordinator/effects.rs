@@ -165,7 +165,7 @@ impl Driver {
             }
         };
         let (copied, read) = tokio::join!(copying, reading);
-        let copied = copied.map_err(|error| self.of_copy(error))?;
+        let copied = copied.map_err(|error| self.of_copy(at, Side::Peer, error))?;
         read.map_err(|error| self.of(at, Side::Peer, error))?;
         let worked = begun.elapsed();
         at.sight.read_back = at.read_back.mark();
@@ -188,7 +188,7 @@ impl Driver {
     async fn copy_tail(&self, at: &mut At, head: Head, claim: Term) -> Result<(), Trouble> {
         let begun = Instant::now();
         let copied = at.copier.copy(head, claim, begun + SLICE, u64::MAX).await;
-        let copied = copied.map_err(|error| self.of_copy(error))?;
+        let copied = copied.map_err(|error| self.of_copy(at, Side::Peer, error))?;
         if copied.events_copied > 0 {
             at.measured.page = begun.elapsed();
             at.measured.copied(copied.events_copied, begun.elapsed());
@@ -222,7 +222,7 @@ impl Driver {
                     attempt.drained = to.position.0.saturating_sub(head.position.0);
                 }
                 let drained = at.copier.drain(head, to, term, epoch).await;
-                at.sight.peer = Some(drained.map_err(|error| self.of_copy(error))?);
+                at.sight.peer = Some(drained.map_err(|error| self.of_copy(at, Side::Peer, error))?);
             }
             Side::Owner => {
                 let head = at.sight.owner.ok_or(Trouble::Outdated)?;
@@ -230,7 +230,8 @@ impl Driver {
                 let (from, into) = (at.peer.clone(), at.owner.clone());
                 let mut back = BulkCopier::new(from, into, self.tenant, batch);
                 let drained = back.drain(head, to, term, epoch).await;
-                at.sight.owner = Some(drained.map_err(|error| self.of_copy(error))?);
+                at.sight.owner =
+                    Some(drained.map_err(|error| self.of_copy(at, Side::Owner, error))?);
             }
         }
         Ok(())
@@ -318,15 +319,15 @@ impl Driver {
         }
     }
 
-    fn of_copy(&self, error: CopyError) -> Trouble {
+    /// What an error of a copy into one side means.
+    fn of_copy(&self, at: &At, into: Side, error: CopyError) -> Trouble {
         let now = self.shared.clock.now();
         match error {
-            CopyError::Source(events::Error::Unavailable { .. })
-            | CopyError::Target(events::Error::Unavailable { .. }) => {
-                let reason = error.to_string();
-                let source: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
-                let what = "a store of the migration";
-                Trouble::Unavailable(Error::Unavailable { what, reason, source: Some(source) })
+            CopyError::Source(error @ events::Error::Unavailable { .. }) => {
+                self.of(at, into.other(), error)
+            }
+            CopyError::Target(error @ events::Error::Unavailable { .. }) => {
+                self.of(at, into, error)
             }
             CopyError::Source(
                 events::Error::HeadDiffers { .. }
