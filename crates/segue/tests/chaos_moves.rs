@@ -34,7 +34,7 @@ const CLIENTS: usize = 64;
 const CUSTOMERS: usize = 4;
 const SESSIONS: usize = 6;
 /// How long a client rests between two appends, so that the log is still copied soon after thirty moves.
-const REST: Duration = Duration::from_millis(300);
+const REST: Duration = Duration::from_millis(600);
 /// How soon appends are acknowledged again when everything is up.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
 

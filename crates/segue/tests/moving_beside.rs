@@ -116,7 +116,8 @@ async fn a_target_that_dies_while_it_is_filled_is_the_trouble_of_its_own_tenant(
     let in_trouble = |migration: &Migration| migration.error_message.is_some();
     let migration = world.moves.wait_until(id, PATIENCE, in_trouble).await.unwrap();
     assert_eq!(migration.state, MigrationState::BulkCopy, "it waits for its target");
-    assert!(migration.error_message.unwrap().contains("broken"), "it says which store is away");
+    let message = migration.error_message.unwrap();
+    assert!(message.contains("broken"), "it says which store is away: {message}");
     let words = world.router.tenant_view(world.tenant).await.unwrap().explanation;
     assert!(words.contains("in the way") && words.contains("broken"), "{words}");
 

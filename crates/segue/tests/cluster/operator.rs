@@ -114,11 +114,11 @@ fn next(tenant: &Value, migration: Option<&Value>, goes_on: bool, dice: &mut Dic
         Step::Ask(format!("/tenant-migrations/{id}/{what}"), body)
     };
     match migration["state"].as_str().unwrap() {
-        "dual_write" if dice.below(40) == 0 => ask("abort", json!({"reason": "second thoughts"})),
+        "dual_write" if dice.below(120) == 0 => ask("abort", json!({"reason": "second thoughts"})),
         "dual_write" if migration["cutover"]["requested"] == true => Step::Wait,
         "dual_write" if migration["config"]["auto_cutover"] == true => Step::Wait,
         "dual_write" => ask("cutover", Value::Null),
-        "migrated" if goes_on && dice.below(3) > 0 => ask("reverse", Value::Null),
+        "migrated" if goes_on && dice.below(4) > 0 => ask("reverse", Value::Null),
         // The settings say how long the old source is kept: not at all.
         "migrated" => ask("finish", Value::Null),
         "pending" | "bulk_copy" | "cutover_paused" | "rolled_back" => Step::Wait,
