@@ -13,6 +13,9 @@ use super::api::Api;
 /// How long a move may take from one to the next, with all that happens to it.
 const MOVES_WITHIN: Duration = Duration::from_secs(90);
 
+/// How long the tenant stays between two moves at most.
+const MOST_AT_HOME_MS: u64 = 2_000;
+
 /// It was decided meanwhile, by a request of this operator whose answer was lost; or a store is away.
 const MAY_BE_REFUSED_FOR: [&str; 4] =
     ["migration_already_exists", "invalid_state_transition", "same_store", "migration_obstructed"];
@@ -51,8 +54,6 @@ pub async fn move_about(
     cutting_over: Sender<()>,
 ) -> Moved {
     let (mut moved, mut since) = (Moved::default(), Instant::now());
-    let mut states: Vec<(String, Duration)> = Vec::new();
-    let mut looked = Instant::now();
     let mut carried_on_by = (Value::Null, Value::Null);
     loop {
         let tenant = api.get(&format!("/tenants/{}", api.tenant)).await;
@@ -61,12 +62,6 @@ pub async fn move_about(
             None => None,
         };
         assert!(since.elapsed() < MOVES_WITHIN, "it does not move: {tenant:#} {migration:#?}");
-        let state = migration.as_ref().map_or("none", |m| m["state"].as_str().unwrap()).to_owned();
-        match states.last_mut() {
-            Some((last, took)) if *last == state => *took += looked.elapsed(),
-            _ => states.push((state, looked.elapsed())),
-        }
-        looked = Instant::now();
         if let Some(migration) = &migration {
             let now = (migration["id"].clone(), migration["coordinator"].clone());
             moved.taken_over += usize::from(now.0 == carried_on_by.0 && now.1 != carried_on_by.1);
@@ -75,8 +70,9 @@ pub async fn move_about(
             if migration["state"] == "migrated" && is_new {
                 moved.moves.push(migration.clone());
                 let (nth, to) = (moved.moves.len(), &migration["target_store_id"]);
-                println!("move {nth}, to {to}, after {:?} {states:?}", since.elapsed());
-                states.clear();
+                println!("move {nth}, to {to}, after {:?}", since.elapsed());
+                // The tenant lives there for a while.
+                tokio::time::sleep(Duration::from_millis(dice.below(MOST_AT_HOME_MS))).await;
                 since = Instant::now();
             }
         }
@@ -118,7 +114,7 @@ fn next(tenant: &Value, migration: Option<&Value>, goes_on: bool, dice: &mut Dic
         "dual_write" if migration["cutover"]["requested"] == true => Step::Wait,
         "dual_write" if migration["config"]["auto_cutover"] == true => Step::Wait,
         "dual_write" => ask("cutover", Value::Null),
-        "migrated" if goes_on && dice.below(4) > 0 => ask("reverse", Value::Null),
+        "migrated" if goes_on && dice.below(5) > 1 => ask("reverse", Value::Null),
         // The settings say how long the old source is kept: not at all.
         "migrated" => ask("finish", Value::Null),
         "pending" | "bulk_copy" | "cutover_paused" | "rolled_back" => Step::Wait,
