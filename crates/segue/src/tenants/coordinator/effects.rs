@@ -21,6 +21,9 @@ use crate::tenants::preflight::{Preflight, Refusal};
 /// How long a read-back goes on before the driver looks around.
 const READ_SLICE: Duration = Duration::from_millis(200);
 
+/// How long a slice of a bulk copy keeps its turn.
+const LONGEST_TURN: Duration = Duration::from_secs(2);
+
 /// How much a new rate counts against those before it.
 const FRESH: f64 = 0.3;
 
@@ -119,9 +122,18 @@ impl Driver {
         if !is_bulk {
             return self.copy_tail(at, head, claim).await;
         }
-        let turn = self.shared.copies.acquire().await.map_err(|_| Trouble::Deposed)?;
-        let slice = self.copy_slice(at, head, claim).await?;
-        drop(turn);
+        let slice = {
+            let turn = self.shared.copies.acquire().await.map_err(|_| Trouble::Deposed)?;
+            let mut slicing = std::pin::pin!(self.copy_slice(at, head, claim));
+            match tokio::time::timeout(LONGEST_TURN, &mut slicing).await {
+                Ok(slice) => slice?,
+                // A store is slow or hangs. That is waited for, but not in the way of others.
+                Err(_elapsed) => {
+                    drop(turn);
+                    slicing.await?
+                }
+            }
+        };
         let rest = at.pace.rest_after(&slice);
         at.measured.last_slice =
             Some((Instant::now(), at.sight.owner.map_or(Position(0), |head| head.position)));
