@@ -22,7 +22,7 @@ const NEIGHBOURS: usize = 99;
 const PAGES: usize = 3;
 const PAGE: u32 = 20;
 /// How long a writer rests between two appends; there is one for each tenant.
-const REST: Duration = Duration::from_millis(25);
+const REST: Duration = Duration::from_millis(50);
 
 async fn has_a_history(world: &World) {
     for _ in 0..PAGES {
@@ -129,17 +129,25 @@ async fn a_target_that_dies_while_it_is_filled_is_the_trouble_of_its_own_tenant(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_hangs_is_the_trouble_of_its_own_tenant() {
+async fn a_target_that_hangs_is_the_trouble_of_its_own_tenants() {
     let (world, broken) = with_a_broken_store().await;
-    let unlucky = writers(&world);
-    let id = world.start_with("broken", by_itself()).await.id;
-    broken.hold();
+    let mut unlucky = Vec::new();
+    // As many as may copy at the same time, each of them in the middle of its first page.
+    for nth in 1..=moves::settings().copies_at_once as u64 {
+        broken.inject(Operation::Import, nth, Fault::Delay(Duration::from_secs(3_600)));
+        let world = world.neighbour().await;
+        has_a_history(&world).await;
+        let writers = writers(&world);
+        let id = world.start_with("broken", by_itself()).await.id;
+        unlucky.push((world, writers, id));
+    }
     Neighbours::set_off(&world).await.arrive().await;
-    let standing = world.moves.get_migration(id).await.unwrap();
-    assert_ne!(standing.state, MigrationState::Migrated, "it waits for its target");
-    broken.release();
-    world.reaches(id, MigrationState::Migrated).await;
-    assert!(slowest_of(&unlucky.end().await) < config().pause_budget());
+    assert_eq!(broken.calls(Operation::Import), unlucky.len() as u64, "they hang");
+    for (world, writers, id) in unlucky {
+        let standing = world.moves.get_migration(id).await.unwrap();
+        assert_eq!(standing.state, MigrationState::BulkCopy, "it waits for its target");
+        assert!(slowest_of(&writers.end().await) < config().pause_budget());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
