@@ -83,6 +83,24 @@ impl History {
         self.sent.push(sent);
     }
 
+    /// Lets events be that somebody else wrote: they are there, and nobody was told anything of them.
+    pub fn let_be<'a>(&mut self, others: impl IntoIterator<Item = &'a Logged>) {
+        self.sent.extend(others.into_iter().map(|other| Sent {
+            client: usize::MAX,
+            stream: other.stream.clone(),
+            events: vec![(other.event, other.payload.clone())],
+            expected_version: None,
+            began: Instant::now(),
+            outcome: Outcome::Unknown,
+        }));
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
     /// How many were acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> usize {

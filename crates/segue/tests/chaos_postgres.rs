@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use cluster::api::Api;
 use cluster::writers::Load;
-use cluster::{Cluster, NODES, chain, readers, turns, writers};
+use cluster::{Cluster, NODES, chain, from_environment, readers, seed, turns, writers};
 use segue_store::dice::Dice;
 use segue_testing::history::{History, check_deliveries};
 use segue_testing::postgres::Server;
@@ -32,9 +32,7 @@ const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
 #[test]
 fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_it_in_order() {
     let rounds = from_environment("SEGUE_CHAOS_ROUNDS").unwrap_or(ROUNDS);
-    let seed = from_environment("SEGUE_CHAOS_SEED").unwrap_or_else(|| {
-        u64::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..8].try_into().unwrap())
-    });
+    let seed = seed();
     println!("SEGUE_CHAOS_SEED={seed} SEGUE_CHAOS_ROUNDS={rounds}");
 
     let runtime = Runtime::new().unwrap();
@@ -182,10 +180,4 @@ fn recovered(load: &Load, round: u64, blow: Blow) {
         "round {round}: {blow:?}, {before} acknowledged; going on after {:?}",
         healed.elapsed()
     );
-}
-
-fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name)
-        .ok()
-        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: a number")))
 }

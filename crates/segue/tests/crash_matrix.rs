@@ -109,7 +109,8 @@ impl Run {
         let world = address.world(tenant, &fate).await;
         world.router.place_in(tenant, &store_id("shared"), &olga()).await.unwrap();
         let follower = Follower::begin(&world).await;
-        let writers = Writers::at_a_pace(&world, 2, PACE);
+        let routers = std::slice::from_ref(&world.router);
+        let writers = Writers::resting(routers, world.tenant, 2, PACE);
         grows_to(&world, &writers, HISTORY).await;
 
         self.story.begin(&world).await;

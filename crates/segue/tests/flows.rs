@@ -2,6 +2,8 @@
 //! clock that stands still.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod orders;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
-const SCENARIO: ScenarioId = ScenarioId(Uuid::from_u128(2));
+const SCENARIO: ScenarioId = ScenarioId(orders::ID);
 
 struct World {
     segue: Scenarios,
@@ -137,38 +139,8 @@ impl World {
     }
 }
 
-/// An order flow; each version asks for more before the checkout: 2 for the age (and turns minors away),
-/// 3 for the country, 4 for nothing but has another confirmation.
 fn orders(version: u64) -> Scenario {
-    let step = |id: &str, name: &str, collects: &[&str], to: &[(&str, &str)]| {
-        let transitions: Vec<_> =
-            to.iter().map(|(to, when)| json!({"to_step_id": to, "condition_text": when})).collect();
-        json!({"id": id, "name": name, "collects_profile_fields": collects,
-               "transitions": transitions})
-    };
-    let mut steps = vec![
-        step("checkout", "Checkout", &["address"], &[("payment", "")]),
-        step("confirm", if version < 4 { "Confirm" } else { "Confirm in writing" }, &["ok"], &[]),
-    ];
-    let mut payment = step("payment", "Payment", &["card"], &[("confirm", "")]);
-    payment["is_checkpoint"] = json!(true);
-    steps.push(payment);
-    let after_welcome = if version == 1 { "checkout" } else { "age" };
-    steps.push(step("welcome", "Welcome", &["product"], &[(after_welcome, "")]));
-    if version >= 2 {
-        let onward = if version >= 3 { "country" } else { "checkout" };
-        let ways = [("rejection", "age < 18"), (onward, "age >= 18")];
-        steps.push(step("age", "Age check", &["age"], &ways));
-        let mut rejection = step("rejection", "Rejection", &[], &[]);
-        rejection["is_terminal"] = json!(true);
-        steps.push(rejection);
-    }
-    if version >= 3 {
-        steps.push(step("country", "Country", &["country"], &[("checkout", "")]));
-    }
-    let document = json!({"id": SCENARIO, "name": "Order Flow", "version": version,
-                          "entry_step_id": "welcome", "steps": steps});
-    serde_json::from_value(document).unwrap()
+    serde_json::from_value(orders::document(version)).unwrap()
 }
 
 #[tokio::test]

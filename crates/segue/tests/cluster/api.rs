@@ -1,14 +1,15 @@
-//! A tenant's view of the cluster: requests that go to one node or the other, and may be cut off.
+//! A tenant's view of the cluster: requests that go to one node or another, and may be cut off.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use segue_store::dice::Dice;
 use segue_testing::history::Logged;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Addresses, NODES};
+use super::Addresses;
 
 /// The longest that a request may go without an answer. A node that is frozen or killed is the exception.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(40);
@@ -59,9 +60,15 @@ impl Api {
         Self { http, addresses: addresses.clone(), tenant: Uuid::new_v4() }
     }
 
+    /// Any node.
+    pub fn any_node(&self, dice: &mut Dice) -> usize {
+        dice.below(self.addresses.read().unwrap().len() as u64) as usize
+    }
+
     /// Begins a request to a node.
     pub fn request(&self, node: usize, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let address = self.addresses.read().unwrap()[node % NODES].clone();
+        let addresses = self.addresses.read().unwrap();
+        let address = addresses[node % addresses.len()].clone();
         self.http
             .request(method, format!("{address}/api/v1{path}"))
             .header("X-Tenant-ID", self.tenant.to_string())

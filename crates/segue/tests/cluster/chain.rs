@@ -1,15 +1,12 @@
 //! Recomputes the digests of a tenant log from what lies in the database, past every server.
 
 use segue_core::digest::{Entry, Mark};
-use segue_core::ids::{Epoch, Position, TenantId};
+use segue_core::ids::{Position, TenantId};
 use segue_store::events::postgres::PostgresEventStore;
-use segue_store::events::{Event, EventStore, LogRead};
+use segue_store::events::{Access, Event, EventStore, LogRead};
 use segue_store::postgres::Settings;
 use segue_testing::history::{Linked, Wrong, check_chain};
 use uuid::Uuid;
-
-/// The epoch of a tenant that has never moved.
-const EPOCH: Epoch = Epoch(1);
 
 /// Reads the whole log with its kept digests and its head, and names what does not hold together.
 pub async fn check(url: &str, tenant: Uuid) -> Vec<Wrong> {
@@ -19,7 +16,7 @@ pub async fn check(url: &str, tenant: Uuid) -> Vec<Wrong> {
     let head = loop {
         let after = log.last().map_or(Position(0), |last| last.position);
         let read =
-            LogRead { tenant, access: EPOCH.into(), after, limit: 1_000, max_bytes: 1 << 20 };
+            LogRead { tenant, access: Access::Copy, after, limit: 1_000, max_bytes: 1 << 20 };
         let page = store.read_log(read).await.unwrap();
         if page.events.is_empty() {
             break page.head;
@@ -29,7 +26,7 @@ pub async fn check(url: &str, tenant: Uuid) -> Vec<Wrong> {
     let mut kept: Vec<Mark> = Vec::new();
     loop {
         let after = kept.last().map_or(Position(0), |last| last.position);
-        let more = store.digests(tenant, EPOCH.into(), after, 1_000).await.unwrap();
+        let more = store.digests(tenant, Access::Copy, after, 1_000).await.unwrap();
         if more.is_empty() {
             break;
         }

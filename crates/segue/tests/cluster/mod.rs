@@ -1,9 +1,10 @@
-//! Two `segue serve` processes over one PostgreSQL, each of which can be killed, frozen and started again,
-//! and clients that talk to either.
+//! `segue serve` processes over PostgreSQL, each of which can be killed, frozen and started again, and clients
+//! that talk to any of them.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod api;
 pub mod chain;
+pub mod operator;
 pub mod readers;
 pub mod turns;
 pub mod writers;
@@ -18,15 +19,30 @@ use segue_testing::postgres::{Server, TestDatabase};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+/// What decides all that is random: given by hand to see a run again, or else drawn.
+pub fn seed() -> u64 {
+    from_environment("SEGUE_CHAOS_SEED").unwrap_or_else(|| {
+        u64::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..8].try_into().unwrap())
+    })
+}
+
+/// A number that was given by hand.
+pub fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: a number")))
+}
+
+/// How many nodes a cluster has that says nothing else.
 pub const NODES: usize = 2;
 
 /// Where each node listens now, as `http://127.0.0.1:port`. It changes when a node is started again.
-pub type Addresses = Arc<RwLock<[String; NODES]>>;
+pub type Addresses = Arc<RwLock<Vec<String>>>;
 
-/// Two servers and their database. Dropped, everything stops.
+/// Servers and their database. Dropped, everything stops.
 pub struct Cluster {
     pub addresses: Addresses,
-    nodes: [Option<Child>; NODES],
+    nodes: Vec<Option<Child>>,
     folder: TempDir,
     pub database: TestDatabase,
     pub postgres: Server,
@@ -37,17 +53,27 @@ impl Cluster {
     /// of both the store and the control plane.
     pub fn start(runtime: &Runtime, postgres: Server, more: &str) -> Self {
         let database = runtime.block_on(TestDatabase::on(&postgres));
-        let folder = tempfile::tempdir().unwrap();
         let url = database.url();
         let config = format!(
             "[control]\nurl = \"{url}\"\n{more}\n[stores]\ndefault = \"main\"\n\n[stores.main]\n\
              kind = \"postgres\"\nurl = \"{url}\"\n{more}"
         );
+        Self::configured(NODES, &config, database, postgres)
+    }
+
+    /// Starts so many nodes with this configuration, which names a database of this server.
+    pub fn configured(
+        nodes: usize,
+        config: &str,
+        database: TestDatabase,
+        postgres: Server,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("segue.toml"), config).unwrap();
-        let addresses = Arc::new(RwLock::new([const { String::new() }; NODES]));
-        let nodes = [const { None }; NODES];
-        let mut cluster = Self { addresses, nodes, folder, database, postgres };
-        (0..NODES).for_each(|node| cluster.start_node(node));
+        let addresses = Arc::new(RwLock::new(vec![String::new(); nodes]));
+        let stopped = (0..nodes).map(|_| None).collect();
+        let mut cluster = Self { addresses, nodes: stopped, folder, database, postgres };
+        (0..nodes).for_each(|node| cluster.start_node(node));
         cluster
     }
 

@@ -46,7 +46,7 @@ pub async fn tail(api: Api, mut dice: Dice, end: End) -> Vec<Delivered> {
     while end.borrow().is_none_or(|end| dealt_with < end) {
         let mut life = Delivered { after: dealt_with, events: Vec::new() };
         let most = 1 + dice.below(400) as usize;
-        listen(&api, dice.below(2) as usize, &mut life, most, &end).await;
+        listen(&api, api.any_node(&mut dice), &mut life, most, &end).await;
         if life.events.is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

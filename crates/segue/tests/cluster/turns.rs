@@ -58,7 +58,7 @@ async fn say(api: &Api, session: &str, text: &str, body: &Value, dice: &mut Dice
     let path = format!("/sessions/{session}/turns");
     let began = Instant::now();
     loop {
-        let request = api.request(dice.below(2) as usize, Method::POST, &path);
+        let request = api.request(api.any_node(dice), Method::POST, &path);
         match api.answer(request.header("Idempotency-Key", text).json(body)).await {
             Ok(answer) if answer.status == 200 => return,
             Ok(answer) => assert!(answer.is_try_again(), "{answer:?}"),

@@ -21,6 +21,8 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 #[derive(Default)]
 pub struct Load {
     stop: AtomicBool,
+    /// How long a writer rests between two appends.
+    rest: Duration,
     /// The last known versions of the shared streams.
     versions: [AtomicU64; SHARED as usize],
     pub acknowledged: AtomicU64,
@@ -31,6 +33,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// Of writers who rest between two appends.
+    pub fn resting(rest: Duration) -> Self {
+        Self { rest, ..Self::default() }
+    }
+
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
@@ -80,6 +87,7 @@ pub async fn write(client: usize, api: Api, load: Arc<Load>, mut dice: Dice) -> 
             None => own_version = version,
         }
         sent.push(one);
+        tokio::time::sleep(load.rest).await;
     }
     sent
 }
@@ -103,7 +111,7 @@ async fn settle(
     let path = format!("/streams/{}/events", sent.stream);
     let body = append(sent.expected_version, &sent.events);
     loop {
-        let node = dice.below(2) as usize;
+        let node = api.any_node(dice);
         match api.send(node, Method::POST, &path, &body).await {
             // 200 says that an attempt before had succeeded.
             Ok(answer) if matches!(answer.status, 200 | 201) => {

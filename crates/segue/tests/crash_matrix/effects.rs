@@ -261,6 +261,8 @@ fn noun(entry: &Entry) -> &'static str {
         Entry::WishDropped => "no wish",
         Entry::CutOver(_) => "a cutover",
         Entry::Verified(_) => "a verification",
+        Entry::Proved(_) => "a proof",
+        Entry::Disproved => "no proof",
         Entry::Obstructed(_) => "an obstacle",
         Entry::Clear => "no obstacle",
         Entry::Incarnations(_) => "both stores",

@@ -106,9 +106,23 @@ impl World {
         dedicated: Arc<dyn EventStore>,
         observer: Option<Arc<dyn Observer>>,
     ) -> Self {
+        Self::with_more_stores(tenant, control, (shared, dedicated), [], observer)
+    }
+
+    /// A process that has these stores too.
+    pub fn with_more_stores<const N: usize>(
+        tenant: TenantId,
+        control: Arc<dyn ControlPlane>,
+        (shared, dedicated): (Arc<dyn EventStore>, Arc<dyn EventStore>),
+        more: [(&str, Arc<dyn EventStore>); N],
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         let mut router =
             TenantStoreRouter::new(control.clone(), store_id("shared"), shared.clone());
         router.register_store(store_id("dedicated"), dedicated.clone());
+        for (id, store) in more {
+            router.register_store(store_id(id), store);
+        }
         let router = Arc::new(router);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let moves = match observer {
@@ -118,6 +132,20 @@ impl World {
             None => MigrationCoordinator::new(router.clone(), clock, settings()),
         };
         Self { tenant, control, shared, dedicated, router, moves }
+    }
+
+    /// Another tenant of the same process, in the store `shared`.
+    pub async fn neighbour(&self) -> Self {
+        let neighbour = Self {
+            tenant: TenantId(Uuid::new_v4()),
+            control: self.control.clone(),
+            shared: self.shared.clone(),
+            dedicated: self.dedicated.clone(),
+            router: self.router.clone(),
+            moves: self.moves.clone(),
+        };
+        self.router.place_in(neighbour.tenant, &store_id("shared"), &olga()).await.unwrap();
+        neighbour
     }
 
     pub async fn append(&self, stream: &str, count: usize) {
@@ -217,27 +245,23 @@ impl Writers {
         Self::through(std::slice::from_ref(&world.router), world.tenant, count)
     }
 
-    /// Writers that rest for as long after each write.
-    pub fn at_a_pace(world: &World, count: usize, pace: Duration) -> Self {
-        Self::of(std::slice::from_ref(&world.router), world.tenant, count, pace)
-    }
-
-    /// Writers that take turns at several processes' routers.
+    /// Writers that take turns at several processes' routers. A store in memory takes more than a database
+    /// can follow, so that they rest a little.
     pub fn through(routers: &[Arc<TenantStoreRouter>], tenant: TenantId, count: usize) -> Self {
-        // A store in memory takes more than a database can follow.
-        Self::of(routers, tenant, count, Duration::from_millis(2))
+        Self::resting(routers, tenant, count, Duration::from_millis(2))
     }
 
-    fn of(
+    /// Writers that rest for so long between two appends.
+    pub fn resting(
         routers: &[Arc<TenantStoreRouter>],
         tenant: TenantId,
         count: usize,
-        pace: Duration,
+        rest: Duration,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tasks = (0..count).map(|nth| {
             let router = routers[nth % routers.len()].clone();
-            tokio::spawn(write(nth, router, tenant, pace, stop.clone()))
+            tokio::spawn(write(nth, router, tenant, stop.clone(), rest))
         });
         let tasks = tasks.collect();
         Self { stop, tasks }
@@ -263,8 +287,8 @@ async fn write(
     client: usize,
     router: Arc<TenantStoreRouter>,
     tenant: TenantId,
-    pace: Duration,
     stop: Arc<AtomicBool>,
+    rest: Duration,
 ) -> Vec<Sent> {
     let mut sent = Vec::new();
     let stream = format!("writer-{client}");
@@ -296,7 +320,7 @@ async fn write(
             began,
             outcome,
         });
-        tokio::time::sleep(pace).await;
+        tokio::time::sleep(rest).await;
     }
     sent
 }

@@ -211,16 +211,7 @@ fn write(client: usize, url: &str, tenant: Uuid, is_over: &AtomicBool) -> Vec<Se
 /// let be.
 #[track_caller]
 pub fn check(history: &mut History, others: &[Logged], log: &[Logged]) {
-    for other in others {
-        history.push(Sent {
-            client: usize::MAX,
-            stream: other.stream.clone(),
-            events: vec![(other.event, other.payload.clone())],
-            expected_version: None,
-            began: Instant::now(),
-            outcome: Outcome::Unknown,
-        });
-    }
+    history.let_be(others);
     let mut streams: BTreeMap<String, Vec<Logged>> = BTreeMap::new();
     for event in log {
         streams.entry(event.stream.clone()).or_default().push(event.clone());

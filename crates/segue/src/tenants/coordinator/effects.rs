@@ -21,6 +21,9 @@ use crate::tenants::preflight::{Preflight, Refusal};
 /// How long a read-back goes on before the driver looks around.
 const READ_SLICE: Duration = Duration::from_millis(200);
 
+/// How long a slice of a bulk copy keeps its turn.
+const LONGEST_TURN: Duration = Duration::from_secs(2);
+
 /// How much a new rate counts against those before it.
 const FRESH: f64 = 0.3;
 
@@ -126,9 +129,18 @@ impl Driver {
         if !is_bulk && lag <= FEW_BATCHES * u64::from(at.migration.config.batch_size) {
             return self.copy_tail(at, head, claim).await;
         }
-        let turn = self.shared.copies.acquire().await.map_err(|_| Trouble::Deposed)?;
-        let slice = self.copy_slice(at, head, claim).await?;
-        drop(turn);
+        let slice = {
+            let turn = self.shared.copies.acquire().await.map_err(|_| Trouble::Deposed)?;
+            let mut slicing = std::pin::pin!(self.copy_slice(at, head, claim));
+            match tokio::time::timeout(LONGEST_TURN, &mut slicing).await {
+                Ok(slice) => slice?,
+                // A store is slow or hangs. That is waited for, but not in the way of others.
+                Err(_elapsed) => {
+                    drop(turn);
+                    slicing.await?
+                }
+            }
+        };
         self.tell_mirror(at);
         let rest = at.pace.rest_after(&slice);
         at.measured.last_slice =
@@ -196,7 +208,7 @@ impl Driver {
             }
         };
         let (copied, read) = tokio::join!(copying, reading);
-        let copied = copied.map_err(|error| self.of_copy(error))?;
+        let copied = copied.map_err(|error| self.of_copy(at, Side::Peer, error))?;
         read.map_err(|error| self.of(at, Side::Peer, error))?;
         let worked = begun.elapsed();
         at.sight.read_back = at.read_back.mark();
@@ -219,7 +231,7 @@ impl Driver {
     async fn copy_tail(&self, at: &mut At, head: Head, claim: Term) -> Result<(), Trouble> {
         let begun = Instant::now();
         let copied = at.copier.copy(head, claim, begun + SLICE, u64::MAX).await;
-        let copied = copied.map_err(|error| self.of_copy(error))?;
+        let copied = copied.map_err(|error| self.of_copy(at, Side::Peer, error))?;
         if copied.events_copied > 0 {
             at.measured.page = begun.elapsed();
             at.measured.copied(copied.events_copied, begun.elapsed());
@@ -251,7 +263,7 @@ impl Driver {
                     attempt.drained = to.position.0.saturating_sub(head.position.0);
                 }
                 let drained = at.copier.drain(head, to, term, epoch).await;
-                at.sight.peer = Some(drained.map_err(|error| self.of_copy(error))?);
+                at.sight.peer = Some(drained.map_err(|error| self.of_copy(at, Side::Peer, error))?);
             }
             Side::Owner => {
                 let head = at.sight.owner.ok_or(Trouble::Outdated)?;
@@ -259,7 +271,8 @@ impl Driver {
                 let (from, into) = (at.peer.clone(), at.owner.clone());
                 let mut back = BulkCopier::new(from, into, self.tenant, batch);
                 let drained = back.drain(head, to, term, epoch).await;
-                at.sight.owner = Some(drained.map_err(|error| self.of_copy(error))?);
+                at.sight.owner =
+                    Some(drained.map_err(|error| self.of_copy(at, Side::Owner, error))?);
             }
         }
         Ok(())
@@ -347,15 +360,15 @@ impl Driver {
         }
     }
 
-    fn of_copy(&self, error: CopyError) -> Trouble {
+    /// What an error of a copy into one side means.
+    fn of_copy(&self, at: &At, into: Side, error: CopyError) -> Trouble {
         let now = self.shared.clock.now();
         match error {
-            CopyError::Source(events::Error::Unavailable { .. })
-            | CopyError::Target(events::Error::Unavailable { .. }) => {
-                let reason = error.to_string();
-                let source: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
-                let what = "a store of the migration";
-                Trouble::Unavailable(Error::Unavailable { what, reason, source: Some(source) })
+            CopyError::Source(error @ events::Error::Unavailable { .. }) => {
+                self.of(at, into.other(), error)
+            }
+            CopyError::Target(error @ events::Error::Unavailable { .. }) => {
+                self.of(at, into, error)
             }
             CopyError::Source(
                 events::Error::HeadDiffers { .. }

@@ -1,0 +1,261 @@
+//! A tenant moves back and forth between two PostgreSQL servers, over and over, while 64 clients write it and
+//! everything that can be killed or frozen is: what was acknowledged is there, once and in order, and whoever
+//! follows the log by position sees it all and never learns where it is.
+//!
+//! The seed is printed. By hand, for longer or again:
+//!
+//! ```sh
+//! SEGUE_CHAOS_MOVES=300 SEGUE_CHAOS_SEED=7 cargo nextest run -p segue --test chaos_moves --no-capture
+//! ```
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cluster;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use cluster::api::Api;
+use cluster::writers::Load;
+use cluster::{Cluster, chain, from_environment, operator, readers, seed, turns, writers};
+use segue_store::dice::Dice;
+use segue_testing::history::{History, check_deliveries};
+use segue_testing::postgres::{Server, TestDatabase};
+use tokio::runtime::Runtime;
+
+const MOVES: u64 = 30;
+const NODES: usize = 3;
+const CLIENTS: usize = 64;
+const CUSTOMERS: usize = 4;
+const SESSIONS: usize = 6;
+/// How long a client rests between two appends, so that the log is still copied soon after thirty moves.
+const REST: Duration = Duration::from_millis(800);
+/// How soon appends are acknowledged again when everything is up.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A move that nobody carries on is taken over soon, and what is left behind is purged at once.
+const TENANT_MIGRATION: &str = "[tenant_migration]\nsync_check_interval = 0.05\n\
+    coordinator_lease_seconds = 0.6\ncutover_lease_seconds = 0.3\n\
+    coordinator_check_interval = 0.1\nsource_retention_seconds = 0\n";
+
+#[test]
+fn a_tenant_that_moves_back_and_forth_loses_nothing_whatever_is_killed_meanwhile() {
+    let moves = from_environment("SEGUE_CHAOS_MOVES").unwrap_or(MOVES) as usize;
+    let seed = seed();
+    println!("SEGUE_CHAOS_SEED={seed} SEGUE_CHAOS_MOVES={moves}");
+
+    let runtime = Runtime::new().unwrap();
+    let mut world = World::start(&runtime);
+    let api = Api::new(&world.cluster.addresses);
+    let sessions = Arc::new(runtime.block_on(turns::sessions(&api, SESSIONS)));
+    let load = Arc::new(Load::resting(REST));
+    let (ended, end) = tokio::sync::watch::channel(None);
+    let own = |nth: usize| Dice(seed.wrapping_add(1 + nth as u64));
+    let appends: Vec<_> = (0..CLIENTS)
+        .map(|nth| runtime.spawn(writers::write(nth, api.clone(), load.clone(), own(nth))))
+        .collect();
+    let talks: Vec<_> = (0..CUSTOMERS)
+        .map(|nth| {
+            let dice = own(1_000 + nth);
+            runtime.spawn(turns::talk(nth, api.clone(), sessions.clone(), load.clone(), dice))
+        })
+        .collect();
+    let poller = runtime.spawn(readers::poll(api.clone(), "projection", own(2_000), end.clone()));
+    let follower = runtime.spawn(readers::tail(api.clone(), own(2_001), end));
+    let (cutting_over, cutovers) = mpsc::channel();
+    let operator =
+        runtime.spawn(operator::move_about(api.clone(), moves, own(3_000), cutting_over));
+
+    let mut dice = Dice(seed);
+    while next_blow_is_due(&cutovers, &mut dice) {
+        let blow = Blow::thrown(&mut dice);
+        let (before, struck) = (load.acknowledged(), Instant::now());
+        blow.strike(&mut world, &mut dice);
+        recovered(&load, blow);
+        println!("{before} acknowledged, then {blow:?}; going on after {:?}", struck.elapsed());
+    }
+    let moved = runtime.block_on(operator).unwrap();
+
+    load.stop();
+    let mut history = History::default();
+    for client in appends {
+        runtime.block_on(client).unwrap().into_iter().for_each(|sent| history.push(sent));
+    }
+    let said: Vec<_> = talks.into_iter().map(|talk| runtime.block_on(talk).unwrap()).collect();
+    let log = runtime.block_on(api.log());
+    ended.send(Some(log.len() as u64)).unwrap();
+    let is_appended = |stream: &str| stream.starts_with("own-") || stream.starts_with("shared-");
+    history.let_be(log.iter().filter(|logged| !is_appended(&logged.stream)));
+    let mut wrong = history.check(&log, &runtime.block_on(api.streams(&log)));
+    for reader in [poller, follower] {
+        wrong.extend(check_deliveries(&runtime.block_on(reader).unwrap(), &log));
+    }
+    let (owner, left) = runtime.block_on(world.owner_and_left(&api));
+    wrong.extend(runtime.block_on(chain::check(owner.url(), api.tenant)));
+    println!(
+        "{} moves, {} aborted, {} cutovers given up, {} carried on by another server; {} events, \
+         {} appends acknowledged, {} refused, {} told to try again, {} cut off",
+        moved.moves.len(),
+        moved.aborted,
+        moved.given_up(),
+        moved.taken_over,
+        log.len(),
+        history.acknowledged(),
+        history.refused(),
+        load.turned_away.load(Ordering::SeqCst),
+        load.cut_off.load(Ordering::SeqCst),
+    );
+    let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+    assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
+    assert!(history.acknowledged() > CLIENTS * 5, "the clients got to write");
+    runtime.block_on(turns::check(&api, &sessions, &said));
+    runtime.block_on(assert_purged(left));
+}
+
+/// Waits for a random while, but not beyond the moment when a cutover is asked for: then it may strike at
+/// once, in the middle of it. Answers whether the operator still moves the tenant.
+fn next_blow_is_due(cutovers: &Receiver<()>, dice: &mut Dice) -> bool {
+    let due = Instant::now() + Duration::from_millis(500 + dice.below(3_000));
+    loop {
+        match cutovers.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Ok(()) if dice.below(2) == 0 => {
+                std::thread::sleep(Duration::from_millis(dice.below(60)));
+                return true;
+            }
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+/// Three servers, and two databases that live and die by themselves. The control plane is beside `shared`.
+struct World {
+    cluster: Cluster,
+    dedicated: Server,
+    dedicated_database: TestDatabase,
+}
+
+impl World {
+    fn start(runtime: &Runtime) -> Self {
+        let (postgres, dedicated) = (Server::start(), Server::start());
+        let control = runtime.block_on(TestDatabase::on(&postgres));
+        let shared = runtime.block_on(TestDatabase::on(&postgres));
+        let dedicated_database = runtime.block_on(TestDatabase::on(&dedicated));
+        let config = format!(
+            "[control]\nurl = \"{}\"\n[stores.shared]\nkind = \"postgres\"\nurl = \"{}\"\n\
+             [stores.dedicated]\nkind = \"postgres\"\nurl = \"{}\"\n{TENANT_MIGRATION}",
+            control.url(),
+            shared.url(),
+            dedicated_database.url(),
+        );
+        let cluster = Cluster::configured(NODES, &config, shared, postgres);
+        Self { cluster, dedicated, dedicated_database }
+    }
+
+    /// The store that the tenant lives in, and the other one.
+    async fn owner_and_left(&self, api: &Api) -> (&TestDatabase, &TestDatabase) {
+        let home = api.get(&format!("/tenants/{}", api.tenant)).await;
+        let (shared, dedicated) = (&self.cluster.database, &self.dedicated_database);
+        if home["store_id"] == "shared" { (shared, dedicated) } else { (dedicated, shared) }
+    }
+}
+
+/// Checks that a store holds nothing of its only tenant but the tombstone.
+async fn assert_purged(store: &TestDatabase) {
+    let left = "SELECT (SELECT count(*) FROM segue_events.events), \
+                (SELECT count(*) FROM segue_events.streams), \
+                (SELECT string_agg(mode, ',') FROM segue_events.tenant_head)";
+    let left = store.client().await.query_one(left, &[]).await.unwrap();
+    let (events, streams, heads): (i64, i64, &str) = (left.get(0), left.get(1), left.get(2));
+    assert_eq!((events, streams, heads), (0, 0, "tombstone"));
+}
+
+/// What is done to the world in a round; at its end everything is up.
+#[derive(Debug, Clone, Copy)]
+enum Blow {
+    KillNode(usize),
+    KillAllNodes,
+    FreezeNode(usize),
+    /// One server sleeps while another one dies.
+    FreezeAndKill(usize, usize),
+    CrashShared,
+    CrashDedicated,
+    CrashEverything,
+}
+
+impl Blow {
+    fn thrown(dice: &mut Dice) -> Self {
+        let node = dice.below(NODES as u64) as usize;
+        match dice.below(16) {
+            0..=2 => Self::KillNode(node),
+            3 => Self::KillAllNodes,
+            4..=6 => Self::FreezeNode(node),
+            7..=9 => Self::FreezeAndKill(node, (node + 1) % NODES),
+            10..=12 => Self::CrashDedicated,
+            13 | 14 => Self::CrashShared,
+            _ => Self::CrashEverything,
+        }
+    }
+
+    fn strike(self, World { cluster, dedicated, .. }: &mut World, dice: &mut Dice) {
+        let mut a_while = || std::thread::sleep(Duration::from_millis(dice.below(1_500)));
+        match self {
+            Self::KillNode(node) => {
+                cluster.kill_node(node);
+                a_while();
+                cluster.start_node(node);
+            }
+            Self::KillAllNodes => {
+                (0..NODES).for_each(|node| cluster.kill_node(node));
+                a_while();
+                (0..NODES).for_each(|node| cluster.start_node(node));
+            }
+            Self::FreezeNode(node) => {
+                cluster.freeze_node(node);
+                a_while();
+                a_while();
+                cluster.thaw_node(node);
+            }
+            Self::FreezeAndKill(frozen, killed) => {
+                cluster.freeze_node(frozen);
+                cluster.kill_node(killed);
+                a_while();
+                a_while();
+                cluster.thaw_node(frozen);
+                cluster.start_node(killed);
+            }
+            Self::CrashShared => {
+                cluster.postgres.stop_immediate();
+                a_while();
+                cluster.postgres.start_again();
+            }
+            Self::CrashDedicated => {
+                dedicated.stop_immediate();
+                a_while();
+                dedicated.start_again();
+            }
+            // The nodes come back first, to databases that are down.
+            Self::CrashEverything => {
+                cluster.postgres.stop_immediate();
+                dedicated.stop_immediate();
+                (0..NODES).for_each(|node| cluster.kill_node(node));
+                (0..NODES).for_each(|node| cluster.start_node(node));
+                a_while();
+                dedicated.start_again();
+                cluster.postgres.start_again();
+            }
+        }
+    }
+}
+
+/// Waits until appends are acknowledged again.
+fn recovered(load: &Load, blow: Blow) {
+    let (before, healed) = (load.acknowledged(), Instant::now());
+    while load.acknowledged() < before + CLIENTS as u64 / 2 {
+        let waited = healed.elapsed();
+        assert!(waited < RECOVERS_WITHIN, "no appends any more after {blow:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
