@@ -29,7 +29,7 @@ const NODES: usize = 3;
 const CLIENTS: usize = 64;
 const CUSTOMERS: usize = 4;
 const SESSIONS: usize = 6;
-/// How long a client rests between two appends, so that the log is still copied soon after thirty moves.
+/// How long a client rests between two requests, so that the log is still copied soon after thirty moves.
 const REST: Duration = Duration::from_millis(800);
 /// How soon appends are acknowledged again when everything is up.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
@@ -116,7 +116,7 @@ fn a_tenant_that_moves_back_and_forth_loses_nothing_whatever_is_killed_meanwhile
 /// Waits for a random while, but not beyond the moment when a cutover is asked for: then it may strike at
 /// once, in the middle of it. Answers whether the operator still moves the tenant.
 fn next_blow_is_due(cutovers: &Receiver<()>, dice: &mut Dice) -> bool {
-    let due = Instant::now() + Duration::from_millis(500 + dice.below(3_000));
+    let due = Instant::now() + Duration::from_millis(800 + dice.below(3_000));
     loop {
         match cutovers.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(()) if dice.below(2) == 0 => {
@@ -182,6 +182,8 @@ enum Blow {
     FreezeAndKill(usize, usize),
     CrashShared,
     CrashDedicated,
+    /// Longer than writes may wait for a cutover.
+    LongOutage,
     CrashEverything,
 }
 
@@ -193,7 +195,8 @@ impl Blow {
             3 => Self::KillAllNodes,
             4..=6 => Self::FreezeNode(node),
             7..=9 => Self::FreezeAndKill(node, (node + 1) % NODES),
-            10..=12 => Self::CrashDedicated,
+            10 | 11 => Self::CrashDedicated,
+            12 => Self::LongOutage,
             13 | 14 => Self::CrashShared,
             _ => Self::CrashEverything,
         }
@@ -234,6 +237,11 @@ impl Blow {
             Self::CrashDedicated => {
                 dedicated.stop_immediate();
                 a_while();
+                dedicated.start_again();
+            }
+            Self::LongOutage => {
+                dedicated.stop_immediate();
+                std::thread::sleep(Duration::from_secs(7));
                 dedicated.start_again();
             }
             // The nodes come back first, to databases that are down.

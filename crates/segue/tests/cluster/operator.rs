@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 
 /// How long a move may take from one to the next, with all that happens to it.
-const MOVES_WITHIN: Duration = Duration::from_secs(90);
+const MOVES_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long the tenant stays between two moves at most.
 const MOST_AT_HOME_MS: u64 = 2_000;
@@ -110,9 +110,9 @@ fn next(tenant: &Value, migration: Option<&Value>, goes_on: bool, dice: &mut Dic
         Step::Ask(format!("/tenant-migrations/{id}/{what}"), body)
     };
     match migration["state"].as_str().unwrap() {
-        "dual_write" if dice.below(120) == 0 => ask("abort", json!({"reason": "second thoughts"})),
         "dual_write" if migration["cutover"]["requested"] == true => Step::Wait,
         "dual_write" if migration["config"]["auto_cutover"] == true => Step::Wait,
+        "dual_write" if dice.below(15) == 0 => ask("abort", json!({"reason": "second thoughts"})),
         "dual_write" => ask("cutover", Value::Null),
         "migrated" if goes_on && dice.below(5) > 1 => ask("reverse", Value::Null),
         // The settings say how long the old source is kept: not at all.

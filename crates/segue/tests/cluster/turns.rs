@@ -50,6 +50,7 @@ pub async fn talk(
         let body = json!({"message": {"text": text}, "fields": {"next": next}});
         say(&api, session, &text, &body, &mut dice).await;
         said.entry(session.clone()).or_default().push(text);
+        tokio::time::sleep(load.rest).await;
     }
     said
 }

@@ -21,8 +21,8 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 #[derive(Default)]
 pub struct Load {
     stop: AtomicBool,
-    /// How long a writer rests between two appends.
-    rest: Duration,
+    /// How long a client rests between two appends or two messages.
+    pub rest: Duration,
     /// The last known versions of the shared streams.
     versions: [AtomicU64; SHARED as usize],
     pub acknowledged: AtomicU64,
@@ -33,7 +33,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Of writers who rest between two appends.
+    /// Of clients who rest for so long.
     pub fn resting(rest: Duration) -> Self {
         Self { rest, ..Self::default() }
     }
