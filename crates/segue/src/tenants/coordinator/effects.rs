@@ -7,7 +7,7 @@ use segue_core::ids::{Epoch, Position, Term};
 use segue_core::tenancy::head::{HeadSwap, Mode};
 use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::{SLICE, Slice};
-use segue_core::tenancy::migration::{Effect, Entry, Pause, Side, Stage};
+use segue_core::tenancy::migration::{Effect, Entry, MigrationState, Pause, Side, Stage};
 use segue_store::events::{self, Head, Purge, TenantMoved};
 use tokio::time::Instant;
 
@@ -23,6 +23,9 @@ const READ_SLICE: Duration = Duration::from_millis(200);
 
 /// How much a new rate counts against those before it.
 const FRESH: f64 = 0.3;
+
+/// Up to how many batches a target that follows is brought at once, without a turn or a rest.
+const FEW_BATCHES: u64 = 4;
 
 /// Up to which lag a mirror of this process is left to bring what its target lacks.
 const MIRRORED: u64 = 10_000;
@@ -109,29 +112,40 @@ impl Driver {
         let (is_bulk, mirrors) = (moving.stage == Stage::BulkCopy, moving.stage.mirrors());
         let claim = moving.claim;
         let head = at.sight.peer.ok_or(Trouble::Outdated)?;
-        let lag = at.telling.borrow().lag();
+        let owner = at.sight.owner.map_or(Position(0), |owner| owner.position);
+        let lag = owner.0.saturating_sub(head.position.0);
         if mirrors && lag <= MIRRORED && at.left_to_mirror != Some(head.position) {
             // Appends of this process are on their way to the target.
             at.left_to_mirror = Some(head.position);
             tokio::time::sleep(CLOSE).await;
             return self.look(at).await;
         }
-        if !is_bulk {
+        let few = FEW_BATCHES * u64::from(at.migration.config.batch_size);
+        if !is_bulk && (lag <= few || at.is_waited_for()) {
             return self.copy_tail(at, head, claim).await;
         }
         let turn = self.shared.copies.acquire().await.map_err(|_| Trouble::Deposed)?;
         let slice = self.copy_slice(at, head, claim).await?;
         drop(turn);
+        self.tell_mirror(at);
         let rest = at.pace.rest_after(&slice);
         at.measured.last_slice =
             Some((Instant::now(), at.sight.owner.map_or(Position(0), |head| head.position)));
         self.rest(at, Instant::now() + rest).await
     }
 
+    /// Tells the mirror of this process how far the target has come.
+    fn tell_mirror(&self, at: &At) {
+        let mirror = self.shared.router.mirrors.of(self.tenant, self.id);
+        if let (Some(mirror), Some(peer)) = (mirror, at.sight.peer) {
+            mirror.saw(peer.position);
+        }
+    }
+
     /// Leaves the source to its writers, until a moment or until something is decided.
     async fn rest(&self, at: &mut At, until: Instant) -> Result<(), Trouble> {
         let decided = at.route.term;
-        while at.route.term == decided {
+        while at.route.term == decided && !at.is_waited_for() {
             let woken = tokio::time::timeout_at(until, self.news.notified()).await;
             self.reread(at).await?;
             if woken.is_err() {
@@ -141,7 +155,7 @@ impl Driver {
         Ok(())
     }
 
-    /// A slice of a bulk copy, and of what is read back of it meanwhile.
+    /// A slice of a large copy, and of what is read back of it meanwhile.
     async fn copy_slice(&self, at: &mut At, head: Head, claim: Term) -> Result<Slice, Trouble> {
         let begun = Instant::now();
         let source_before = at.sight.owner.map_or(Position(0), |head| head.position);
@@ -156,7 +170,10 @@ impl Driver {
             None => (Duration::ZERO, 0),
         };
         let begun = Instant::now();
-        let reads_back = at.migration.config.needs_read_back();
+        // What only follows is read back when the tenant is to go there.
+        let stage = at.route.moving.as_ref().map(|moving| &moving.stage);
+        let follows = matches!(stage, Some(Stage::Migrated { .. }));
+        let reads_back = at.migration.config.needs_read_back() && !follows;
         let copying = at.copier.copy(head, claim, begun + SLICE, at.pace.most_at_once());
         let reading = async {
             match reads_back && at.read_back.mark().position < head.position {
@@ -197,9 +214,7 @@ impl Driver {
         if at.migration.config.enable_metrics {
             telemetry::events_copied(copied.events_copied);
         }
-        if let Some(mirror) = self.shared.router.mirrors.of(self.tenant, self.id) {
-            mirror.saw(copied.target.position);
-        }
+        self.tell_mirror(at);
         self.reread(at).await
     }
 
@@ -364,6 +379,16 @@ impl Driver {
                 at: now,
             }),
         }
+    }
+}
+
+impl At {
+    /// Whether writes wait for the target, as they do when somebody wants to cut over.
+    fn is_waited_for(&self) -> bool {
+        let config = &self.migration.config;
+        let is_wanted = self.migration.journal.wish.is_some() || config.auto_cutover;
+        self.migration.state == MigrationState::DualWrite
+            && (is_wanted || config.synchronous_dual_write)
     }
 }
 
