@@ -22,6 +22,7 @@ use super::verification::copy_of;
 use super::{Driven, MigrationCoordinator, Shared};
 use crate::error::{Error, Result};
 use crate::tenants::consistency::last_of;
+use crate::tenants::marks::common_before;
 use crate::tenants::migration::Migration;
 use crate::tenants::migration_error::MigrationError;
 
@@ -216,29 +217,6 @@ struct Claimed {
     tenant: TenantId,
     epoch: Epoch,
     term: Term,
-}
-
-/// The last digest before a position that both stores keep.
-async fn common_before(
-    source: &Arc<dyn EventStore>,
-    target: &Arc<dyn EventStore>,
-    tenant: TenantId,
-    before: Position,
-) -> events::Result<Mark> {
-    let mut common = Mark::START;
-    loop {
-        let kept = |store: &Arc<dyn EventStore>| {
-            let store = Arc::clone(store);
-            async move { store.digests(tenant, Access::Copy, common.position, 500).await }
-        };
-        let (written, read) = tokio::join!(kept(source), kept(target));
-        let (written, read) = (written?, read?);
-        let same = read.iter().rfind(|mark| mark.position < before && written.contains(mark));
-        match same {
-            Some(mark) if mark.position > common.position => common = *mark,
-            _ => return Ok(common),
-        }
-    }
 }
 
 /// Takes a copy back step by step, each within what one rewind takes. Mirrors may extend it meanwhile.
