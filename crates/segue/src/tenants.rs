@@ -8,6 +8,7 @@ pub mod copier;
 mod explanation;
 pub mod follow;
 mod guard;
+mod marks;
 pub mod migration;
 mod migration_error;
 pub mod mirror;

@@ -11,14 +11,15 @@ use jiff::Timestamp;
 use moves::faulty::Faulty;
 use moves::{World, config, new_event, olga, store_id, to};
 use rusqlite::Connection;
-use segue::tenants::{BulkCopier, ConsistencyVerifier, VerificationReport};
+use segue::tenants::{BulkCopier, ConsistencyVerifier, Migration, VerificationReport};
 use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, MigrationId, TenantId, Term};
 use segue_core::tenancy::migration::VerificationLevel::{Count, Full};
 use segue_core::tenancy::migration::{MigrationConfig, MigrationState, VerificationLevel};
+use segue_store::control::sqlite::Control;
 use segue_store::events::sqlite::SqliteEventStore;
-use segue_store::events::{Append, EventStore, Expected};
-use segue_store::faulty::{Fault, Operation};
+use segue_store::events::{Append, EventStore, Expected, MemoryEventStore};
+use segue_store::faulty::{Fault, FaultyEventStore, Operation};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -136,26 +137,40 @@ async fn the_level_that_is_told_of_a_cutover_is_what_was_compared() {
     assert_eq!(migrated.verification.unwrap().level, Count);
 }
 
-#[tokio::test(start_paused = true)]
-async fn while_a_copy_is_compared_to_be_repaired_nobody_copies_on_and_afterwards_somebody_does() {
-    let faulty = Faulty::attended().await;
-    let world = &faulty.world;
-    world.append("history", 5_000).await;
-    let slow = MigrationConfig { max_bulk_copy_rate: Some(100.0), ..config() };
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_copy_is_taken_back_nobody_copies_on_and_afterwards_somebody_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dedicated");
+    let store = Arc::new(SqliteEventStore::open(&file).unwrap());
+    let dedicated = Arc::new(FaultyEventStore::around(store));
+    let control = Arc::new(Control::in_memory().unwrap());
+    let shared = Arc::new(MemoryEventStore::new());
+    let world = World::over(control, shared, dedicated.clone()).await;
+    for nth in 0..3_000 {
+        world.append(&format!("s{}", nth % 7), 1).await;
+    }
+    let slow = MigrationConfig { max_bulk_copy_rate: Some(200.0), ..config() };
     let migration = world.start_with("dedicated", slow).await;
-    world.reaches(migration.id, MigrationState::BulkCopy).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    faulty.dedicated.inject_next(Operation::Tallies, Fault::Delay(Duration::from_secs(20)));
-    let (moves, id) = (world.moves.clone(), migration.id);
+    let has_begun = |migration: &Migration| migration.events_copied >= 20;
+    world.moves.wait_until(migration.id, moves::PATIENCE, has_begun).await.unwrap();
+    let hurt = "UPDATE events SET payload = x'7b7d' WHERE position = 3";
+    Connection::open(&file).unwrap().execute(hurt, []).unwrap();
+    dedicated.inject_next(Operation::Rewind, Fault::Delay(Duration::from_secs(2)));
+    let (moves, id, rewinds) =
+        (world.moves.clone(), migration.id, dedicated.calls(Operation::Rewind));
     let repair = tokio::spawn(async move { moves.repair(id, &olga()).await });
+    while dedicated.calls(Operation::Rewind) == rewinds {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let before = dedicated.calls(Operation::Import);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = faulty.dedicated.calls(Operation::Import);
-    tokio::time::sleep(Duration::from_secs(15)).await;
-    assert_eq!(faulty.dedicated.calls(Operation::Import), before, "somebody copies on");
+    assert_eq!(dedicated.calls(Operation::Import), before, "somebody copies on");
     let repaired = repair.await.unwrap().unwrap();
-    assert_eq!(repaired.violations, []);
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(faulty.dedicated.calls(Operation::Import) > before, "nobody copies on");
+    assert_eq!((repaired.to_position.0, repaired.violations.is_empty()), (0, false));
+    let after = dedicated.calls(Operation::Import);
+    while dedicated.calls(Operation::Import) == after {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

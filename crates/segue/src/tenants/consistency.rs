@@ -23,7 +23,7 @@ use segue_store::events::{
 };
 use serde::Serialize;
 
-use super::preflight::mark_at;
+use super::marks::{kept, mark_at};
 use super::verify::{Progress, Verification};
 use crate::error::{Error, Result};
 
@@ -253,11 +253,8 @@ impl ConsistencyVerifier {
     async fn last_common_digest(&self, sound: Mark, end: Mark, found: &mut Found) -> Result<Mark> {
         let mut common = Mark::START;
         loop {
-            let kept = |store: &Arc<dyn EventStore>| {
-                let (store, tenant) = (Arc::clone(store), self.tenant);
-                async move { store.digests(tenant, Access::Copy, common.position, 500).await }
-            };
-            let (source, target) = tokio::join!(kept(&self.source.1), kept(&self.target.1));
+            let stores = [&self.source.1, &self.target.1];
+            let (source, target) = kept(stores, self.tenant, common.position, 500).await;
             let source = source.map_err(|error| Error::of_store(&self.source.0, error))?;
             let target = target.map_err(|error| Error::of_store(&self.target.0, error))?;
             let target: Vec<_> =

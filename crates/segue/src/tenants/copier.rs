@@ -20,6 +20,7 @@ use segue_store::events::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::marks::kept;
 use super::pages::{Page, Pages};
 
 /// How many streams' versions are remembered between pages.
@@ -304,11 +305,8 @@ impl BulkCopier {
         }
         let most = usize::try_from(block(to.position) - block(from.position) + 1);
         let most = most.unwrap_or(limits::EVENTS_PER_PAGE);
-        let kept = |store: &Arc<dyn EventStore>| {
-            let (store, tenant) = (Arc::clone(store), self.tenant);
-            async move { store.digests(tenant, Access::Copy, from.position, most).await }
-        };
-        let (written, read) = tokio::join!(kept(&self.source.store), kept(&self.target));
+        let stores = [&self.source.store, &self.target];
+        let (written, read) = kept(stores, self.tenant, from.position, most).await;
         let written = written.map_err(CopyError::Source)?;
         let mut sound = from.position;
         for mark in read.map_err(CopyError::Target)? {

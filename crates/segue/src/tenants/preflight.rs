@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use segue_core::digest::{Mark, Verifier};
 use segue_core::ids::{Position, StoreId, TenantId};
 use segue_core::tenancy::migration::journal::Incarnations;
 use segue_core::tenancy::migration::{MigrationConfig, Pause, eta};
 use segue_store::control::ControlPlane;
-use segue_store::events::{self, Access, EventStore, Head, Mode, Survives};
+use segue_store::events::{self, EventStore, Head, Mode, Survives};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::marks::mark_at;
 use super::migration_error::MigrationError;
 use super::pages::Pages;
 use crate::error::Error;
@@ -252,45 +252,4 @@ impl Preflight<'_> {
 
 fn later(id: &StoreId, error: events::Error) -> Refusal {
     Refusal::Later(Error::of_store(id, error))
-}
-
-/// The mark of a log at a position, computed from the digest that is kept before it; nothing when no append
-/// group ends there.
-pub(super) async fn mark_at(
-    store: &Arc<dyn EventStore>,
-    tenant: TenantId,
-    position: Position,
-) -> events::Result<Option<Mark>> {
-    let mut mark = Mark::START;
-    'kept: loop {
-        let kept = store.digests(tenant, Access::Copy, mark.position, 1_000).await?;
-        if kept.is_empty() {
-            break;
-        }
-        for next in kept {
-            if next.position > position {
-                break 'kept;
-            }
-            mark = next;
-        }
-    }
-    let pages = Pages::of(Arc::clone(store), tenant, 4_096);
-    while mark.position < position {
-        let Some(page) = pages.after(mark.position).await? else { return Ok(None) };
-        let mut verifier = Verifier::after(mark);
-        for event in page.events.iter().take_while(|event| event.position <= position) {
-            let (at, first) = (event.position, event.append_first_position);
-            verifier.push(at, first, &event.entry(), event.payload.as_deref()).map_err(
-                |found| events::Error::Damaged { position: at, what: found.to_string() },
-            )?;
-        }
-        let ends_a_group = page.events.iter().any(|event| {
-            event.position == position.next() && event.append_first_position != position.next()
-        });
-        if ends_a_group {
-            return Ok(None);
-        }
-        mark = verifier.close();
-    }
-    Ok(Some(mark))
 }

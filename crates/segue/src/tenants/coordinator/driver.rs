@@ -110,6 +110,14 @@ impl At {
         self.measured.pause().predict(lag, self.measured.rate.max(5_000.0))
     }
 
+    /// Whether writes wait for the target.
+    pub(super) fn is_waited_for(&self) -> bool {
+        let config = &self.migration.config;
+        let is_ready = self.migration.journal.is_ready(config.auto_cutover);
+        self.migration.state == MigrationState::DualWrite
+            && (config.synchronous_dual_write || is_ready)
+    }
+
     /// Whether a cutover is taken back.
     fn is_reopening(&self) -> bool {
         let stage = self.route.moving.as_ref().map(|moving| &moving.stage);
@@ -493,12 +501,10 @@ impl Driver {
     /// Waits for what the core waits for.
     async fn wait(&self, at: &mut At, waiting: Waiting) -> Result<bool, Trouble> {
         let interval = at.migration.config.check_interval();
-        let config = &at.migration.config;
-        let is_waited_for = config.synchronous_dual_write
-            || at.standing.is_none()
-                && at.retry_auto_at.is_none_or(|retry| retry <= Instant::now())
-                && at.migration.journal.is_ready(config.auto_cutover);
-        let wants = at.migration.state == MigrationState::DualWrite && is_waited_for;
+        let is_allowed =
+            at.standing.is_none() && at.retry_auto_at.is_none_or(|retry| retry <= Instant::now());
+        let wants =
+            at.is_waited_for() && (is_allowed || at.migration.config.synchronous_dual_write);
         let patience = match waiting {
             Waiting::Events if wants => CLOSE,
             Waiting::Events | Waiting::WritesPaused => interval,

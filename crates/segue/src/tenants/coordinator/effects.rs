@@ -126,7 +126,8 @@ impl Driver {
             tokio::time::sleep(CLOSE).await;
             return self.look(at).await;
         }
-        if !is_bulk && lag <= FEW_BATCHES * u64::from(at.migration.config.batch_size) {
+        let few = FEW_BATCHES * u64::from(at.migration.config.batch_size);
+        if !is_bulk && (lag <= few || at.is_waited_for()) {
             return self.copy_tail(at, head, claim).await;
         }
         let slice = {
@@ -171,7 +172,7 @@ impl Driver {
     /// Leaves the source to its writers, until a moment or until something is decided.
     async fn rest(&self, at: &mut At, until: Instant) -> Result<(), Trouble> {
         let decided = at.route.term;
-        while at.route.term == decided {
+        while at.route.term == decided && !at.is_waited_for() {
             let woken = tokio::time::timeout_at(until, self.news.notified()).await;
             self.reread(at).await?;
             if woken.is_err() {

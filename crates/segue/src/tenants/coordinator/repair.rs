@@ -8,7 +8,7 @@ use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, MigrationId, Position, TenantId, Term};
 use segue_core::tenancy::Route;
 use segue_core::tenancy::head::Head;
-use segue_core::tenancy::migration::{Decision, Entry, Progress, Stage, VerificationLevel};
+use segue_core::tenancy::migration::{Decision, Entry, Moving, Progress, Stage, VerificationLevel};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations::{self as row, Decided};
@@ -18,9 +18,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::beat::beat;
+use super::verification::copy_of;
 use super::{Driven, MigrationCoordinator, Shared};
 use crate::error::{Error, Result};
 use crate::tenants::consistency::last_of;
+use crate::tenants::marks::common_before;
 use crate::tenants::migration::Migration;
 use crate::tenants::migration_error::MigrationError;
 
@@ -49,29 +51,33 @@ impl MigrationCoordinator {
         let migration = shared.row(id).await?;
         let tenant = migration.tenant_id;
         let route = shared.route(tenant).await?;
-        if !is_repairable(&route, id) {
+        let Some(moving) = repairable(&route, id) else {
             return Err(refused(&migration).into());
-        }
-        // Whoever copied until now is refused from here on, also where that is this process.
+        };
+        // There may be no copy yet.
+        self.claim(tenant, route.epoch, moving).await?;
+        let verifier = shared.verifier(&migration).await?;
+        let level = VerificationLevel::Full;
+        let report = verifier.verify_tenant_consistency(level, 100.0, Mark::START, |_| ()).await?;
+        // Whoever copied until now is refused from here on, and nobody of this process begins again.
         let alone = Alone::with(shared, &migration);
+        let compared = route;
+        let route = shared.route(tenant).await?;
+        if repairable(&route, id).is_none() {
+            return Err(refused(&shared.row(id).await?).into());
+        }
+        if copy_of(&route) != copy_of(&compared) {
+            return Err(taken_over());
+        }
         let mut take = Decided::new(route.term, Decision::TakeOver);
         take.coordinator = Some(shared.process);
         let (route, migration) = shared.control.decide_migration(tenant, take, by).await?;
         shared.router.remember(tenant, Some(&route));
         let moving = route.moving.as_ref().ok_or(MigrationError::NotFound { migration_id: id })?;
-        let peer_id = moving.peer.clone();
-        let peer = shared.router.store(&peer_id)?;
+        let (peer, head) = self.claim(tenant, route.epoch, moving).await?;
         let owner = shared.router.store(&route.store_id)?;
-        let of_peer = |error| Error::of_store(&peer_id, error);
         let of_owner = |error| Error::of_store(&route.store_id, error);
-        let head = peer.begin_copy(tenant, route.epoch, moving.claim).await.map_err(of_peer)?;
-
-        let verifier = shared.verifier(&migration).await?;
-        let level = VerificationLevel::Full;
-        let report = tokio::select! {
-            report = verifier.verify_tenant_consistency(level, 100.0, Mark::START, |_| ()) => report?,
-            error = alone.until_decided_otherwise(moving.claim) => return Err(error),
-        };
+        let of_peer = |error| Error::of_store(&moving.peer, error);
         let mut bad: Vec<Position> =
             report.violations.iter().filter_map(|violation| violation.position).collect();
         for stream in report.violations.iter().filter_map(|violation| violation.stream_id.as_ref())
@@ -97,8 +103,8 @@ impl MigrationCoordinator {
             Progress { copied: rewound.position, read_back: Mark::START, ..migration.progress };
         shared.control.beat(tenant, id, shared.process, progress).await?;
         let by = by.with("from_position", head.position.0).with("to_position", rewound.position.0);
-        let (entries, action) =
-            (vec![Entry::Clear, Entry::Disproved], Some(Action::MigrationRepaired));
+        let entries = vec![Entry::Clear, Entry::Disproved];
+        let action = Some(Action::MigrationRepaired);
         let noted = shared.control.note_migration(tenant, id, entries, action, &by).await?;
         self.carry_on(tenant, id);
         Ok(Repaired {
@@ -108,12 +114,26 @@ impl MigrationCoordinator {
             to_position: rewound.position,
         })
     }
+
+    /// Claims the copy of a repairable migration, as its coordinator does; answers with the store that holds
+    /// it.
+    async fn claim(
+        &self,
+        tenant: TenantId,
+        epoch: Epoch,
+        moving: &Moving,
+    ) -> Result<(Arc<dyn EventStore>, Head)> {
+        let peer = self.shared.router.store(&moving.peer)?;
+        let head = peer.begin_copy(tenant, epoch, moving.claim).await;
+        let head = head.map_err(|error| Error::of_store(&moving.peer, error))?;
+        Ok((peer, head))
+    }
 }
 
-/// Whether a migration has a copy that may be taken back.
-fn is_repairable(route: &Route, id: MigrationId) -> bool {
+/// A migration whose copy may be taken back.
+fn repairable(route: &Route, id: MigrationId) -> Option<&Moving> {
     let moving = route.moving.as_ref().filter(|moving| moving.migration == id);
-    moving.is_some_and(|moving| match moving.stage {
+    moving.filter(|moving| match moving.stage {
         Stage::BulkCopy | Stage::DualWrite | Stage::Paused { .. } | Stage::Failed { .. } => true,
         Stage::Pending
         | Stage::CutoverPaused { .. }
@@ -134,11 +154,19 @@ fn refused(migration: &row::Migration) -> MigrationError {
     }
 }
 
+fn taken_over() -> Error {
+    Error::Unavailable {
+        what: "the migration",
+        reason: "another process has taken it over while its copy was compared; repair it again"
+            .to_owned(),
+        source: None,
+    }
+}
+
 /// While it lives, this process carries a migration on no further, and says that it is alive all the same.
 /// What mirrors bring still comes.
 struct Alone {
     shared: Arc<Shared>,
-    tenant: TenantId,
     id: MigrationId,
     news: Arc<Notify>,
     _beating: AbortOnDropHandle<()>,
@@ -172,23 +200,7 @@ impl Alone {
             driver.task.abort();
         }
         let _beating = AbortOnDropHandle::new(beating);
-        Self { shared: Arc::clone(shared), tenant, id, news, _beating }
-    }
-
-    /// Waits until something is decided that leaves nothing to repair, or another process copies.
-    async fn until_decided_otherwise(&self, claim: Term) -> Error {
-        loop {
-            self.news.notified().await;
-            let Ok(route) = self.shared.route(self.tenant).await else { continue };
-            let is_claimed = route.moving.as_ref().is_some_and(|moving| moving.claim == claim);
-            if is_claimed && is_repairable(&route, self.id) {
-                continue;
-            }
-            match self.shared.row(self.id).await {
-                Ok(migration) => return refused(&migration).into(),
-                Err(error) => return error,
-            }
-        }
+        Self { shared: Arc::clone(shared), id, news, _beating }
     }
 }
 
@@ -204,29 +216,6 @@ struct Claimed {
     tenant: TenantId,
     epoch: Epoch,
     term: Term,
-}
-
-/// The last digest before a position that both stores keep.
-async fn common_before(
-    source: &Arc<dyn EventStore>,
-    target: &Arc<dyn EventStore>,
-    tenant: TenantId,
-    before: Position,
-) -> events::Result<Mark> {
-    let mut common = Mark::START;
-    loop {
-        let kept = |store: &Arc<dyn EventStore>| {
-            let store = Arc::clone(store);
-            async move { store.digests(tenant, Access::Copy, common.position, 500).await }
-        };
-        let (written, read) = tokio::join!(kept(source), kept(target));
-        let (written, read) = (written?, read?);
-        let same = read.iter().rfind(|mark| mark.position < before && written.contains(mark));
-        match same {
-            Some(mark) if mark.position > common.position => common = *mark,
-            _ => return Ok(common),
-        }
-    }
 }
 
 /// Takes a copy back step by step, each within what one rewind takes. Mirrors may extend it meanwhile.

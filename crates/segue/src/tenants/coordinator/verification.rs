@@ -68,7 +68,7 @@ impl MigrationCoordinator {
 }
 
 /// Which copy a route is about: where it is, of what, and by which claim.
-fn copy_of(route: &Route) -> Option<(&StoreId, &StoreId, Term)> {
+pub(super) fn copy_of(route: &Route) -> Option<(&StoreId, &StoreId, Term)> {
     route.moving.as_ref().map(|moving| (&route.store_id, &moving.peer, moving.claim))
 }
 
