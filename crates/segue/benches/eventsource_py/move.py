@@ -1,6 +1,6 @@
 """Moves of eventsource-py, for comparison with `moves/copy.rs` and `moves/pause.rs` on the same server.
 
-    python move.py postgres://postgres@127.0.0.1:5432/postgres [events of the large tenant]
+    python move.py postgres://postgres@127.0.0.1:5432/postgres [events of the large tenant] [cutovers | copies]
 
 It needs what `../../../segue-store/benches/eventsource_py/requirements.txt` holds, and no more.
 
@@ -12,8 +12,8 @@ process and one event loop: the router's pause of writes is a thing of the proce
 
 Writers begin when the migration is in DUAL_WRITE, each with an aggregate of its own, one append after the other,
 through the TenantStoreRouter. Nothing is mirrored in vain then, which is the best case for a cutover. A cutover
-is asked for as documented: `is_cutover_ready`, then `trigger_cutover`, again and again (here every 50 ms, the
-documentation has 5 s). After PATIENCE the writers stop, and it is asked for without them, with the coordinator's
+is asked for by `trigger_cutover`, again and again (here every 50 ms, the documentation has 5 s), whether or not
+`is_cutover_ready` says yes: it looks at the lag itself, with writes paused. After PATIENCE the writers stop, and it is asked for without them, with the coordinator's
 `run_resync_pass` if there is still a lag: that tells a cutover that cannot be had under writers from one that
 cannot be had at all. (Under these writers `run_resync_pass` ends in BulkCopyError: their aggregates keep moving.)
 """
@@ -63,8 +63,8 @@ MOVES = 5
 SMALL = 2_000
 PAYLOAD = "x" * 300
 POOL = 32
-PATIENCE = 10.0
-THINKING = 0.05
+PATIENCE = 5.0
+THINKING = 0.2
 
 
 @register_event
@@ -231,16 +231,14 @@ async def cut_over(world: World, migration: UUID, patience: float, resync: bool)
     refused, not_ready, begun = 0, 0, time.perf_counter()
     while time.perf_counter() < begun + patience:
         ready, _ = await world.coordinator.is_cutover_ready(migration)
-        if ready:
-            asked = time.perf_counter()
-            result = await world.coordinator.trigger_cutover(migration)
-            if result.success:
-                return result, not_ready, refused, asked
-            refused += 1
-        else:
-            not_ready += 1
-            if resync:
-                await world.coordinator.run_resync_pass(migration)
+        not_ready += not ready
+        if resync and not ready:
+            await world.coordinator.run_resync_pass(migration)
+        asked = time.perf_counter()
+        result = await world.coordinator.trigger_cutover(migration)
+        if result.success:
+            return result, not_ready, refused, asked
+        refused += 1
         await asyncio.sleep(0.05)
     return None, not_ready, refused, begun
 
@@ -274,8 +272,9 @@ async def move(world: World, tenant: UUID, history: set[UUID], migration: UUID, 
 def report(moves: list[Moved]) -> None:
     under = [moved for moved in moves if moved.under_writers]
     count("cut over under the writers, of all moves", f"{len(under)} of {len(moves)}")
-    count("answers that the cutover is not ready", sum(moved.not_ready for moved in moves))
-    count("cutovers refused by the coordinator after it had paused writers", sum(moved.refused for moved in moves))
+    asked = sum(moved.refused + moved.under_writers for moved in moves)
+    count("is_cutover_ready said no", f"{sum(m.not_ready for m in moves)} of {asked}")
+    count("trigger_cutover refused", f"{sum(m.refused for m in moves)} of {asked}")
     median = statistics.median
     value("gap without a cutover, longest of 0.8 s, median", median(m.usual for m in moves), "ms")
     if under:
@@ -341,7 +340,7 @@ async def cutovers(url: str) -> None:
             await world.close()
 
 
-async def main(url: str, events: int) -> None:
+async def main(url: str, events: int = 50_000, only: str = "") -> None:
     # The library warns of each refused cutover and each event not mirrored; both are counted here.
     logging.disable(logging.CRITICAL)
     admin = await asyncpg.connect(url)
@@ -351,9 +350,11 @@ async def main(url: str, events: int) -> None:
     ]
     await admin.close()
     print(f"eventsource-py {version('eventsource-py')}, {', '.join(settings)}", flush=True)
-    await cutovers(url)
-    await copies(url, events)
+    if only != "copies":
+        await cutovers(url)
+    if only != "cutovers":
+        await copies(url, events)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 50_000))
+    asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:3]), *sys.argv[3:]))

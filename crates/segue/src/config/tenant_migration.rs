@@ -31,7 +31,7 @@ pub struct TenantMigration {
     /// Events per second that the bulk copy may take; if absent, as many as leave the writers what they need.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bulk_copy_rate: Option<f64>,
-    /// Whether a write during the dual write is answered only when the target has it too.
+    /// Whether a write during the dual write waits for the target, half a second at most.
     pub synchronous_dual_write: bool,
     /// Whether the cutover follows by itself when the target is close enough.
     pub auto_cutover: bool,

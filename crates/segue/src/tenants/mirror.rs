@@ -6,9 +6,9 @@
 //! failed, the queue was full) it is dropped, and the copier that carries the migration on brings it: it
 //! reads the source, so nothing depends on the queue.
 //!
-//! While nothing but its distance keeps the target from taking over, writes do wait for it, each for a short
-//! time: however fast they come, it gets as close as a cutover needs. So they do, for longer, where the
-//! migration's settings want that.
+//! While nothing but its distance keeps the target from taking over, writes do wait, each for a short time,
+//! where it is further behind than a cutover allows: however fast they come, it gets close enough. Where the
+//! migration's settings want that, each waits until the target has it, and for longer.
 //!
 //! A target that fails is left alone for a while, and longer each time ([`Breaker`]). What failed is
 //! counted.
@@ -49,7 +49,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How long a write waits for the target at most where the migration's settings want it to wait.
 const SYNCHRONOUS: Duration = Duration::from_millis(500);
 
-/// The same while the target only should come close: as long as a cutover may well take.
+/// The same while the target only is to come close: as long as a cutover may well take.
 const CATCHING_UP: Duration = Duration::from_millis(20);
 
 /// How often a write that waits for the target looks whether the copier has brought what lies before it.
@@ -140,6 +140,8 @@ pub struct DualWriteInterceptor {
     arrived: Notify,
     /// How long writes wait for the target, in milliseconds.
     patience: AtomicU64,
+    /// How many events it may lack without being waited for.
+    slack: AtomicU64,
     /// Whether the migration wants to be measured.
     is_counted: AtomicBool,
     /// The last position that this mirror knows the target to have.
@@ -170,6 +172,7 @@ impl DualWriteInterceptor {
             inbox: Mutex::default(),
             arrived: Notify::new(),
             patience: AtomicU64::new(0),
+            slack: AtomicU64::new(0),
             is_counted: AtomicBool::new(true),
             reached: Reached::default(),
             failures: Mutex::default(),
@@ -191,8 +194,9 @@ impl DualWriteInterceptor {
         !self.patience().is_zero()
     }
 
-    fn be_patient(&self, patience: Duration) {
+    fn wait(&self, patience: Duration, slack: u64) {
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.slack.store(slack, Ordering::Relaxed);
         self.patience.store(patience, Ordering::Relaxed);
         if patience == 0 {
             self.reached.wake();
@@ -200,12 +204,14 @@ impl DualWriteInterceptor {
     }
 
     fn wait_no_more(&self) {
-        self.be_patient(Duration::ZERO);
+        self.wait(Duration::ZERO, 0);
     }
 
-    /// Waits until the target has everything up to a position, but not for long, and not for one that fails.
+    /// Waits until the target has everything up to a position, or nearly, but not for long, and not for one
+    /// that fails.
     pub(super) async fn reached(&self, position: Position) {
-        let is_enough = |at| at >= position || !self.is_waited_for();
+        let enough = position.0.saturating_sub(self.slack.load(Ordering::Relaxed));
+        let is_enough = |at: Position| at.0 >= enough || !self.is_waited_for();
         if self.is_waited_for() {
             let _ = tokio::time::timeout(self.patience(), self.reached.wait_until(is_enough)).await;
         }
@@ -419,15 +425,15 @@ impl Serving {
         if let Ok(found) = router.control().migration(self.mirror.migration).await {
             // Not for a target that fails, and after the move for nobody: the old source only follows.
             let is_possible = found.state == MigrationState::DualWrite && !self.breaker.is_open();
-            self.mirror.be_patient(if !is_possible {
-                Duration::ZERO
+            if !is_possible {
+                self.mirror.wait_no_more();
             } else if found.config.synchronous_dual_write {
-                SYNCHRONOUS
+                self.mirror.wait(SYNCHRONOUS, 0);
             } else if found.journal.is_ready(found.config.auto_cutover) {
-                CATCHING_UP
+                self.mirror.wait(CATCHING_UP, found.config.sync_lag_threshold);
             } else {
-                Duration::ZERO
-            });
+                self.mirror.wait_no_more();
+            }
             self.mirror.is_counted.store(found.config.enable_metrics, Ordering::Relaxed);
         }
     }

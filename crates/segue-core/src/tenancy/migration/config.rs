@@ -29,8 +29,8 @@ pub struct MigrationConfig {
     /// Events per second that the bulk copy may take at most; null for as many as leave the tenant's
     /// writers what they need.
     pub max_bulk_copy_rate: Option<f64>,
-    /// Whether a write during the dual write is answered only when the target has it too: a shorter pause,
-    /// slower writes.
+    /// Whether a write during the dual write waits for the target, half a second at most and not for one that
+    /// fails: a shorter pause, slower writes.
     pub synchronous_dual_write: bool,
     /// Whether the cutover follows by itself when the target is close enough.
     pub auto_cutover: bool,

@@ -36,7 +36,7 @@ use crate::telemetry;
 use crate::tenants::copier::BulkCopier;
 use crate::tenants::read_back::ReadBack;
 
-/// How long a driver waits for both heads to stay the same when somebody wants to cut over.
+/// How long a driver waits for news while writes wait for the target, or for what its mirror brings.
 pub(super) const CLOSE: Duration = Duration::from_millis(10);
 
 /// How long a look at a head may take while writes wait.

@@ -8,7 +8,9 @@ use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, MigrationId, Position, TenantId, Term};
 use segue_core::tenancy::Route;
 use segue_core::tenancy::head::Head;
-use segue_core::tenancy::migration::{Decision, Entry, Moving, Progress, Stage, VerificationLevel};
+use segue_core::tenancy::migration::{
+    Copying, Decision, Entry, Moving, Progress, Stage, VerificationLevel,
+};
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations::{self as row, Decided};
@@ -134,8 +136,13 @@ impl MigrationCoordinator {
 fn repairable(route: &Route, id: MigrationId) -> Option<&Moving> {
     let moving = route.moving.as_ref().filter(|moving| moving.migration == id);
     moving.filter(|moving| match moving.stage {
-        Stage::BulkCopy | Stage::DualWrite | Stage::Paused { .. } | Stage::Failed { .. } => true,
-        Stage::Pending
+        Stage::BulkCopy
+        | Stage::DualWrite
+        | Stage::Paused { .. }
+        | Stage::Failed { from: Copying::BulkCopy | Copying::DualWrite } => true,
+        // Nothing was sent to the target yet, and an abort would leave there what a repair began.
+        Stage::Failed { from: Copying::Pending }
+        | Stage::Pending
         | Stage::CutoverPaused { .. }
         | Stage::Reopening { .. }
         | Stage::RollingBack
