@@ -408,11 +408,14 @@ impl TenantStoreRouter {
     {
         for _ in 0..ROUTE_CHANGES {
             let Some(known) = self.route(tenant).await? else { return Ok(None) };
-            match op(self.store(&known.store_id)?, Access::Current(known.epoch)).await {
-                Ok(answer) => return Ok(Some(answer)),
-                Err(events::Error::Fenced { .. }) => {}
-                Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &known)),
-                Err(error) => return Err(Failure::Store(error)),
+            // A store that is fenced would only refuse it.
+            if !known.holds_writes() {
+                match op(self.store(&known.store_id)?, Access::Current(known.epoch)).await {
+                    Ok(answer) => return Ok(Some(answer)),
+                    Err(events::Error::Fenced { .. }) => {}
+                    Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &known)),
+                    Err(error) => return Err(Failure::Store(error)),
+                }
             }
             let Some(before) = self.refresh(tenant).await? else { return Ok(None) };
             match op(self.store(&before.store_id)?, Access::Validated(before.epoch)).await {
