@@ -215,6 +215,7 @@ impl TenantStoreRouter {
         };
         self.remember(tenant, Some(&home));
         if elsewhere(&home) {
+            self.release(tenant, &home, store).await;
             return Err(Error::TenantPlaced { tenant, store: home.store_id });
         }
         self.tenant_view(tenant).await

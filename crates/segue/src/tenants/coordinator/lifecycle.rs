@@ -261,6 +261,7 @@ impl Shared {
     ) -> Result<()> {
         let (source, stores) = self.ends(tenant, target).await?;
         self.settled(tenant).await?;
+        self.router.release(tenant, &self.route(tenant).await?, target).await;
         let preflight = super::Preflight {
             control: &self.control,
             tenant,
