@@ -187,3 +187,19 @@ async fn an_owner_whose_pause_was_forgotten_waits_again() {
     world.append("history", 1).await;
     assert_eq!(world.home().await.0, store_id("shared"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pause_of_a_tenant_that_never_moved_is_not_forgotten_either() {
+    let mut restorable = Restorable::backed_up().await;
+    let (world, tenant) = (&restorable.world, restorable.bystander);
+    world.router.pause_writes(tenant, &olga()).await.unwrap();
+    restorable.restore();
+    let world = &restorable.world;
+    let before = world.control.incarnation(&store_id("shared")).await.unwrap();
+    eventually(async || {
+        let _ = world.router.head(tenant).await;
+        world.control.incarnation(&store_id("shared")).await.unwrap() != before
+    })
+    .await;
+    assert_eq!(world.shared.head(tenant).await.unwrap().mode, Mode::Fenced);
+}

@@ -99,7 +99,7 @@ macro_rules! control_plane_suite {
             migrations: migrations_list_newest_first,
             migrations: failures_of_processes_add_up,
             migrations: an_incarnation_is_compared_and_set,
-            migrations: tenants_that_moved_are_found_by_store,
+            migrations: tenants_that_were_decided_on_are_found_by_store,
             changes: a_decision_is_heard_of_within_a_second,
             races: a_decision_whose_caller_went_away_is_whole_or_not_made,
             races: racing_decisions_leave_what_some_order_of_them_would,

@@ -188,12 +188,13 @@ pub trait Migrations: Send + Sync {
         now: &str,
     ) -> Result<bool>;
 
-    /// Tenants that a migration was about to take from or to a store, by id, from the one after `after` on:
-    /// those whose head there may have to be shut.
+    /// Tenants about whose head in a store something was decided after their placing, by id, from the one
+    /// after `after` on: those that a migration was about to take from or to it, and those that live in it
+    /// and were paused or moved at any time. The others have the head that their placing has opened.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn tenants_moved(
+    async fn tenants_decided_on(
         &self,
         store: &StoreId,
         after: Option<TenantId>,

@@ -96,7 +96,7 @@ impl TenantStoreRouter {
     ) -> Result<u64> {
         let (mut after, mut fences) = (None, 0);
         loop {
-            let tenants = self.control().tenants_moved(id, after, PAGE).await?;
+            let tenants = self.control().tenants_decided_on(id, after, PAGE).await?;
             let Some(last) = tenants.last() else { return Ok(fences) };
             after = Some(*last);
             for tenant in tenants {

@@ -374,8 +374,8 @@ pub async fn an_incarnation_is_compared_and_set(database: &dyn Database) {
     assert_eq!(other.incarnation(&store).await.unwrap().as_deref(), Some("1/2"));
 }
 
-/// Both ends of every move, whatever came of it, each tenant once.
-pub async fn tenants_that_moved_are_found_by_store(database: &dyn Database) {
+/// Both ends of every move, whatever came of it, and whoever was paused; each tenant once.
+pub async fn tenants_that_were_decided_on_are_found_by_store(database: &dyn Database) {
     let mut tenants = Vec::new();
     let (shared, dedicated) = (new_store(), new_store());
     for _ in 0..3 {
@@ -388,13 +388,22 @@ pub async fn tenants_that_moved_are_found_by_store(database: &dyn Database) {
         it.decide(it.start(MigrationId(Uuid::now_v7())), 3).await.unwrap();
         tenants.push(it.world.tenant);
     }
+    let left_alone = World::empty(database).await;
+    left_alone.control.place(left_alone.tenant, &shared, &olga(0)).await.unwrap();
+    let paused = World::empty(database).await;
+    let elsewhere = new_store();
+    paused.control.place(paused.tenant, &elsewhere, &olga(0)).await.unwrap();
+    let pause = PhaseChange { expected: Term(0), phase: Phase::Paused { since: at(1) } };
+    paused.control.change_phase(paused.tenant, pause, &olga(1)).await.unwrap();
+    let found = paused.control.tenants_decided_on(&elsewhere, None, 2).await.unwrap();
+    assert_eq!(found, [paused.tenant]);
     tenants.sort_unstable();
     let control = database.open().await;
     for store in [&shared, &dedicated] {
-        let first = control.tenants_moved(store, None, 2).await.unwrap();
+        let first = control.tenants_decided_on(store, None, 2).await.unwrap();
         assert_eq!(first, tenants[..2]);
-        let rest = control.tenants_moved(store, first.last().copied(), 2).await.unwrap();
+        let rest = control.tenants_decided_on(store, first.last().copied(), 2).await.unwrap();
         assert_eq!(rest, tenants[2..]);
     }
-    assert_eq!(control.tenants_moved(&new_store(), None, 9).await.unwrap(), []);
+    assert_eq!(control.tenants_decided_on(&new_store(), None, 9).await.unwrap(), []);
 }
