@@ -189,6 +189,26 @@ async fn an_owner_whose_pause_was_forgotten_waits_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restored_store_that_no_route_names_is_noticed_too() {
+    let mut restorable = Restorable::backed_up().await;
+    restorable.world.moved("dedicated").await;
+    let world = &restorable.world;
+    eventually(async || has_left(world).await).await;
+    world.moves.stop();
+    let before = world.control.incarnation(&store_id("shared")).await.unwrap();
+    restorable.restore();
+
+    // A new process in which nobody asks for a tenant that lives there.
+    let (control, shared) = (restorable.world.control.clone(), open(&restorable.database).await);
+    let dedicated = restorable.world.dedicated.clone();
+    let fresh = World::of(restorable.world.tenant, control, shared, dedicated, None);
+    fresh.moves.attend();
+    eventually(async || fresh.control.incarnation(&store_id("shared")).await.unwrap() != before)
+        .await;
+    assert!(has_left(&fresh).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pause_of_a_tenant_that_never_moved_is_not_forgotten_either() {
     let mut restorable = Restorable::backed_up().await;
     let (world, tenant) = (&restorable.world, restorable.bystander);
