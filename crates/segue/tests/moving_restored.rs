@@ -143,6 +143,10 @@ async fn a_store_that_was_restored_while_nobody_looked_is_not_used_before_its_fe
     assert!(format!("{refused:?}").contains("Restored"), "{refused:?}");
     let refused = fresh.shared.append(late(fresh.tenant, 1)).await;
     assert!(format!("{refused:?}").contains("Restored"), "{refused:?}");
+    let stores = fresh.router.store_views().await.unwrap();
+    let shared = stores.iter().find(|store| store.store_id == store_id("shared")).unwrap();
+    assert!(!shared.healthy, "{shared:?}");
+    assert!(shared.reason.as_ref().unwrap().contains("was restored"), "{shared:?}");
     assert!(
         fresh
             .shared
