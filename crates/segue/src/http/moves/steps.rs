@@ -50,7 +50,7 @@ pub struct AbortMigration {
 /// Who cuts a migration over, and how.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Cutover {
+pub struct CutMigrationOver {
     /// Pass over the verification of the whole history; never over the equality of both ends.
     pub force: bool,
     /// Who; `operator` if left out.
@@ -133,7 +133,7 @@ pub async fn abort_tenant_migration(
 /// all the same, and `GET …/status` tells of it. An error says why nothing came of it; writes go on in the
 /// source.
 #[utoipa::path(post, path = "/tenant-migrations/{migration_id}/cutover", tag = "tenant migrations",
-    params(("migration_id" = uuid::Uuid, Path)), request_body = Option<Cutover>,
+    params(("migration_id" = uuid::Uuid, Path)), request_body = Option<CutMigrationOver>,
     responses((status = 200, description = "It has moved", body = Migration),
         (status = 202, description = "It will, when the target is close enough", body = Migration),
         (status = 404, description = "`migration_not_found`", body = ErrorBody),
@@ -143,7 +143,7 @@ pub async fn abort_tenant_migration(
 pub async fn cut_tenant_migration_over(
     State(app): State<App>,
     Path(id): Path<MigrationId>,
-    OptionalJson(body): OptionalJson<Cutover>,
+    OptionalJson(body): OptionalJson<CutMigrationOver>,
 ) -> Result<Response, Refusal> {
     let by = by(body.by, &app);
     let outcome = app.opened.moves.initiate_cutover(id, body.force, &by, patience(&app)).await?;
