@@ -92,6 +92,7 @@ macro_rules! control_plane_suite {
             migrations: a_decision_that_does_not_fit_changes_nothing,
             migrations: a_tenant_has_one_active_migration,
             migrations: a_cutover_is_given_up_and_a_move_rolled_back,
+            migrations: a_copy_is_given_up_where_only_its_purge_is_left,
             migrations: a_commit_takes_subscriptions_along,
             migrations: a_reverse_is_a_new_migration,
             migrations: notes_are_kept_beside_decisions,

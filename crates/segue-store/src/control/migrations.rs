@@ -255,7 +255,8 @@ pub(super) fn change(
         | Decision::Abort
         | Decision::RolledBack
         | Decision::Finish { .. }
-        | Decision::Finished => (present.ok_or(Error::NotFound(Noun::Migration))?, None),
+        | Decision::Finished
+        | Decision::Abandon => (present.ok_or(Error::NotFound(Noun::Migration))?, None),
     };
     for entry in &decided.entries {
         migration.journal.enter(entry.clone());
@@ -307,6 +308,7 @@ fn settle(migration: &mut Migration, route: &Route, decision: &Decision, at: Tim
     migration.state = match (moving, decision) {
         (Some(moving), _) => MigrationState::from(&moving.stage),
         (None, Decision::Finished) => MigrationState::Migrated,
+        (None, Decision::Abandon) => migration.state,
         // An abort before anything was copied, or the end of a roll-back.
         (None, _) => MigrationState::RolledBack,
     };
@@ -350,6 +352,7 @@ fn action(decision: &Decision) -> Action {
         Decision::Reverse { .. } => Action::MigrationReversed,
         Decision::Finish { .. } => Action::MigrationFinished,
         Decision::Finished => Action::SourcePurged,
+        Decision::Abandon => Action::CopyAbandoned,
     }
 }
 
@@ -384,6 +387,7 @@ fn explained(by: &By, migration: &Migration, route: &Route, decided: &Decided) -
         | Decision::CutOver
         | Decision::Reopened
         | Decision::RolledBack
-        | Decision::Finished => by,
+        | Decision::Finished
+        | Decision::Abandon => by,
     }
 }

@@ -239,6 +239,8 @@ impl Preflight<'_> {
         match target.mode {
             Mode::Tombstone => return Ok(()),
             Mode::Copying | Mode::Moved | Mode::Prepared => {}
+            // An old source that nobody came to tell so: it was gone when the move from it was finished.
+            Mode::Fenced if target.epoch < source.epoch => {}
             Mode::Open | Mode::Fenced => {
                 return Err(occupied(format!("it is {} at epoch {}", target.mode, target.epoch)));
             }

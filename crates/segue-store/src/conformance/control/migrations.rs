@@ -214,6 +214,27 @@ pub async fn a_cutover_is_given_up_and_a_move_rolled_back(database: &dyn Databas
     assert_eq!(migration.journal.abort_reason.as_deref(), Some("no more"));
 }
 
+/// On either side of the commit, with who did it; the migration stays what it was.
+pub async fn a_copy_is_given_up_where_only_its_purge_is_left(database: &dyn Database) {
+    let aborted = Move::started(database).await;
+    aborted.through([Decision::BeginCopy, Decision::Abort]).await;
+    let finished = Move::started(database).await;
+    finished.through([Decision::BeginCopy, Decision::BeginDualWrite, Decision::CutOver]).await;
+    finished.through([Decision::Commit { at: end() }]).await;
+    let early = finished.decide(Decision::Abandon, 3).await;
+    assert!(matches!(early, Err(Error::Transition(_))), "there is a way back: {early:?}");
+    finished.through([Decision::Finish { purge_at: at(9) }]).await;
+    for (it, state) in [(aborted, MigrationState::RolledBack), (finished, MigrationState::Migrated)]
+    {
+        let (route, migration) = it.decide(Decision::Abandon, 4).await.unwrap();
+        assert_eq!(route.moving, None);
+        assert_eq!((migration.state, migration.is_active), (state, false));
+        let lines = audit::Filter { action: Some(Action::CopyAbandoned), ..Default::default() };
+        let lines = it.world.control.list_audit(it.world.tenant, &lines, Page::first(2)).await;
+        assert_eq!(lines.unwrap().items.len(), 1);
+    }
+}
+
 /// In the transaction of the commit, each where it is at that moment.
 pub async fn a_commit_takes_subscriptions_along(database: &dyn Database) {
     let it = Move::started(database).await;
