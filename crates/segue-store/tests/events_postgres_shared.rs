@@ -12,7 +12,8 @@ use segue_store::conformance::events::{
 };
 use segue_store::events::postgres::PostgresEventStore;
 use segue_store::events::{
-    Append, Error, Event, EventStore, Expected, NewEvent, Reason, STREAM_REDACTED,
+    Append, CountBy, CountQuery, Error, Event, EventStore, Expected, Filter, NewEvent, Reason,
+    STREAM_REDACTED,
 };
 use segue_store::postgres::Settings;
 use segue_testing::postgres::TestDatabase;
@@ -204,6 +205,40 @@ async fn a_pool_of_one_connection_serves_many_tenants_and_readers() {
     for task in tasks {
         task.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_read_that_is_refused_costs_no_connection() {
+    let database = TestDatabase::fresh().await;
+    let named = format!("{}?application_name=reader", database.url());
+    let settings = Settings::new(&named).unwrap().with_pool_size(1).unwrap();
+    let world = Fixture::of(PostgresEventStore::open(settings).unwrap()).open().await;
+    let onlooker = database.client().await;
+    let connections = async || {
+        let statement = "SELECT pid FROM pg_stat_activity WHERE application_name = 'reader'";
+        let rows = onlooker.query(statement, &[]).await.unwrap();
+        rows.iter().map(|row| row.get::<_, i32>(0)).collect::<Vec<_>>()
+    };
+    let before = connections().await;
+    assert_eq!(before.len(), 1);
+    let store = &world.store;
+    let (stale, streams) = (Epoch(world.epoch.0 + 1).into(), [stream("a")]);
+    for _ in 0..3 {
+        let read = store.load(world.tenant, stale, &streams[0]).await;
+        assert!(matches!(read, Err(Error::Fenced { .. })), "{read:?}");
+        let read = store.stream_versions(tenant(99), stale, &streams).await;
+        assert!(matches!(read, Err(Error::NotFound { .. })), "{read:?}");
+        let count = CountQuery {
+            tenant: world.tenant,
+            access: stale,
+            stream_type: "thing".into(),
+            filter: Filter::default(),
+            by: CountBy::Version,
+        };
+        let read = store.count(count).await;
+        assert!(matches!(read, Err(Error::Fenced { .. })), "{read:?}");
+    }
+    assert_eq!(connections().await, before);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! library; every error becomes an answer in one place ([`error`]). Wire types live beside their
 //! endpoints. The description ([`docs`]) is generated from the same functions.
 
+pub mod audit;
 pub mod code;
 pub mod customers;
 pub mod deployments;
@@ -117,6 +118,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(tenants::get_tenant, tenants::place_tenant))
         .routes(routes!(tenants::pause_writes))
         .routes(routes!(tenants::resume_writes))
+        .routes(routes!(audit::list_tenant_audit))
         .routes(routes!(verify::verify_tenant));
     OpenApiRouter::with_openapi(docs::whole())
         .nest(BASE, api.merge(of_moves()))

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Control, Database, Store};
 use crate::events::{Events, Subscriptions};
 use crate::scenarios::Scenarios;
+use crate::tenants::placement::health;
 use crate::tenants::{MigrationCoordinator, TenantStoreRouter};
 
 /// Why something that the configuration names cannot be used.
@@ -128,7 +129,7 @@ impl Opened {
     pub async fn ready(&self) -> crate::Result<()> {
         self.control.check().await?;
         let healths = self.router.stores().map(|(id, store)| async move {
-            store.health().await.map_err(|error| crate::Error::of_store(id, error))
+            health(store).await.map_err(|error| crate::Error::of_store(id, error))
         });
         join_all(healths).await.into_iter().collect()
     }

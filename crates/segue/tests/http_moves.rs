@@ -305,3 +305,38 @@ fn a_server_without_the_target_store_leaves_the_move_to_those_that_have_it() {
     let headers = [("X-Tenant-ID", tenant)];
     without.send("GET", "/api/v1/events", &headers, b"").refused(503, "store_unavailable");
 }
+
+#[test]
+fn an_old_source_that_is_gone_for_good_is_given_up_and_one_that_answers_is_not() {
+    let both = server();
+    let (name, id) = {
+        let tenant = both.tenant();
+        append(&tenant, "history", 20);
+        let id = started(&tenant, &json!({}));
+        cut_over(&both, &id);
+        (tenant.id, id)
+    };
+    let abandon = json!({ "abandon": true, "by": "omar" });
+    let refused = ask(&both, &id, "finish", &abandon);
+    assert!(refused.text.contains("store `shared` answers"), "{}", refused.text);
+    refused.refused(409, "migration_obstructed");
+
+    let dir = both.kill();
+    let without = "[stores]\ndefault = \"dedicated\"\n\
+                   [stores.dedicated]\nkind = \"sqlite\"\npath = \"dedicated.db\"\n";
+    std::fs::write(dir.path().join("without.toml"), without).unwrap();
+    let server = Server::start_in(dir, &["--config", "without.toml"]);
+    let tenant = Tenant { server: &server, id: name };
+    let refused = ask(&server, &id, "abort", &abandon);
+    refused.refused(409, "invalid_state_transition");
+    let arguments = ["tenant", "migration", "finish", &id, "--abandon", "--yes", "--by", "omar"];
+    let (stdout, stderr) = support::printed(&tenant.cli(&arguments));
+    assert!(stdout.contains("what shared may still hold is not purged"), "{stdout}{stderr}");
+    let over = read(&server, &id, "");
+    assert_eq!((&over["state"], &over["is_active"]), (&json!("migrated"), &json!(false)));
+    let line = read(&server, &id, "/audit")["entries"][0].clone();
+    assert_eq!((&line["action"], &line["actor"]), (&json!("copy_abandoned"), &json!("omar")));
+    assert_eq!(line["details"]["store_id"], "shared");
+    assert_eq!(home(&tenant)["state"], "normal");
+    append(&tenant, "history", 1);
+}

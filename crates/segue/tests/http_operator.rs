@@ -285,6 +285,21 @@ fn an_operator_pauses_a_tenants_writes_and_lets_them_go_on() {
     let resumed = operator(&server, "POST", &at("resume"), &Value::Null).is(200);
     assert_eq!((&resumed["state"], &resumed["pause"]), (&json!("normal"), &Value::Null));
 
+    let audit = format!("/tenants/{}/audit", tenant.id);
+    let decided = operator(&server, "GET", &audit, &Value::Null).is(200);
+    let line = |nth: usize| (&decided["entries"][nth]["action"], &decided["entries"][nth]["actor"]);
+    assert_eq!(line(0), (&json!("writes_resumed"), &json!("operator")));
+    assert_eq!(line(1), (&json!("writes_paused"), &json!("ann")));
+    assert_eq!(line(2), (&json!("tenant_placed"), &json!("segue")));
+    let page = operator(&server, "GET", &format!("{audit}?limit=2"), &Value::Null).is(200);
+    let next = page["next_cursor"].as_str().unwrap();
+    let rest = operator(&server, "GET", &format!("{audit}?cursor={next}"), &Value::Null).is(200);
+    assert_eq!((&rest["total"], &rest["entries"][0]), (&json!(3), &decided["entries"][2]));
+    let (stdout, _) = printed(&tenant.cli(&["tenant", "audit", &tenant.id.to_string()]));
+    assert!(stdout.contains("writes paused") && stdout.contains("ann"), "{stdout}");
+    let nobody = format!("/tenants/{}/audit", Uuid::new_v4());
+    operator(&server, "GET", &nobody, &Value::Null).refused(404, "tenant_not_found");
+
     let nobody = format!("/tenants/{}/pause-writes", Uuid::new_v4());
     operator(&server, "POST", &nobody, &Value::Null).refused(404, "tenant_not_found");
 }

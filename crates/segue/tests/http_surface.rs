@@ -67,6 +67,47 @@ fn the_description_that_is_served_is_the_one_that_is_committed() {
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
 }
 
+/// The names under which the types of a crate's sources are described.
+fn described(folder: &std::path::Path, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            described(&path, names);
+            continue;
+        }
+        // From the derive to the type, with its other name between them if it has one.
+        let (mut is_described, mut other) = (false, None);
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let line = line.trim();
+            is_described |= line.contains("ToSchema") && !line.starts_with("use ");
+            if let Some((_, name)) = line.split_once("schema(as = ") {
+                other = name.split(')').next().map(str::to_owned);
+            }
+            let mut words = line.split(|sign: char| !sign.is_alphanumeric());
+            if is_described && words.any(|word| word == "struct" || word == "enum") {
+                let name = other.take().or_else(|| words.next().map(str::to_owned));
+                // The types of a macro are named where it is used.
+                names.extend(name.filter(|name| !name.is_empty()));
+                is_described = false;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_two_types_share_a_name_in_the_description() {
+    let mut names = Vec::new();
+    for source in ["segue", "segue-core", "segue-store"] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        described(&std::path::Path::new(folder).join(source).join("src"), &mut names);
+    }
+    assert!(names.len() > 50, "{names:?}");
+    names.sort();
+    // Of two, one would be described as the other.
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "give one of each another by #[schema(as = …)]: {twice:?}");
+}
+
 #[test]
 fn an_unknown_path_and_a_wrong_method_are_refused_in_our_shape() {
     let server = Server::start();

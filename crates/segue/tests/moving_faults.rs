@@ -6,11 +6,12 @@ mod moves;
 use std::time::Duration;
 
 use moves::faulty::{Faulty, StopAt};
-use moves::{World, config, olga, to};
+use moves::{World, config, olga, store_id, to};
 use segue::clock::{Clock, SystemClock};
 use segue::tenants::coordinator::When;
+use segue_core::ids::TenantId;
 use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
-use segue_store::events::Expected;
+use segue_store::events::{Expected, Mode};
 use segue_store::faulty::{Call, Fault, Operation};
 use tokio::time::Instant;
 
@@ -172,4 +173,55 @@ async fn one_slow_decision_does_not_keep_a_tenant_from_moving_for_ever() {
     faulty.control.inject_next(Call::DecideMigration, Fault::Delay(Duration::from_secs(5)));
     stop.go_on();
     first.cut_over(migration.id).await;
+}
+
+/// The same stores with another tenant, who lives nowhere yet.
+fn stranger(of: &World) -> World {
+    let tenant = TenantId(uuid::Uuid::new_v4());
+    let (control, shared) = (of.control.clone(), of.shared.clone());
+    World::of(tenant, control, shared, of.dedicated.clone(), None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_placing_that_died_halfway_keeps_no_tenant_from_moving_there() {
+    let faulty = Faulty::new().await;
+    let world = stranger(&faulty.world);
+    faulty.control.inject_next(Call::Place, Fault::Before);
+    let append = to("written", Expected::Any, vec![moves::new_event()], None);
+    world.router.append_events(world.tenant, SystemClock.now(), append).await.unwrap_err();
+    assert_eq!(world.shared.head(world.tenant).await.unwrap().mode, Mode::Open);
+
+    world.router.place_in(world.tenant, &store_id("dedicated"), &olga()).await.unwrap();
+    world.append("history", 10).await;
+    world.moves.attend();
+    world.moves.dry_run(world.tenant, &store_id("shared"), &config()).await.unwrap();
+    assert_eq!(world.shared.head(world.tenant).await.unwrap().mode, Mode::Open);
+    world.moved("shared").await;
+    assert_eq!((world.home().await.0, world.log().await.len()), (store_id("shared"), 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_placing_that_lost_a_race_leaves_no_open_log_behind() {
+    let faulty = Faulty::new().await;
+    let (slow, fast) = (stranger(&faulty.world), &faulty.world);
+    faulty.control.inject_next(Call::Place, Fault::Delay(Duration::from_secs(1)));
+    let (_, placed) = tokio::join!(slow.append("written", 1), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fast.router.place_in(slow.tenant, &store_id("dedicated"), &olga()).await
+    });
+    assert_eq!(placed.unwrap().store_id, store_id("dedicated"));
+    assert_eq!(slow.log().await.len(), 1);
+    assert_eq!(slow.shared.head(slow.tenant).await.unwrap().mode, Mode::Copying);
+
+    // Who is placed elsewhere loses too.
+    let slow = stranger(&faulty.world);
+    faulty.control.inject_next(Call::Place, Fault::Delay(Duration::from_secs(1)));
+    let dedicated = store_id("dedicated");
+    let by = olga();
+    let (placed, _) = tokio::join!(slow.router.place_in(slow.tenant, &dedicated, &by), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fast.another(None).router.place_in(slow.tenant, &store_id("shared"), &olga()).await.unwrap()
+    });
+    placed.unwrap_err();
+    assert_eq!(slow.dedicated.head(slow.tenant).await.unwrap().mode, Mode::Copying);
 }

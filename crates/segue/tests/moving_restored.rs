@@ -143,6 +143,10 @@ async fn a_store_that_was_restored_while_nobody_looked_is_not_used_before_its_fe
     assert!(format!("{refused:?}").contains("Restored"), "{refused:?}");
     let refused = fresh.shared.append(late(fresh.tenant, 1)).await;
     assert!(format!("{refused:?}").contains("Restored"), "{refused:?}");
+    let stores = fresh.router.store_views().await.unwrap();
+    let shared = stores.iter().find(|store| store.store_id == store_id("shared")).unwrap();
+    assert!(!shared.healthy, "{shared:?}");
+    assert!(shared.reason.as_ref().unwrap().contains("was restored"), "{shared:?}");
     assert!(
         fresh
             .shared
@@ -186,4 +190,40 @@ async fn an_owner_whose_pause_was_forgotten_waits_again() {
     world.router.resume_writes(world.tenant, &olga()).await.unwrap();
     world.append("history", 1).await;
     assert_eq!(world.home().await.0, store_id("shared"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_store_that_no_route_names_is_noticed_too() {
+    let mut restorable = Restorable::backed_up().await;
+    restorable.world.moved("dedicated").await;
+    let world = &restorable.world;
+    eventually(async || has_left(world).await).await;
+    world.moves.stop();
+    let before = world.control.incarnation(&store_id("shared")).await.unwrap();
+    restorable.restore();
+
+    // A new process in which nobody asks for a tenant that lives there.
+    let (control, shared) = (restorable.world.control.clone(), open(&restorable.database).await);
+    let dedicated = restorable.world.dedicated.clone();
+    let fresh = World::of(restorable.world.tenant, control, shared, dedicated, None);
+    fresh.moves.attend();
+    eventually(async || fresh.control.incarnation(&store_id("shared")).await.unwrap() != before)
+        .await;
+    assert!(has_left(&fresh).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pause_of_a_tenant_that_never_moved_is_not_forgotten_either() {
+    let mut restorable = Restorable::backed_up().await;
+    let (world, tenant) = (&restorable.world, restorable.bystander);
+    world.router.pause_writes(tenant, &olga()).await.unwrap();
+    restorable.restore();
+    let world = &restorable.world;
+    let before = world.control.incarnation(&store_id("shared")).await.unwrap();
+    eventually(async || {
+        let _ = world.router.head(tenant).await;
+        world.control.incarnation(&store_id("shared")).await.unwrap() != before
+    })
+    .await;
+    assert_eq!(world.shared.head(tenant).await.unwrap().mode, Mode::Fenced);
 }

@@ -461,3 +461,15 @@ async fn a_pause_or_resume_whose_answer_was_lost_is_completed_by_repeating_it() 
         assert_eq!(mode().await, Mode::Open);
     }
 }
+
+#[tokio::test]
+async fn while_writes_are_paused_a_read_asks_the_store_once() {
+    let (faulty, _, router) = failing().await;
+    router.pause_writes(TENANT, &olga()).await.unwrap();
+    let before = faulty.calls(Operation::StreamVersions);
+    for _ in 0..3 {
+        let versions = router.stream_versions(TENANT, &["counter".parse().unwrap()]).await.unwrap();
+        assert_eq!(versions, [StreamVersion(1)]);
+    }
+    assert_eq!(faulty.calls(Operation::StreamVersions) - before, 3);
+}

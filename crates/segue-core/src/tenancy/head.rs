@@ -140,6 +140,32 @@ impl Head {
         }
     }
 
+    /// The change of a head that a placing has opened although the tenant got its home elsewhere, at the
+    /// epoch `owner`: an empty copy, which can be claimed. `None` for any other head. To be asked on a route
+    /// that was read before the head: a tenant that has come to live here since is at a later epoch.
+    ///
+    /// ```
+    /// use segue_core::ids::Epoch;
+    /// use segue_core::tenancy::head::{Head, Mode};
+    ///
+    /// let left = Head::opened(Epoch(1));
+    /// let swap = left.left_by_placing(Epoch(1)).expect("it is empty");
+    /// assert_eq!(left.swapped(&swap).map(|head| head.mode), Ok(Mode::Copying));
+    /// assert_eq!(Head::opened(Epoch(2)).left_by_placing(Epoch(1)), None);
+    /// ```
+    #[must_use]
+    pub fn left_by_placing(&self, owner: Epoch) -> Option<HeadSwap> {
+        let is_left = self.mode == Mode::Open && self.mark() == Mark::START && self.epoch <= owner;
+        is_left.then_some(HeadSwap {
+            expect_epoch: self.epoch,
+            expect_mode: Mode::Open,
+            expect_mark: Some(Mark::START),
+            term: self.term,
+            epoch: self.epoch,
+            mode: Mode::Copying,
+        })
+    }
+
     /// The head of a log whose events are purged at a term; where there is none, the tombstone says that
     /// nothing of that term or before may come.
     ///

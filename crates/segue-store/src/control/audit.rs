@@ -147,6 +147,8 @@ Action {
     MigrationFinished = "migration_finished",
     /// A migration's old source holds nothing any more.
     SourcePurged = "source_purged",
+    /// What a store holds that is gone for good was given up instead of purged.
+    CopyAbandoned = "copy_abandoned",
     /// A store came back as another one than it was, and its fences were put back.
     FencesRestored = "fences_restored",
     /// A subscription was created.

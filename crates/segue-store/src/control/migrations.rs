@@ -188,12 +188,13 @@ pub trait Migrations: Send + Sync {
         now: &str,
     ) -> Result<bool>;
 
-    /// Tenants that a migration was about to take from or to a store, by id, from the one after `after` on:
-    /// those whose head there may have to be shut.
+    /// Tenants about whose head in a store something was decided after their placing, by id, from the one
+    /// after `after` on: those that a migration was about to take from or to it, and those that live in it
+    /// and were paused or moved at any time. The others have the head that their placing has opened.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn tenants_moved(
+    async fn tenants_decided_on(
         &self,
         store: &StoreId,
         after: Option<TenantId>,
@@ -254,7 +255,8 @@ pub(super) fn change(
         | Decision::Abort
         | Decision::RolledBack
         | Decision::Finish { .. }
-        | Decision::Finished => (present.ok_or(Error::NotFound(Noun::Migration))?, None),
+        | Decision::Finished
+        | Decision::Abandon => (present.ok_or(Error::NotFound(Noun::Migration))?, None),
     };
     for entry in &decided.entries {
         migration.journal.enter(entry.clone());
@@ -306,6 +308,7 @@ fn settle(migration: &mut Migration, route: &Route, decision: &Decision, at: Tim
     migration.state = match (moving, decision) {
         (Some(moving), _) => MigrationState::from(&moving.stage),
         (None, Decision::Finished) => MigrationState::Migrated,
+        (None, Decision::Abandon) => migration.state,
         // An abort before anything was copied, or the end of a roll-back.
         (None, _) => MigrationState::RolledBack,
     };
@@ -349,6 +352,7 @@ fn action(decision: &Decision) -> Action {
         Decision::Reverse { .. } => Action::MigrationReversed,
         Decision::Finish { .. } => Action::MigrationFinished,
         Decision::Finished => Action::SourcePurged,
+        Decision::Abandon => Action::CopyAbandoned,
     }
 }
 
@@ -383,6 +387,7 @@ fn explained(by: &By, migration: &Migration, route: &Route, decided: &Decided) -
         | Decision::CutOver
         | Decision::Reopened
         | Decision::RolledBack
-        | Decision::Finished => by,
+        | Decision::Finished
+        | Decision::Abandon => by,
     }
 }

@@ -62,8 +62,8 @@ pub enum Call {
     Incarnation,
     /// [`Migrations::set_incarnation`].
     SetIncarnation,
-    /// [`Migrations::tenants_moved`].
-    TenantsMoved,
+    /// [`Migrations::tenants_decided_on`].
+    TenantsDecidedOn,
     /// [`Subscriptions::put_subscription`].
     PutSubscription,
     /// [`Subscriptions::subscription`].
@@ -278,13 +278,13 @@ impl Migrations for FaultyControl {
         self.call(Call::SetIncarnation, self.inner.set_incarnation(store, before, now)).await
     }
 
-    async fn tenants_moved(
+    async fn tenants_decided_on(
         &self,
         store: &StoreId,
         after: Option<TenantId>,
         limit: u32,
     ) -> Result<Vec<TenantId>> {
-        self.call(Call::TenantsMoved, self.inner.tenants_moved(store, after, limit)).await
+        self.call(Call::TenantsDecidedOn, self.inner.tenants_decided_on(store, after, limit)).await
     }
 }
 

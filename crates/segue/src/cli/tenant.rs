@@ -71,6 +71,15 @@ pub enum Tenant {
         #[command(flatten)]
         operator: Operator,
     },
+    /// List what was decided about a tenant, and by whom
+    Audit {
+        /// The tenant
+        tenant: TenantId,
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        operator: Operator,
+    },
     /// Move a tenant to another store while it is read and written
     Move(relocate::Move),
     /// Say in words where a tenant stands, who carries its migration on, and what happens next
@@ -108,6 +117,12 @@ impl Tenant {
                 let (client, screen) = operator.open();
                 let path = format!("/tenants/{tenant}/resume-writes");
                 resumed(&screen, &client.post(&path, &json!({ "by": by }))?);
+                Ok(())
+            }
+            Self::Audit { tenant, paging, operator } => {
+                let (client, screen) = operator.open();
+                let path = format!("/tenants/{tenant}/audit");
+                record::decided(&screen, &client.get(&path, &paging.query())?);
                 Ok(())
             }
             Self::Move(relocate) => relocate.run(),

@@ -7,6 +7,7 @@
 //! takes over ([`attend`]). That two of them believe to be it costs time and nothing else: the older one's
 //! decisions are refused by the control plane, and its effects by the stores.
 
+mod abandon;
 mod attempt;
 mod attend;
 mod beat;

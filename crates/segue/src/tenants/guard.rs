@@ -42,11 +42,15 @@ impl TenantStoreRouter {
     /// Looks whether each store is as it is known, and puts its fences back if it is not.
     pub(super) async fn guard(&self, clock: &dyn Clock) {
         join_all(self.stores().map(|(id, store)| async move {
-            let guarded = match store.quarantine() {
-                Some(quarantine) => self.readmit(id, store, quarantine, clock).await,
-                None => self.make_known(id, store).await,
+            let guarded = async {
+                // Also one that no route names here: it may be a move's other end.
+                self.introduce(id).await?;
+                match store.quarantine() {
+                    Some(quarantine) => self.readmit(id, store, quarantine, clock).await,
+                    None => self.make_known(id, store).await,
+                }
             };
-            if let Err(error) = guarded {
+            if let Err(error) = guarded.await {
                 tracing::debug!(store = %id, %error, "cannot look after a store; looking again");
             }
         }))
@@ -96,7 +100,7 @@ impl TenantStoreRouter {
     ) -> Result<u64> {
         let (mut after, mut fences) = (None, 0);
         loop {
-            let tenants = self.control().tenants_moved(id, after, PAGE).await?;
+            let tenants = self.control().tenants_decided_on(id, after, PAGE).await?;
             let Some(last) = tenants.last() else { return Ok(fences) };
             after = Some(*last);
             for tenant in tenants {

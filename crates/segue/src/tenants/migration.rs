@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 /// One move of a tenant from one store to another.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = TenantMigration)]
 pub struct Migration {
     /// Its id.
     pub id: MigrationId,

@@ -15,7 +15,7 @@ use segue_store::control::audit::{self, Subject};
 use segue_store::control::migrations::Migration;
 use segue_store::control::routing::{Phase, Placement, Route, Tenant};
 use segue_store::control::{self, By, Page};
-use segue_store::events::{self, EventStore, Survives};
+use segue_store::events::{self, EventStore, Reason, Survives};
 use serde::Serialize;
 
 use super::TenantStoreRouter;
@@ -135,7 +135,7 @@ impl TenantStoreRouter {
 
     async fn store_view(&self, id: &StoreId, store: &Arc<dyn EventStore>) -> Result<StoreView> {
         let count = self.control().list_tenants(Some(id), Page::first(1));
-        let health = tokio::time::timeout(PATIENCE, store.health());
+        let health = tokio::time::timeout(PATIENCE, health(store));
         let (count, health) = tokio::join!(count, health);
         let reason = match health {
             Ok(Ok(())) => None,
@@ -215,6 +215,7 @@ impl TenantStoreRouter {
         };
         self.remember(tenant, Some(&home));
         if elsewhere(&home) {
+            self.release(tenant, &home, store).await;
             return Err(Error::TenantPlaced { tenant, store: home.store_id });
         }
         self.tenant_view(tenant).await
@@ -273,7 +274,19 @@ impl TenantStoreRouter {
     }
 }
 
-fn with_causes(error: &events::Error) -> String {
+/// Whether a store can be read and written as its tenants' home.
+///
+/// # Errors
+/// [`events::Error::Unavailable`], also while the fences of a database that came back are put back.
+pub(crate) async fn health(store: &Arc<dyn EventStore>) -> events::Result<()> {
+    store.health().await?;
+    match store.quarantine() {
+        None => Ok(()),
+        Some(_) => Err(events::Error::Unavailable { reason: Reason::Restored, source: None }),
+    }
+}
+
+pub(super) fn with_causes(error: &events::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

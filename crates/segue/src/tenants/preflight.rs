@@ -104,8 +104,17 @@ impl From<Refusal> for Error {
 }
 
 impl Preflight<'_> {
-    /// Looks at both stores and the control plane.
+    /// Whether it can be made as both stores are.
     pub(super) async fn run(&self) -> Result<Cleared, Refusal> {
+        let cleared = self.look().await?;
+        if let Some(found) = &cleared.target {
+            self.check_copy(&cleared.source, found).await?;
+        }
+        Ok(cleared)
+    }
+
+    /// Looks at both stores and the control plane.
+    async fn look(&self) -> Result<Cleared, Refusal> {
         let ((source_id, source), (target_id, target)) = (self.source, self.target);
         self.control.check().await.map_err(|error| Refusal::Later(error.into()))?;
         let asked = tokio::join!(source.health(), target.health());
@@ -124,16 +133,18 @@ impl Preflight<'_> {
             Err(events::Error::NotFound { .. }) => None,
             Err(error) => return Err(later(target_id, error)),
         };
-        if let Some(found) = &found {
-            self.check_copy(&head, found).await?;
-        }
         Ok(Cleared { incarnations, source: head, target: found })
     }
 
     /// What would happen.
     pub(super) async fn dry_run(&self) -> Result<DryRun, Error> {
-        let cleared = self.run().await?;
+        let cleared = self.look().await?;
         let ((source_id, source), (target_id, target)) = (self.source, self.target);
+        // A start releases what a placing has left.
+        let is_left = |head: &Head| head.left_by_placing(cleared.source.epoch).is_some();
+        if let Some(found) = cleared.target.filter(|head| !is_left(head)) {
+            self.check_copy(&cleared.source, &found).await?;
+        }
         let held = cleared.target.filter(|head| head.mode != Mode::Tombstone);
         let held = held.map_or(0, |head| head.position.0);
         let total = cleared.source.position.0;
@@ -228,6 +239,8 @@ impl Preflight<'_> {
         match target.mode {
             Mode::Tombstone => return Ok(()),
             Mode::Copying | Mode::Moved | Mode::Prepared => {}
+            // An old source that nobody came to tell so: it was gone when the move from it was finished.
+            Mode::Fenced if target.epoch < source.epoch => {}
             Mode::Open | Mode::Fenced => {
                 return Err(occupied(format!("it is {} at epoch {}", target.mode, target.epoch)));
             }

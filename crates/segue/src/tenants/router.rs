@@ -408,11 +408,14 @@ impl TenantStoreRouter {
     {
         for _ in 0..ROUTE_CHANGES {
             let Some(known) = self.route(tenant).await? else { return Ok(None) };
-            match op(self.store(&known.store_id)?, Access::Current(known.epoch)).await {
-                Ok(answer) => return Ok(Some(answer)),
-                Err(events::Error::Fenced { .. }) => {}
-                Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &known)),
-                Err(error) => return Err(Failure::Store(error)),
+            // A store that is fenced would only refuse it.
+            if !known.holds_writes() {
+                match op(self.store(&known.store_id)?, Access::Current(known.epoch)).await {
+                    Ok(answer) => return Ok(Some(answer)),
+                    Err(events::Error::Fenced { .. }) => {}
+                    Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &known)),
+                    Err(error) => return Err(Failure::Store(error)),
+                }
             }
             let Some(before) = self.refresh(tenant).await? else { return Ok(None) };
             match op(self.store(&before.store_id)?, Access::Validated(before.epoch)).await {
@@ -529,9 +532,35 @@ impl TenantStoreRouter {
     async fn place(&self, tenant: TenantId, at: Timestamp) -> Result<(), Failure> {
         self.store(&self.default_store)?.open_tenant(tenant, Epoch(1)).await?;
         let by = By::new("segue", at);
-        self.control.place(tenant, &self.default_store, &by).await.map_err(Error::from)?;
+        let placed = self.control.place(tenant, &self.default_store, &by).await;
+        let home = placed.map_err(Error::from)?.route();
+        self.release(tenant, &home, &self.default_store).await;
         self.refresh(tenant).await?;
         Ok(())
+    }
+
+    /// Makes the empty log that a placing has opened in a store one that a migration may fill, if the route
+    /// says that the tenant lives elsewhere. While there is no route nobody may: one who places is about to
+    /// decide. Nothing depends on it but later moves to this store, which ask for it again.
+    pub(super) async fn release(&self, tenant: TenantId, home: &Route, id: &StoreId) {
+        if home.store_id == *id {
+            return;
+        }
+        let released = async {
+            let store = self.store(id)?;
+            let head = match store.head(tenant).await {
+                Err(events::Error::NotFound { .. }) => return Ok(()),
+                head => head.map_err(|error| Error::of_store(id, error))?,
+            };
+            let Some(swap) = head.left_by_placing(home.epoch) else { return Ok(()) };
+            match store.swap_head(tenant, swap).await {
+                Ok(_) | Err(events::Error::HeadDiffers { .. }) => Ok(()),
+                Err(error) => Err(Error::of_store(id, error)),
+            }
+        };
+        if let Err(error) = released.await {
+            tracing::debug!(%tenant, store = %id, %error, "an empty log cannot be released yet");
+        }
     }
 
     /// Names this process, for what it tells of itself. The first name stays.

@@ -61,6 +61,14 @@ pub enum Decision {
     },
     /// The old source holds nothing any more.
     Finished,
+    /// That the peer's store is gone for good, and nobody purges what it holds.
+    ///
+    /// Only where nothing but the purge is left. What stays there, if the store ever comes back, takes no
+    /// write: a target was `copying`, or `prepared` at an epoch that nobody is told of any more, for it was
+    /// burned; an old source was `fenced` at or after the decision to cut over, or left since, or filled as
+    /// a copy again. No effect opens a fence of that term or later, and no route names its epoch. The one
+    /// thing that is missing is the tombstone.
+    Abandon,
 }
 
 /// Why a cutover is given up.
@@ -129,6 +137,7 @@ impl Decision {
             Self::Reverse { .. } => "be reversed",
             Self::Finish { .. } => "be finished",
             Self::Finished => "end",
+            Self::Abandon => "end without a purge",
         }
     }
 }
@@ -154,6 +163,7 @@ impl Decision {
             Self::Reverse { .. } => "reverse",
             Self::Finish { .. } => "finish",
             Self::Finished => "finished",
+            Self::Abandon => "abandon",
         }
     }
 }
@@ -228,8 +238,8 @@ fn go_on(route: &Route, moving: &Moving, decision: &Decision, at: Timestamp) -> 
             | Stage::Paused { .. }
             | Stage::Failed { from: Copying::BulkCopy | Copying::DualWrite },
         ) => to(Stage::RollingBack),
-        (Decision::RolledBack, Stage::RollingBack)
-        | (Decision::Finished, Stage::Finishing { .. }) => {
+        (Decision::RolledBack | Decision::Abandon, Stage::RollingBack)
+        | (Decision::Finished | Decision::Abandon, Stage::Finishing { .. }) => {
             Some(Route { moving: None, ..route.clone() })
         }
         (Decision::Reverse { migration }, Stage::Migrated { .. }) => {
@@ -254,7 +264,8 @@ fn go_on(route: &Route, moving: &Moving, decision: &Decision, at: Timestamp) -> 
             | Decision::RolledBack
             | Decision::Reverse { .. }
             | Decision::Finish { .. }
-            | Decision::Finished,
+            | Decision::Finished
+            | Decision::Abandon,
             _,
         ) => None,
     }
@@ -292,4 +303,40 @@ fn reopen(route: &Route, moving: &Moving, then: Afterwards, since: Timestamp) ->
     let epoch = route.minted.next();
     let after = staged(route, moving, Stage::Reopening { then, since });
     claimed(route, Route { epoch, minted: epoch, ..after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Term;
+
+    #[test]
+    fn a_copy_is_given_up_only_where_nothing_but_its_purge_is_left() {
+        let (since, at) = (Timestamp::UNIX_EPOCH, Mark::START);
+        let (next, decided, purge_at) = (Epoch(2), Term(3), since);
+        let cases = [
+            (Stage::Pending, false),
+            (Stage::BulkCopy, false),
+            (Stage::DualWrite, false),
+            (Stage::Paused { from: Copying::DualWrite }, false),
+            (Stage::Failed { from: Copying::BulkCopy }, false),
+            (Stage::CutoverPaused { next, decided, since }, false),
+            (Stage::Reopening { then: Afterwards::RollBack, since }, false),
+            (Stage::RollingBack, true),
+            (Stage::Migrated { at }, false),
+            (Stage::Finishing { at, purge_at }, true),
+        ];
+        let peer = StoreId::new("dedicated").expect("an id");
+        for (stage, is_allowed) in cases {
+            let migration = MigrationId(uuid::Uuid::nil());
+            let moving =
+                Moving { migration, peer: peer.clone(), stage, claim: Term(1), attempts: 0 };
+            let route = Route {
+                moving: Some(moving),
+                ..Route::first(StoreId::new("shared").expect("an id"))
+            };
+            let after = record(&route, &Decision::Abandon, since);
+            assert_eq!(after.is_ok_and(|after| after.moving.is_none()), is_allowed, "{route:?}");
+        }
+    }
 }

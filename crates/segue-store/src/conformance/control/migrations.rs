@@ -214,6 +214,27 @@ pub async fn a_cutover_is_given_up_and_a_move_rolled_back(database: &dyn Databas
     assert_eq!(migration.journal.abort_reason.as_deref(), Some("no more"));
 }
 
+/// On either side of the commit, with who did it; the migration stays what it was.
+pub async fn a_copy_is_given_up_where_only_its_purge_is_left(database: &dyn Database) {
+    let aborted = Move::started(database).await;
+    aborted.through([Decision::BeginCopy, Decision::Abort]).await;
+    let finished = Move::started(database).await;
+    finished.through([Decision::BeginCopy, Decision::BeginDualWrite, Decision::CutOver]).await;
+    finished.through([Decision::Commit { at: end() }]).await;
+    let early = finished.decide(Decision::Abandon, 3).await;
+    assert!(matches!(early, Err(Error::Transition(_))), "there is a way back: {early:?}");
+    finished.through([Decision::Finish { purge_at: at(9) }]).await;
+    for (it, state) in [(aborted, MigrationState::RolledBack), (finished, MigrationState::Migrated)]
+    {
+        let (route, migration) = it.decide(Decision::Abandon, 4).await.unwrap();
+        assert_eq!(route.moving, None);
+        assert_eq!((migration.state, migration.is_active), (state, false));
+        let lines = audit::Filter { action: Some(Action::CopyAbandoned), ..Default::default() };
+        let lines = it.world.control.list_audit(it.world.tenant, &lines, Page::first(2)).await;
+        assert_eq!(lines.unwrap().items.len(), 1);
+    }
+}
+
 /// In the transaction of the commit, each where it is at that moment.
 pub async fn a_commit_takes_subscriptions_along(database: &dyn Database) {
     let it = Move::started(database).await;
@@ -374,8 +395,8 @@ pub async fn an_incarnation_is_compared_and_set(database: &dyn Database) {
     assert_eq!(other.incarnation(&store).await.unwrap().as_deref(), Some("1/2"));
 }
 
-/// Both ends of every move, whatever came of it, each tenant once.
-pub async fn tenants_that_moved_are_found_by_store(database: &dyn Database) {
+/// Both ends of every move, whatever came of it, and whoever was paused; each tenant once.
+pub async fn tenants_that_were_decided_on_are_found_by_store(database: &dyn Database) {
     let mut tenants = Vec::new();
     let (shared, dedicated) = (new_store(), new_store());
     for _ in 0..3 {
@@ -388,13 +409,22 @@ pub async fn tenants_that_moved_are_found_by_store(database: &dyn Database) {
         it.decide(it.start(MigrationId(Uuid::now_v7())), 3).await.unwrap();
         tenants.push(it.world.tenant);
     }
+    let left_alone = World::empty(database).await;
+    left_alone.control.place(left_alone.tenant, &shared, &olga(0)).await.unwrap();
+    let paused = World::empty(database).await;
+    let elsewhere = new_store();
+    paused.control.place(paused.tenant, &elsewhere, &olga(0)).await.unwrap();
+    let pause = PhaseChange { expected: Term(0), phase: Phase::Paused { since: at(1) } };
+    paused.control.change_phase(paused.tenant, pause, &olga(1)).await.unwrap();
+    let found = paused.control.tenants_decided_on(&elsewhere, None, 2).await.unwrap();
+    assert_eq!(found, [paused.tenant]);
     tenants.sort_unstable();
     let control = database.open().await;
     for store in [&shared, &dedicated] {
-        let first = control.tenants_moved(store, None, 2).await.unwrap();
+        let first = control.tenants_decided_on(store, None, 2).await.unwrap();
         assert_eq!(first, tenants[..2]);
-        let rest = control.tenants_moved(store, first.last().copied(), 2).await.unwrap();
+        let rest = control.tenants_decided_on(store, first.last().copied(), 2).await.unwrap();
         assert_eq!(rest, tenants[2..]);
     }
-    assert_eq!(control.tenants_moved(&new_store(), None, 9).await.unwrap(), []);
+    assert_eq!(control.tenants_decided_on(&new_store(), None, 9).await.unwrap(), []);
 }

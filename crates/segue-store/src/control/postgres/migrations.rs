@@ -297,7 +297,7 @@ impl Migrations for Control {
         Ok(set == 1)
     }
 
-    async fn tenants_moved(
+    async fn tenants_decided_on(
         &self,
         store: &StoreId,
         after: Option<TenantId>,
@@ -307,6 +307,8 @@ impl Migrations for Control {
                 WHERE source_store_id = $1 AND ($2::uuid IS NULL OR tenant_id > $2) \
              UNION SELECT tenant_id FROM tenant_migrations \
                 WHERE target_store_id = $1 AND ($2::uuid IS NULL OR tenant_id > $2) \
+             UNION SELECT tenant_id FROM tenants \
+                WHERE store_id = $1 AND term > 0 AND ($2::uuid IS NULL OR tenant_id > $2) \
              ORDER BY tenant_id LIMIT $3";
         let (after, limit) = (after.map(|tenant| tenant.0), i64::from(limit));
         let client = self.client().await?;

@@ -267,7 +267,7 @@ impl Migrations for Control {
             .await
     }
 
-    async fn tenants_moved(
+    async fn tenants_decided_on(
         &self,
         store: &StoreId,
         after: Option<TenantId>,
@@ -280,6 +280,8 @@ impl Migrations for Control {
                  WHERE source_store_id = ?1 AND (?2 IS NULL OR tenant_id > ?2) \
                  UNION SELECT tenant_id FROM tenant_migrations \
                  WHERE target_store_id = ?1 AND (?2 IS NULL OR tenant_id > ?2) \
+                 UNION SELECT tenant_id FROM tenants \
+                 WHERE store_id = ?1 AND term > 0 AND (?2 IS NULL OR tenant_id > ?2) \
                  ORDER BY tenant_id LIMIT ?3",
             )?;
             let key = params![store.as_str(), after.map(|tenant| Id(tenant.0)), limit];

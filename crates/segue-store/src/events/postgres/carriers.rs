@@ -216,7 +216,7 @@ fn outcome(
             known.lose();
             Outcome::Wrong
         }
-        Err(Failure::Locked(_) | Failure::Again(_) | Failure::Final(_)) => {
+        Err(Failure::Locked(_) | Failure::Again(_) | Failure::Final(_) | Failure::Refused(_)) => {
             known.forget();
             Outcome::Unknown
         }

@@ -23,7 +23,7 @@ const BACKOFF: Backoff =
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Something that a connection is needed for. It may be run several times, and leaves no transaction open
-/// when it succeeds.
+/// when it succeeds or is refused.
 pub(super) trait Work: Sync {
     /// What comes of it.
     type Answer: Send;
@@ -50,6 +50,9 @@ pub(super) enum Failure {
     Locked(tokio_postgres::Error),
     /// Decided: the same again would fail again.
     Final(Error),
+    /// The answer of a read that is complete: there is no such log, or it is not read here. The connection
+    /// is as good as before.
+    Refused(Error),
 }
 
 impl From<Error> for Failure {
@@ -141,7 +144,7 @@ impl Link {
                     sleep(pause).await;
                 }
                 Err(Failure::Locked(error)) => return Err(self.locked(work.tenant(), error).await),
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error) | Failure::Refused(error)) => return Err(error),
             }
         }
     }
@@ -164,7 +167,7 @@ impl Link {
             let error = Error::Unavailable { reason: Reason::Slow, source: None };
             return Err(Failure::Again(error));
         };
-        if answer.is_ok() {
+        if matches!(answer, Ok(_) | Err(Failure::Refused(_))) {
             held.give_back();
         }
         answer

@@ -34,9 +34,10 @@ async fn query(
 }
 
 /// Reads the head from the first row.
-pub(super) fn admitted(rows: &[Row], tenant: TenantId, access: Access) -> Result<Head> {
-    let head = rows::head(rows.first().ok_or(Error::NotFound { tenant })?)?;
-    head.admits_read(access)?;
+pub(super) fn admitted(rows: &[Row], tenant: TenantId, access: Access) -> Result<Head, Failure> {
+    let first = rows.first().ok_or(Failure::Refused(Error::NotFound { tenant }))?;
+    let head = rows::head(first)?;
+    head.admits_read(access).map_err(|fenced| Failure::Refused(fenced.into()))?;
     Ok(head)
 }
 

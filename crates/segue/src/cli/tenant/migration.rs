@@ -33,6 +33,9 @@ pub enum Migration {
         /// Why; stays on record
         #[arg(long)]
         reason: Option<String>,
+        /// Do not wait for the copy to be purged: the target is gone for good
+        #[arg(long)]
+        abandon: bool,
         #[command(flatten)]
         step: Step,
     },
@@ -51,6 +54,9 @@ pub enum Migration {
         /// Purge it now, not only after its retention
         #[arg(long)]
         now: bool,
+        /// Do not purge it at all: the old source is gone for good
+        #[arg(long, conflicts_with = "now")]
+        abandon: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -117,7 +123,9 @@ impl Migration {
             Self::Watch(one) => watch(&one),
             Self::Pause(step) => step.take("/pause", json!({})),
             Self::Resume(step) => step.take("/resume", json!({})),
-            Self::Abort { reason, step } => step.take("/abort", json!({ "reason": reason })),
+            Self::Abort { reason, abandon, step } => {
+                step.take("/abort", json!({ "reason": reason, "abandon": abandon }))
+            }
             Self::Cutover { force, step } => {
                 let (client, screen) = step.one.operator.open();
                 let migration = once_it_follows(&client, &screen, &step.one)?;
@@ -125,7 +133,7 @@ impl Migration {
                 Ok(())
             }
             Self::Reverse(step) => reverse(&step),
-            Self::Finish { now, yes, step } => finish(now, yes, &step),
+            Self::Finish { now, abandon, yes, step } => finish(now, abandon, yes, &step),
             Self::Verify(verify) => verify.run(),
             Self::Repair(repair) => repair.run(),
             Self::Subscriptions(subscriptions) => subscriptions.run(),
@@ -178,7 +186,7 @@ fn reverse(step: &Step) -> Result<(), Failure> {
     Ok(())
 }
 
-fn finish(now: bool, yes: bool, step: &Step) -> Result<(), Failure> {
+fn finish(now: bool, abandon: bool, yes: bool, step: &Step) -> Result<(), Failure> {
     let (client, screen) = step.one.operator.open();
     let migration = client.get(&step.one.path(""), &[])?;
     let source = plain(&migration["source_store_id"]);
@@ -193,9 +201,17 @@ fn finish(now: bool, yes: bool, step: &Step) -> Result<(), Failure> {
             return Err(Failure::Other(text.to_owned()));
         }
     }
-    let body = json!({ "now": now, "by": step.by });
+    let body = json!({ "now": now, "abandon": abandon, "by": step.by });
     let finished = client.post(&step.one.path("/finish"), &body)?;
-    if !screen.prints_json(&finished) {
+    if screen.prints_json(&finished) {
+        return Ok(());
+    }
+    if abandon {
+        screen.line(format!(
+            "there is no way back any more; what {source} may still hold is not purged, and it has no \
+             tombstone"
+        ));
+    } else {
         let retention = super::watch::number(&migration["config"]["source_retention_seconds"]);
         let when = match now {
             true => "now".to_owned(),

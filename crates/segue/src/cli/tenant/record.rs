@@ -6,7 +6,7 @@ use super::migration::One;
 use super::watch::number;
 use crate::cli::Paging;
 use crate::cli::failure::Failure;
-use crate::cli::screen::{items, plain, when};
+use crate::cli::screen::{Screen, items, plain, when};
 
 /// `segue tenant migration subscriptions`
 #[derive(Debug, clap::Args)]
@@ -83,22 +83,27 @@ impl Audit {
     pub fn run(self) -> Result<(), Failure> {
         let (client, screen) = self.one.operator.open();
         let answer = client.get(&self.one.path("/audit"), &self.paging.query())?;
-        if screen.prints_json(&answer) {
-            return Ok(());
-        }
-        let row = |entry: &Value| {
-            vec![
-                when(&entry["at"]),
-                plain(&entry["action"]).replace('_', " "),
-                plain(&entry["actor"]),
-                plain(&entry["details"]["term"]),
-                plain(&entry["details"]["epoch"]),
-            ]
-        };
-        let entries = items(&answer, "entries");
-        let header = ["WHEN", "WHAT", "WHO", "TERM", "EPOCH"];
-        screen.table(&header, entries.iter().map(row).collect());
-        screen.end_of_list(entries.len(), &answer);
+        decided(&screen, &answer);
         Ok(())
     }
+}
+
+/// Lists what was decided, and by whom.
+pub(super) fn decided(screen: &Screen, answer: &Value) {
+    if screen.prints_json(answer) {
+        return;
+    }
+    let row = |entry: &Value| {
+        vec![
+            when(&entry["at"]),
+            plain(&entry["action"]).replace('_', " "),
+            plain(&entry["actor"]),
+            plain(&entry["details"]["term"]),
+            plain(&entry["details"]["epoch"]),
+        ]
+    };
+    let entries = items(answer, "entries");
+    let header = ["WHEN", "WHAT", "WHO", "TERM", "EPOCH"];
+    screen.table(&header, entries.iter().map(row).collect());
+    screen.end_of_list(entries.len(), answer);
 }

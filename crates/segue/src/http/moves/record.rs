@@ -1,18 +1,16 @@
 //! What is on record about a tenant's migration: failed writes, subscriptions, and who decided what.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use segue_core::ids::{MigrationId, TenantId};
 use segue_core::tenancy::migration::journal::SubscriptionMigration;
 use segue_core::tenancy::migration::{FailureStats, PositionMapper};
 use segue_store::control::audit::{self, Subject};
-use segue_store::control::{Cursor, Page};
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::http::App;
+use crate::http::audit::{AuditList, list};
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::extract::{Path, Query};
 use crate::http::scenarios::Paging;
@@ -40,39 +38,6 @@ pub struct MigrationSubscriptions {
     pub is_migrated: bool,
     /// Each subscription, by name.
     pub subscriptions: Vec<SubscriptionMigration>,
-}
-
-/// What was decided about a migration.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct MigrationAudit {
-    /// The last one first.
-    pub entries: Vec<AuditLine>,
-    /// How many there are in all.
-    pub total: u64,
-    /// Where the next page begins.
-    pub next_cursor: Option<String>,
-}
-
-/// One decision, and who made it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AuditLine {
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    pub at: Timestamp,
-    /// Who: an operator, or `segue` with the id of the process that carries the migration on.
-    pub actor: String,
-    /// What, such as `migration_started` or `tenant_migrated`.
-    #[schema(value_type = String)]
-    pub action: audit::Action,
-    /// What explains it further, such as the term, the epoch and the position; null if nothing does.
-    pub details: Value,
-}
-
-impl From<audit::Entry> for AuditLine {
-    fn from(entry: audit::Entry) -> Self {
-        let audit::Entry { at, actor, action, details, .. } = entry;
-        Self { at, actor, action, details }
-    }
 }
 
 /// Counts the writes to a migration's target that failed
@@ -124,26 +89,18 @@ pub async fn get_tenant_migration_subscriptions(
 /// Lists what was decided about a migration, and by whom
 #[utoipa::path(get, path = "/tenant-migrations/{migration_id}/audit", tag = "tenant migrations",
     params(("migration_id" = uuid::Uuid, Path), Paging),
-    responses((status = 200, body = MigrationAudit), (status = 400, body = ErrorBody),
+    responses((status = 200, body = AuditList), (status = 400, body = ErrorBody),
         (status = 404, description = "`migration_not_found`", body = ErrorBody)))]
 pub async fn list_tenant_migration_audit(
     State(app): State<App>,
     Path(id): Path<MigrationId>,
     Query(paging): Query<Paging>,
-) -> Result<axum::Json<MigrationAudit>, Refusal> {
+) -> Result<axum::Json<AuditList>, Refusal> {
     let tenant = app.opened.moves.get_migration(id).await?.tenant_id;
     let filter = audit::Filter {
         subject: Some(Subject::Migration),
         subject_id: Some(id.to_string()),
         ..audit::Filter::default()
     };
-    let after = paging.cursor.map(|cursor| cursor.parse::<Cursor>()).transpose();
-    let after = after.map_err(|_| Error::BadCursor)?;
-    let page = Page { limit: paging.limit.0, after };
-    let page = app.opened.control.list_audit(tenant, &filter, page).await.map_err(Error::from)?;
-    Ok(axum::Json(MigrationAudit {
-        entries: page.items.into_iter().map(AuditLine::from).collect(),
-        total: page.total,
-        next_cursor: page.next.map(|next| next.to_string()),
-    }))
+    list(&app, tenant, &filter, paging).await
 }

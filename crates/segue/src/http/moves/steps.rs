@@ -42,6 +42,8 @@ pub struct AbortMigration {
     /// Why; stays on record.
     #[serde(deserialize_with = "signed::reason")]
     pub reason: Option<String>,
+    /// Do not wait for the target to be purged: it is gone for good. Refused while it answers.
+    pub abandon: bool,
     /// Who; `operator` if left out.
     #[serde(deserialize_with = "signed::name")]
     pub by: Option<String>,
@@ -50,7 +52,7 @@ pub struct AbortMigration {
 /// Who cuts a migration over, and how.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Cutover {
+pub struct CutMigrationOver {
     /// Pass over the verification of the whole history; never over the equality of both ends.
     pub force: bool,
     /// Who; `operator` if left out.
@@ -64,6 +66,8 @@ pub struct Cutover {
 pub struct FinishMigration {
     /// Purge the old source now, not only after its retention.
     pub now: bool,
+    /// Do not purge the old source at all: it is gone for good. Refused while it answers.
+    pub abandon: bool,
     /// Who; `operator` if left out.
     #[serde(deserialize_with = "signed::name")]
     pub by: Option<String>,
@@ -105,12 +109,14 @@ pub async fn resume_tenant_migration(
 ///
 /// The tenant stays where it is and what the target holds is purged; a tombstone stays there. Any time before
 /// the move is decided. The answer comes when the target is clean, or earlier with `is_active` while it is
-/// still being cleaned.
+/// still being cleaned. With `abandon` the target is not cleaned: for one that is gone for good, and whose
+/// store does not answer. Also later, while it is still being cleaned.
 #[utoipa::path(post, path = "/tenant-migrations/{migration_id}/abort", tag = "tenant migrations",
     params(("migration_id" = uuid::Uuid, Path)), request_body = Option<AbortMigration>,
     responses((status = 200, body = Migration),
         (status = 404, description = "`migration_not_found`", body = ErrorBody),
-        (status = 409, description = "`invalid_state_transition`", body = ErrorBody)))]
+        (status = 409, description = "`invalid_state_transition`; `migration_obstructed`: what would \
+            be given up is not gone", body = ErrorBody)))]
 pub async fn abort_tenant_migration(
     State(app): State<App>,
     Path(id): Path<MigrationId>,
@@ -118,6 +124,9 @@ pub async fn abort_tenant_migration(
 ) -> Result<axum::Json<Migration>, Refusal> {
     let moves = &app.opened.moves;
     let (reason, by) = (body.reason.as_deref().unwrap_or(MANUALLY), by(body.by, &app));
+    if body.abandon {
+        return Ok(axum::Json(moves.abort_and_abandon(id, reason, &by).await?));
+    }
     let aborting = moves.abort_migration(id, reason, &by);
     match tokio::time::timeout(patience(&app), aborting).await {
         Ok(aborted) => Ok(axum::Json(aborted?)),
@@ -133,7 +142,7 @@ pub async fn abort_tenant_migration(
 /// all the same, and `GET …/status` tells of it. An error says why nothing came of it; writes go on in the
 /// source.
 #[utoipa::path(post, path = "/tenant-migrations/{migration_id}/cutover", tag = "tenant migrations",
-    params(("migration_id" = uuid::Uuid, Path)), request_body = Option<Cutover>,
+    params(("migration_id" = uuid::Uuid, Path)), request_body = Option<CutMigrationOver>,
     responses((status = 200, description = "It has moved", body = Migration),
         (status = 202, description = "It will, when the target is close enough", body = Migration),
         (status = 404, description = "`migration_not_found`", body = ErrorBody),
@@ -143,7 +152,7 @@ pub async fn abort_tenant_migration(
 pub async fn cut_tenant_migration_over(
     State(app): State<App>,
     Path(id): Path<MigrationId>,
-    OptionalJson(body): OptionalJson<Cutover>,
+    OptionalJson(body): OptionalJson<CutMigrationOver>,
 ) -> Result<Response, Refusal> {
     let by = by(body.by, &app);
     let outcome = app.opened.moves.initiate_cutover(id, body.force, &by, patience(&app)).await?;
@@ -175,18 +184,24 @@ pub async fn reverse_tenant_migration(
 /// Finishes a migration: gives the way back up
 ///
 /// The old source's copy is purged, `now` or when it was kept for `source_retention_seconds`; a tombstone
-/// stays there for ever.
+/// stays there for ever. With `abandon` nothing is purged, and no tombstone stays: for an old source that is
+/// gone for good, and whose store does not answer. Also later, while the purge waits for it.
 #[utoipa::path(post, path = "/tenant-migrations/{migration_id}/finish", tag = "tenant migrations",
     params(("migration_id" = uuid::Uuid, Path)), request_body = Option<FinishMigration>,
     responses((status = 200, body = Migration),
         (status = 404, description = "`migration_not_found`", body = ErrorBody),
-        (status = 409, description = "`invalid_state_transition`", body = ErrorBody)))]
+        (status = 409, description = "`invalid_state_transition`; `migration_obstructed`: what would \
+            be given up is not gone", body = ErrorBody)))]
 pub async fn finish_tenant_migration(
     State(app): State<App>,
     Path(id): Path<MigrationId>,
     OptionalJson(body): OptionalJson<FinishMigration>,
 ) -> Result<axum::Json<Migration>, Refusal> {
-    Ok(axum::Json(app.opened.moves.finish(id, body.now, &by(body.by, &app)).await?))
+    let (moves, by) = (&app.opened.moves, by(body.by, &app));
+    Ok(axum::Json(match body.abandon {
+        true => moves.finish_and_abandon(id, &by).await?,
+        false => moves.finish(id, body.now, &by).await?,
+    }))
 }
 
 /// How long a request waits for what it has decided.

@@ -106,15 +106,24 @@ impl MigrationCoordinator {
         reason: &str,
         by: &By,
     ) -> Result<Migration> {
-        let asked = Asked { action: "be aborted", leads_to: MigrationState::RolledBack };
-        let abort = |_: &Route, _: &row::Migration| {
-            (Decision::Abort, vec![Entry::Aborted(reason.to_owned()), Entry::WishDropped])
-        };
-        self.decide(id, asked, abort, by).await?;
+        self.decide_abort(id, reason, by).await?;
         let is_over = |migration: &Migration| {
             migration.state == MigrationState::RolledBack && !migration.is_active
         };
         self.wait_until(id, ABORTED_WITHIN, is_over).await
+    }
+
+    pub(super) async fn decide_abort(
+        &self,
+        id: MigrationId,
+        reason: &str,
+        by: &By,
+    ) -> Result<Migration> {
+        let asked = Asked { action: "be aborted", leads_to: MigrationState::RolledBack };
+        let abort = |_: &Route, _: &row::Migration| {
+            (Decision::Abort, vec![Entry::Aborted(reason.to_owned()), Entry::WishDropped])
+        };
+        self.decide(id, asked, abort, by).await
     }
 
     /// Wishes to cut over: as soon as the target is close enough and its history verified, writes are
@@ -179,7 +188,7 @@ impl MigrationCoordinator {
     }
 
     /// Decides something about a migration, on what it is now.
-    async fn decide(
+    pub(super) async fn decide(
         &self,
         id: MigrationId,
         asked: Asked,
@@ -235,15 +244,15 @@ impl MigrationCoordinator {
 
 /// What is asked of a migration.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+pub(super) struct Asked {
     /// As a verb.
-    action: &'static str,
+    pub(super) action: &'static str,
     /// The state that it leads to.
-    leads_to: MigrationState,
+    pub(super) leads_to: MigrationState,
 }
 
 impl Asked {
-    fn refused(self, migration: &row::Migration) -> MigrationError {
+    pub(super) fn refused(self, migration: &row::Migration) -> MigrationError {
         MigrationError::InvalidStateTransition {
             migration_id: migration.id,
             current_state: migration.state,
@@ -264,6 +273,7 @@ impl Shared {
     ) -> Result<()> {
         let (source, stores) = self.ends(tenant, target).await?;
         self.settled(tenant).await?;
+        self.router.release(tenant, &self.route(tenant).await?, target).await;
         let preflight = super::Preflight {
             control: &self.control,
             tenant,
