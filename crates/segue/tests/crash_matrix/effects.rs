@@ -252,7 +252,7 @@ passes_on! { ControlPlane as Migrations, control::Result {
     fn list_migrations(filter: &migrations::Filter, page: Page) -> Listing<Migration>;
     fn failures(tenant: TenantId, id: MigrationId) -> FailureStats;
     fn incarnation(store: &StoreId) -> Option<String>;
-    fn tenants_moved(store: &StoreId, after: Option<TenantId>, limit: u32) -> Vec<TenantId>;
+    fn tenants_decided_on(store: &StoreId, after: Option<TenantId>, limit: u32) -> Vec<TenantId>;
 }}
 
 fn noun(entry: &Entry) -> &'static str {
