@@ -1,6 +1,8 @@
 """Moves of eventsource-py, for comparison with `moves/copy.rs` and `moves/pause.rs` on the same server.
 
-    python move.py postgres://postgres@127.0.0.1:5432/postgres [events of the large tenant] [cutovers | copies]
+    python move.py postgres://postgres@127.0.0.1:5432/postgres [events of the large tenant [one part]]
+
+The parts are strict, resting, lenient (cutovers of small tenants) and copies (of the large one).
 
 It needs what `../../../segue-store/benches/eventsource_py/requirements.txt` holds, and no more.
 
@@ -13,13 +15,15 @@ process and one event loop: the router's pause of writes is a thing of the proce
 Writers begin when the migration is in DUAL_WRITE, each with an aggregate of its own, one append after the other,
 through the TenantStoreRouter. Nothing is mirrored in vain then, which is the best case for a cutover. A cutover
 is asked for by `trigger_cutover`, again and again (here every 50 ms, the documentation has 5 s), whether or not
-`is_cutover_ready` says yes: it looks at the lag itself, with writes paused. After PATIENCE the writers stop, and it is asked for without them, with the coordinator's
-`run_resync_pass` if there is still a lag: that tells a cutover that cannot be had under writers from one that
-cannot be had at all. (Under these writers `run_resync_pass` ends in BulkCopyError: their aggregates keep moving.)
+`is_cutover_ready` says yes: it looks at the lag itself, with writes paused. After PATIENCE the writers stop, and
+it is asked for without them, with the coordinator's `run_resync_pass` if there is still a lag: that tells a
+cutover that cannot be had under writers from one that cannot be had at all. (Under these writers
+`run_resync_pass` ends in BulkCopyError: their aggregates keep moving.)
 """
 
 import asyncio
 import logging
+import random
 import statistics
 import sys
 import time
@@ -200,7 +204,8 @@ class Writers:
                 self.acknowledged.add(one.event_id)
                 nth += 1
             if self.thinking:
-                await asyncio.sleep(self.thinking)
+                # Not all at the same time, again and again.
+                await asyncio.sleep(random.uniform(0.0, 2.0 * self.thinking))
 
     def longest_gap(self, since: float, until: float) -> float:
         """The longest time between two acknowledged appends that has a part between two moments, in ms."""
@@ -320,15 +325,17 @@ async def copies(url: str, events: int) -> None:
     report([first])
 
 
-async def cutovers(url: str) -> None:
+async def cutovers(url: str, only: str) -> None:
     lenient = MigrationConfig(batch_size=500, cutover_max_lag_events=50)
     ways = [
-        ("defaults, {} writers without a rest", None, 0.0),
-        (f"defaults, {{}} writers that rest {THINKING * 1e3:.0f} ms after each append", None, THINKING),
-        ("the documentation's example (cutover_max_lag_events=50), {} writers without a rest", lenient, 0.0),
+        ("strict", "defaults, {} writers without a rest", None, 0.0),
+        ("resting", f"defaults, {{}} writers that rest {THINKING} s on average after each append", None, THINKING),
+        ("lenient", "the documentation's cutover_max_lag_events=50, {} writers without a rest", lenient, 0.0),
     ]
-    for name, config, thinking in ways:
-        print(f"\n{MOVES} moves of {SMALL} events: {name.format(WRITERS)}")
+    for way, name, config, thinking in ways:
+        if only not in ("", way):
+            continue
+        print(f"\n{MOVES} moves of {SMALL} events: {name.format(WRITERS)}", flush=True)
         world = await World().open(url)
         try:
             moves = []
@@ -350,9 +357,8 @@ async def main(url: str, events: int = 50_000, only: str = "") -> None:
     ]
     await admin.close()
     print(f"eventsource-py {version('eventsource-py')}, {', '.join(settings)}", flush=True)
-    if only != "copies":
-        await cutovers(url)
-    if only != "cutovers":
+    await cutovers(url, only)
+    if only in ("", "copies"):
         await copies(url, events)
 
 
