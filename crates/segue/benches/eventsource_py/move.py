@@ -13,12 +13,12 @@ tables of the migration are in the source's database, with a pool of their own. 
 process and one event loop: the router's pause of writes is a thing of the process it is in.
 
 Writers begin when the migration is in DUAL_WRITE, each with an aggregate of its own, one append after the other,
-through the TenantStoreRouter. Nothing is mirrored in vain then, which is the best case for a cutover. A cutover
+through the TenantStoreRouter. No mirrored append waits for the copy then: the best case for a cutover. A cutover
 is asked for by `trigger_cutover`, again and again (here every 50 ms, the documentation has 5 s), whether or not
 `is_cutover_ready` says yes: it looks at the lag itself, with writes paused. After PATIENCE the writers stop, and
 it is asked for without them, with the coordinator's `run_resync_pass` if there is still a lag: that tells a
-cutover that cannot be had under writers from one that cannot be had at all. (Under these writers
-`run_resync_pass` ends in BulkCopyError: their aggregates keep moving.)
+cutover that cannot be had under writers from one that cannot be had at all. (Under writers without a
+rest `run_resync_pass` was seen to end in BulkCopyError, as their aggregates keep moving.)
 """
 
 import asyncio
