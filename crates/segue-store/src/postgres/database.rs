@@ -102,7 +102,7 @@ impl Database {
                 Box::pin(async move {
                     make_durable(client, &lifetime).await?;
                     if kind == Kind::Events {
-                        incarnation.ask(client).await;
+                        incarnation.ask(client).await?;
                     }
                     Ok(())
                 })
@@ -201,9 +201,13 @@ impl Database {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 OpenError::explain(settings, error)
             }
-            PoolError::PostCreateHook(HookError::Message(_))
-            | PoolError::Closed
-            | PoolError::NoRuntimeSpecified => OpenError::new(settings, Refusal::Other),
+            // It recovers.
+            PoolError::PostCreateHook(HookError::Message(_)) => {
+                OpenError::new(settings, Refusal::ReadOnly)
+            }
+            PoolError::Closed | PoolError::NoRuntimeSpecified => {
+                OpenError::new(settings, Refusal::Other)
+            }
         };
         if !matches!(error.reason, Refusal::Busy | Refusal::TooManyConnections) {
             outage.failed(&error);

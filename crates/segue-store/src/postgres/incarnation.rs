@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::{ClientWrapper, HookError};
 use tokio_postgres::SimpleQueryMessage;
 
 /// What a server that takes writes is.
@@ -45,14 +45,19 @@ impl State {
 
 impl Watch {
     /// Asks on a connection that was just made.
-    pub(crate) async fn ask(&self, client: &ClientWrapper) {
-        // A role that may not know is as one that did not ask; a standby takes no writes.
-        let Ok(said) = client.simple_query(INCARNATION).await else { return };
+    ///
+    /// # Errors
+    /// While the server recovers: what it will be is not known yet, and the connection would still be there
+    /// when it takes writes, as somebody whom nobody knows.
+    pub(crate) async fn ask(&self, client: &ClientWrapper) -> Result<(), HookError> {
+        // A role that may not know is as one that did not ask.
+        let Ok(said) = client.simple_query(INCARNATION).await else { return Ok(()) };
         let found = said.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
         });
-        found.into_iter().for_each(|found| self.saw(found));
+        self.saw(found.ok_or_else(|| HookError::message("the server recovers"))?);
+        Ok(())
     }
 
     fn saw(&self, found: String) {
