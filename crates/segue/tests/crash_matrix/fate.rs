@@ -98,9 +98,12 @@ impl Fate {
         effect: impl fmt::Display,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        self.has_at_any_time(self.named(effect), work).await
+    }
+
+    fn named(&self, effect: impl fmt::Display) -> String {
         let since = *self.since.lock().unwrap();
-        let named = since.map_or_else(|| effect.to_string(), |since| format!("{since} / {effect}"));
-        self.has_at_any_time(named, work).await
+        since.map_or_else(|| effect.to_string(), |since| format!("{since} / {effect}"))
     }
 
     /// Has an effect that comes beside all others.
@@ -118,15 +121,19 @@ impl Fate {
         Ok(done)
     }
 
-    /// Decides something.
+    /// Decides something. What follows may begin before its answer is here: another task hears of it too.
     pub async fn decides<T, E>(
         &self,
         decision: &'static str,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let decided = self.has(format!("decide {decision}"), work).await?;
-        *self.since.lock().unwrap() = Some(decision);
-        Ok(decided)
+        let named = self.named(format!("decide {decision}"));
+        let before = self.since.lock().unwrap().replace(decision);
+        let decided = self.has_at_any_time(named, work).await;
+        if decided.is_err() {
+            *self.since.lock().unwrap() = before;
+        }
+        decided
     }
 
     fn comes_to(&self, when: When, effect: &str) {
