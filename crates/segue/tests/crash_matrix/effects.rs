@@ -43,7 +43,7 @@ use super::fate::{Bend, Fate};
 
 /// The decisions after which a page is imported for certain. After others one may still be under way, or not:
 /// a point that is reached by chance is none.
-const COPYING: [&str; 5] = ["begin_copy", "begin_dual_write", "resume", "reopened", "commit"];
+const COPYING: [&str; 4] = ["begin_copy", "begin_dual_write", "reopened", "commit"];
 
 /// A store or a control plane of one process.
 #[derive(Debug)]
