@@ -225,3 +225,17 @@ async fn a_placing_that_lost_a_race_leaves_no_open_log_behind() {
     placed.unwrap_err();
     assert_eq!(slow.dedicated.head(slow.tenant).await.unwrap().mode, Mode::Copying);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_says_that_it_is_alive_as_often_as_its_lease_asks_and_no_more() {
+    let faulty = Faulty::attended().await;
+    let world = &faulty.world;
+    world.append("history", 10).await;
+    let migration = world.start("dedicated").await;
+    world.reaches(migration.id, MigrationState::DualWrite).await;
+    let before = faulty.control.calls(Call::Beat);
+    // Four times in each lease of 0.4 s.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let beats = faulty.control.calls(Call::Beat) - before;
+    assert!((30..=45).contains(&beats), "{beats} beats");
+}

@@ -326,7 +326,9 @@ impl Driver {
         migration: row::Migration,
     ) -> Result<(), Trouble> {
         self.shared.router.remember(self.tenant, Some(&route));
-        at.lease.send_replace(self.shared.settings.lease_in(&route));
+        let lease = self.shared.settings.lease_in(&route);
+        // Who says that this process is alive is woken only by another lease.
+        at.lease.send_if_modified(|known| std::mem::replace(known, lease) != lease);
         let roles = |route: &Route| {
             (route.store_id.clone(), route.moving.as_ref().map(|moving| moving.peer.clone()))
         };
