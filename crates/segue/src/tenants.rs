@@ -6,6 +6,8 @@ pub mod consistency;
 pub mod coordinator;
 pub mod copier;
 mod explanation;
+#[cfg(test)]
+mod fixture;
 pub mod follow;
 mod guard;
 mod marks;

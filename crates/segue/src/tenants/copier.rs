@@ -15,11 +15,12 @@ use std::sync::Arc;
 use segue_core::digest::Mark;
 use segue_core::ids::{Epoch, MigrationId, Position, StreamId, StreamVersion, TenantId, Term};
 use segue_store::events::{
-    self, Access, Event, EventStore, Head, Import, Mode, Reason, StreamState, limits,
+    self, Access, Event, EventStore, Head, Import, Mode, StreamState, limits,
 };
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::beside::ended;
 use super::marks::kept;
 use super::pages::{Page, Pages};
 
@@ -189,10 +190,8 @@ impl BulkCopier {
             let importing = import(target_store, self.tenant, term, before, loaded, None);
             let importing = AbortOnDropHandle::new(tokio::spawn(importing));
             let (imported, read) = tokio::join!(importing, self.source.page(last));
-            let imported = imported.unwrap_or_else(|ended| match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_stopping) => Err(CopyError::Target(closed())),
-            });
+            let imported =
+                ended(imported).unwrap_or_else(|ending| Err(CopyError::Target(ending.into())));
             target = match imported {
                 Err(CopyError::Damaged { position, what }) => {
                     self.copy_up_to(before, term, position).await?;
@@ -435,51 +434,20 @@ fn size(state: &StreamState) -> usize {
     state.snapshot.as_ref().map_or(0, |taken| taken.state.len())
 }
 
-fn closed() -> events::Error {
-    events::Error::Unavailable { reason: Reason::Closed, source: None }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use jiff::Timestamp;
     use segue_core::digest::Digest;
-    use segue_core::ids::EventId;
-    use segue_store::events::{
-        Access, Append, Expected, MemoryEventStore, NewEvent, Snapshot, StreamAppend,
-    };
+    use segue_store::events::MemoryEventStore;
     use segue_store::faulty::{Fault, FaultyEventStore, Operation};
     use uuid::Uuid;
 
     use super::*;
+    use crate::tenants::fixture::{EPOCH, TENANT, append};
 
-    const TENANT: TenantId = TenantId(Uuid::nil());
-    const EPOCH: Epoch = Epoch(1);
     const TERM: Term = Term(1);
 
     fn stream(name: &str) -> StreamId {
         StreamId::new(name).unwrap()
-    }
-
-    async fn append(store: &MemoryEventStore, name: &str, state: Option<usize>) {
-        let event = NewEvent {
-            event_id: EventId(Uuid::new_v4()),
-            event_type: Cow::Borrowed("Happened"),
-            payload: b"{}".to_vec(),
-            metadata: Vec::new(),
-        };
-        let streams = vec![StreamAppend {
-            stream_id: stream(name),
-            stream_type: Cow::Borrowed("thing"),
-            expected: Expected::Any,
-            events: vec![event],
-            snapshot: state
-                .map(|bytes| Snapshot { state: vec![b'x'; bytes], ..Snapshot::default() }),
-        }];
-        let recorded_at = Timestamp::UNIX_EPOCH;
-        let append = Append { tenant: TENANT, epoch: EPOCH, recorded_at, streams };
-        store.append(append).await.unwrap();
     }
 
     async fn source() -> Arc<MemoryEventStore> {
@@ -503,7 +471,7 @@ mod tests {
         let source = source().await;
         let names: Vec<_> = (0..20).map(|nth| format!("s{nth:02}")).collect();
         for name in &names {
-            append(&source, name, Some(limits::SNAPSHOT_BYTES)).await;
+            append(&*source, name, 1, Some(limits::SNAPSHOT_BYTES)).await;
         }
         let streams: Vec<_> = names.iter().map(|name| stream(name)).collect();
         for fault in [Fault::Before, Fault::After] {
@@ -524,7 +492,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_forgotten_is_also_where_streams_once_ended() {
         let source = source().await;
-        append(&source, "s", Some(3)).await;
+        append(&*source, "s", 1, Some(3)).await;
         let target = Arc::new(MemoryEventStore::new());
         let mut copier = BulkCopier::new(source.clone(), target.clone(), TENANT, 10);
         // Since then the source was restored from a backup.
@@ -540,8 +508,8 @@ mod tests {
     #[tokio::test]
     async fn a_drain_that_cannot_come_to_its_end_says_so() {
         let source = source().await;
-        append(&source, "s", None).await;
-        append(&source, "s", None).await;
+        append(&*source, "s", 1, None).await;
+        append(&*source, "s", 1, None).await;
         let target = Arc::new(MemoryEventStore::new());
         let mut copier = BulkCopier::new(source.clone(), target.clone(), TENANT, 10);
         let empty = target.begin_copy(TENANT, EPOCH, TERM).await.unwrap();

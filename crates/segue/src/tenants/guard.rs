@@ -13,7 +13,7 @@ use segue_core::ids::{StoreId, TenantId};
 use segue_core::tenancy::head::Mode;
 use segue_core::tenancy::restored;
 use segue_store::control::audit::{Action, Entry, Subject};
-use segue_store::events::{self, EventStore, Quarantine};
+use segue_store::events::{self, EventStore, Quarantine, Reason};
 use serde_json::json;
 
 use super::TenantStoreRouter;
@@ -25,6 +25,14 @@ const PAGE: u32 = 500;
 
 /// How often a head that others change meanwhile is looked at.
 const ROUNDS: usize = 8;
+
+/// Whether a store may be believed: not while the fences of a database that came back are put back.
+pub(super) fn has_its_fences(store: &dyn EventStore) -> events::Result<()> {
+    match store.quarantine() {
+        None => Ok(()),
+        Some(_) => Err(events::Error::Unavailable { reason: Reason::Restored, source: None }),
+    }
+}
 
 impl TenantStoreRouter {
     /// Tells a store as which incarnation it is known, once.

@@ -2,6 +2,7 @@
 
 use segue_core::ids::{MigrationId, StoreId, TenantId};
 use segue_core::tenancy::migration::MigrationState;
+use segue_store::control::migrations::Migration;
 
 /// Why a migration did not do as asked. Nothing was changed by what was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -121,6 +122,21 @@ fn unfinished(state: MigrationState) -> &'static str {
 }
 
 impl MigrationError {
+    /// That a migration is where this cannot be done.
+    pub(super) fn not_from_here(
+        migration: &Migration,
+        action: &'static str,
+        attempted_state: MigrationState,
+    ) -> Self {
+        Self::InvalidStateTransition {
+            migration_id: migration.id,
+            current_state: migration.state,
+            action,
+            attempted_state,
+            allowed_transitions: migration.state.allowed_transitions().to_vec(),
+        }
+    }
+
     /// The migration that it is about, if there is one.
     #[must_use]
     pub fn migration_id(&self) -> Option<MigrationId> {

@@ -122,19 +122,14 @@ fn whole_groups(events: &[Event], head: &Head) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
     use std::path::Path;
     use std::time::Duration;
 
-    use jiff::Timestamp;
-    use segue_core::ids::{Epoch, EventId, StreamId};
+    use segue_store::events::MemoryEventStore;
     use segue_store::events::sqlite::SqliteEventStore;
-    use segue_store::events::{Append, Expected, MemoryEventStore, NewEvent, StreamAppend};
-    use uuid::Uuid;
 
     use super::*;
-
-    const TENANT: TenantId = TenantId(Uuid::nil());
+    use crate::tenants::fixture::{EPOCH, TENANT, append};
 
     /// A log of groups of these sizes.
     async fn log(groups: &[usize]) -> Arc<dyn EventStore> {
@@ -144,24 +139,9 @@ mod tests {
     }
 
     async fn fill(store: &dyn EventStore, groups: &[usize]) {
-        let epoch = Epoch(1);
-        store.open_tenant(TENANT, epoch).await.unwrap();
+        store.open_tenant(TENANT, EPOCH).await.unwrap();
         for size in groups {
-            let event = || NewEvent {
-                event_id: EventId(Uuid::new_v4()),
-                event_type: Cow::Borrowed("Happened"),
-                payload: b"{}".to_vec(),
-                metadata: Vec::new(),
-            };
-            let stream = StreamAppend {
-                stream_id: StreamId::new("s").unwrap(),
-                stream_type: Cow::Borrowed("thing"),
-                expected: Expected::Any,
-                events: (0..*size).map(|_| event()).collect(),
-                snapshot: None,
-            };
-            let (tenant, recorded_at, streams) = (TENANT, Timestamp::UNIX_EPOCH, vec![stream]);
-            store.append(Append { tenant, epoch, recorded_at, streams }).await.unwrap();
+            append(store, "s", *size, None).await;
         }
     }
 

@@ -15,11 +15,12 @@ use segue_store::control::audit::{self, Subject};
 use segue_store::control::migrations::Migration;
 use segue_store::control::routing::{Phase, Placement, Route, Tenant};
 use segue_store::control::{self, By, Page};
-use segue_store::events::{self, EventStore, Reason, Survives};
+use segue_store::events::{self, EventStore, Survives};
 use serde::Serialize;
 
 use super::TenantStoreRouter;
 use super::explanation::Situation;
+use super::guard::has_its_fences;
 use crate::error::{Error, Kind, Result};
 
 /// How long a store may take to say how it is.
@@ -280,10 +281,7 @@ impl TenantStoreRouter {
 /// [`events::Error::Unavailable`], also while the fences of a database that came back are put back.
 pub(crate) async fn health(store: &Arc<dyn EventStore>) -> events::Result<()> {
     store.health().await?;
-    match store.quarantine() {
-        None => Ok(()),
-        Some(_) => Err(events::Error::Unavailable { reason: Reason::Restored, source: None }),
-    }
+    has_its_fences(&**store)
 }
 
 pub(super) fn with_causes(error: &events::Error) -> String {

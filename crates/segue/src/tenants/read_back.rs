@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use segue_core::digest::{Mark, Verifier};
 use segue_core::ids::TenantId;
-use segue_store::events::{self, EventStore, Head, Reason};
+use segue_store::events::{self, EventStore, Head};
 use tokio::time::Instant;
 
-use super::beside::{Ending, beside};
+use super::beside::beside;
 use super::pages::{Page, Pages};
 
 /// How many events are read at a time.
@@ -78,8 +78,7 @@ async fn hash_beside(mark: Mark, page: Page) -> events::Result<Mark> {
     if page.events.len() <= FEW {
         return hash(mark, &page);
     }
-    let hashed = beside(move || hash(mark, &page)).await;
-    hashed.map_err(|Ending| events::Error::Unavailable { reason: Reason::Closed, source: None })?
+    beside(move || hash(mark, &page)).await?
 }
 
 /// Hashes the groups of a page after a mark.

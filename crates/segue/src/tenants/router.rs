@@ -24,13 +24,14 @@ use segue_store::control::routing::Route;
 use segue_store::control::{By, Changed, ControlPlane};
 use segue_store::events::{
     self, Access, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
-    LogRead, Mode, Reason, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
+    LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
     StreamRead, StreamState,
 };
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::guard::has_its_fences;
 use super::mirror::Mirrors;
 use super::tails::Tails;
 use super::waiting::Waiting;
@@ -197,13 +198,9 @@ impl TenantStoreRouter {
         self.read(tenant, |store, access| async move {
             let head = store.head(tenant).await?;
             head.admits_read(access)?;
-            match store.quarantine() {
-                None => Ok(head),
-                // What it says of an owner is old news.
-                Some(_) => {
-                    Err(events::Error::Unavailable { reason: Reason::Restored, source: None })
-                }
-            }
+            // What it says of an owner may be old news.
+            has_its_fences(&*store)?;
+            Ok(head)
         })
         .await
     }
@@ -701,6 +698,8 @@ impl From<Failure> for Error {
 #[cfg(test)]
 mod tests {
     // The router is shown by the tests of the sessions, which do everything through it.
+    use segue_store::events::Reason;
+
     use super::*;
 
     #[test]

@@ -18,12 +18,10 @@ use std::time::Instant;
 use segue_core::digest::Mark;
 use segue_core::digest::inspection::{Damage, Finding, Findings, Inspection};
 use segue_core::ids::{Position, StoreId, StreamId, TenantId};
-use segue_store::events::{
-    self, Access, Event, EventStore, LogPage, LogRead, Reason, Tally, TallyRead,
-};
+use segue_store::events::{self, Access, Event, EventStore, LogPage, LogRead, Tally, TallyRead};
 use serde::{Deserialize, Serialize};
 
-use super::beside::{Ending, beside};
+use super::beside::beside;
 use crate::error::{Error, Result};
 use erased::Erasures;
 
@@ -217,9 +215,7 @@ impl Verification {
             });
             let reading = self.read_on(Some(last), head);
             let (hashed, next) = tokio::join!(hashing, reading);
-            let ending =
-                |Ending| events::Error::Unavailable { reason: Reason::Closed, source: None };
-            let (hashed, events) = hashed.map_err(ending)?;
+            let (hashed, events) = hashed.map_err(events::Error::from)?;
             inspection = hashed;
             read = next?;
             erasures.check(self, original, &events, &mut inspection).await?;

@@ -12,7 +12,6 @@ use segue_core::digest::Mark;
 use segue_core::ids::{MigrationId, Position, TenantId};
 use segue_core::tenancy::head::Mode;
 use segue_core::tenancy::migration::breaker::Breaker;
-use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{
     Decision, Effect, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, next,
@@ -34,6 +33,7 @@ use super::{Shared, When};
 use crate::error::Error;
 use crate::telemetry;
 use crate::tenants::copier::BulkCopier;
+use crate::tenants::guard::has_its_fences;
 use crate::tenants::read_back::ReadBack;
 
 /// How long a driver waits for news while writes wait for the target, or for what its mirror brings.
@@ -228,14 +228,10 @@ impl Driver {
             }
             Step::Over => return Ok(false),
             Step::Stop(contradiction) => {
-                return Err(Trouble::Stuck(Obstacle {
-                    message: contradiction.to_string(),
-                    recoverable: true,
-                    suggested_action: Some(
-                        "look at both stores; then resume the migration, or abort it".to_owned(),
-                    ),
-                    at: self.shared.clock.now(),
-                }));
+                return Err(self.stuck(
+                    contradiction.to_string(),
+                    "look at both stores; then resume the migration, or abort it",
+                ));
             }
         }
         at.refusals = 0;
@@ -364,18 +360,15 @@ impl Driver {
     /// A store's head, unless the store may have forgotten what it was told. While writes wait it is not
     /// waited for long.
     async fn glance(&self, at: &At, store: &Arc<dyn EventStore>) -> events::Result<Head> {
-        let unavailable = |reason| events::Error::Unavailable { reason, source: None };
         let head = store.head(self.tenant);
         let head = if at.route.is_cut_over() {
-            let head = tokio::time::timeout(GLANCE, head).await;
-            head.map_err(|_elapsed| unavailable(Reason::Slow))?
+            let slow = |_| events::Error::Unavailable { reason: Reason::Slow, source: None };
+            tokio::time::timeout(GLANCE, head).await.map_err(slow)?
         } else {
             head.await
         };
-        match store.quarantine() {
-            None => head,
-            Some(_) => Err(unavailable(Reason::Restored)),
-        }
+        has_its_fences(&**store)?;
+        head
     }
 
     /// Takes note of what two stores said of their heads.

@@ -33,6 +33,9 @@ const FEW_BATCHES: u64 = 4;
 /// What is told of a copy that falls behind.
 const OUTRUN: &str = "the tenant is written faster than it is copied";
 
+/// What to do about a store that answers with something that it never should.
+const MEND: &str = "mend the store, then resume the migration";
+
 /// Up to which lag a mirror of this process is left to bring what its target lacks.
 const MIRRORED: u64 = 10_000;
 
@@ -286,12 +289,8 @@ impl Driver {
             Ok(Some(head)) => at.sight.peer = Some(head),
             Ok(None) => {}
             Err(events::Error::Damaged { position, what }) => {
-                return Err(Trouble::Stuck(Obstacle {
-                    message: format!("the target is damaged at position {position}: {what}"),
-                    recoverable: true,
-                    suggested_action: Some("repair the migration, then resume it".to_owned()),
-                    at: self.shared.clock.now(),
-                }));
+                let message = format!("the target is damaged at position {position}: {what}");
+                return Err(self.stuck(message, "repair the migration, then resume it"));
             }
             Err(error) => return Err(self.of(at, Side::Peer, error)),
         }
@@ -352,18 +351,12 @@ impl Driver {
             | events::Error::DuplicateEvent { .. }
             | events::Error::StreamNotFound { .. }
             | events::Error::TooLarge { .. }
-            | events::Error::Invalid(_) => Trouble::Stuck(Obstacle {
-                message: format!("store `{store}`: {error}"),
-                recoverable: true,
-                suggested_action: Some("mend the store, then resume the migration".to_owned()),
-                at: self.shared.clock.now(),
-            }),
+            | events::Error::Invalid(_) => self.stuck(format!("store `{store}`: {error}"), MEND),
         }
     }
 
     /// What an error of a copy into one side means.
     fn of_copy(&self, at: &At, into: Side, error: CopyError) -> Trouble {
-        let now = self.shared.clock.now();
         match error {
             CopyError::Source(error @ events::Error::Unavailable { .. }) => {
                 self.of(at, into.other(), error)
@@ -381,31 +374,15 @@ impl Driver {
                 | events::Error::Fenced { .. }
                 | events::Error::NotFound { .. },
             ) => Trouble::Outdated,
-            CopyError::Damaged { .. } => Trouble::Stuck(Obstacle {
-                message: error.to_string(),
-                recoverable: true,
-                suggested_action: Some(
-                    "verify the tenant's log and restore the source; then resume the migration, or \
-                     abort it"
-                        .to_owned(),
-                ),
-                at: now,
-            }),
-            CopyError::Apart { .. } => Trouble::Stuck(Obstacle {
-                message: error.to_string(),
-                recoverable: true,
-                suggested_action: Some(
-                    "verify the tenant's log in both stores; repair the migration, or abort it"
-                        .to_owned(),
-                ),
-                at: now,
-            }),
-            CopyError::Source(_) | CopyError::Target(_) => Trouble::Stuck(Obstacle {
-                message: error.to_string(),
-                recoverable: true,
-                suggested_action: Some("mend the store, then resume the migration".to_owned()),
-                at: now,
-            }),
+            CopyError::Damaged { .. } => self.stuck(
+                error.to_string(),
+                "verify the tenant's log and restore the source; then resume the migration, or abort it",
+            ),
+            CopyError::Apart { .. } => self.stuck(
+                error.to_string(),
+                "verify the tenant's log in both stores; repair the migration, or abort it",
+            ),
+            CopyError::Source(_) | CopyError::Target(_) => self.stuck(error.to_string(), MEND),
         }
     }
 }

@@ -253,13 +253,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn refused(self, migration: &row::Migration) -> MigrationError {
-        MigrationError::InvalidStateTransition {
-            migration_id: migration.id,
-            current_state: migration.state,
-            action: self.action,
-            attempted_state: self.leads_to,
-            allowed_transitions: migration.state.allowed_transitions().to_vec(),
-        }
+        MigrationError::not_from_here(migration, self.action, self.leads_to)
     }
 }
 

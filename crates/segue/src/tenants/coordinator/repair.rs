@@ -152,13 +152,7 @@ fn repairable(route: &Route, id: MigrationId) -> Option<&Moving> {
 }
 
 fn refused(migration: &row::Migration) -> MigrationError {
-    MigrationError::InvalidStateTransition {
-        migration_id: migration.id,
-        current_state: migration.state,
-        action: "be repaired",
-        attempted_state: migration.state,
-        allowed_transitions: migration.state.allowed_transitions().to_vec(),
-    }
+    MigrationError::not_from_here(migration, "be repaired", migration.state)
 }
 
 fn taken_over() -> Error {
@@ -279,42 +273,21 @@ async fn next_step(
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
     use std::time::Duration;
 
-    use jiff::Timestamp;
-    use segue_core::ids::{EventId, StreamId};
-    use segue_store::events::{
-        Append, Expected, Import, LogRead, MemoryEventStore, NewEvent, StreamAppend,
-    };
+    use segue_store::events::{Import, LogRead, MemoryEventStore};
     use segue_store::faulty::{Fault, FaultyEventStore, Operation};
-    use uuid::Uuid;
 
     use super::*;
+    use crate::tenants::fixture::{EPOCH, TENANT, append};
 
-    const CLAIMED: Claimed =
-        Claimed { tenant: TenantId(Uuid::nil()), epoch: Epoch(1), term: Term(1) };
+    const CLAIMED: Claimed = Claimed { tenant: TENANT, epoch: EPOCH, term: Term(1) };
 
     async fn source(groups: usize) -> MemoryEventStore {
-        let Claimed { tenant, epoch, .. } = CLAIMED;
         let store = MemoryEventStore::new();
-        store.open_tenant(tenant, epoch).await.unwrap();
+        store.open_tenant(TENANT, EPOCH).await.unwrap();
         for _ in 0..groups {
-            let event = || NewEvent {
-                event_id: EventId(Uuid::new_v4()),
-                event_type: Cow::Borrowed("Happened"),
-                payload: b"{}".to_vec(),
-                metadata: Vec::new(),
-            };
-            let stream = StreamAppend {
-                stream_id: StreamId::new("s").unwrap(),
-                stream_type: Cow::Borrowed("thing"),
-                expected: Expected::Any,
-                events: (0..1_000).map(|_| event()).collect(),
-                snapshot: None,
-            };
-            let (recorded_at, streams) = (Timestamp::UNIX_EPOCH, vec![stream]);
-            store.append(Append { tenant, epoch, recorded_at, streams }).await.unwrap();
+            append(&store, "s", 1_000, None).await;
         }
         store
     }

@@ -150,6 +150,11 @@ impl Driver {
         self.note(at, entries, None).await
     }
 
+    /// Something that does not pass by itself.
+    pub(super) fn stuck(&self, message: String, suggested: &str) -> Trouble {
+        Trouble::Stuck(self.obstacle(message, suggested))
+    }
+
     /// Something that is met now.
     pub(super) fn obstacle(&self, message: String, suggested: &str) -> Obstacle {
         Obstacle {

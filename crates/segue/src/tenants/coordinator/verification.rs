@@ -105,14 +105,8 @@ impl Shared {
             Stage::Pending | Stage::RollingBack | Stage::Finishing { .. } => false,
         };
         let Some(moving) = moving.filter(|moving| has_copy(&moving.stage)) else {
-            return Err(MigrationError::InvalidStateTransition {
-                migration_id: migration.id,
-                current_state: migration.state,
-                action: "be verified",
-                attempted_state: migration.state,
-                allowed_transitions: migration.state.allowed_transitions().to_vec(),
-            }
-            .into());
+            let refused = MigrationError::not_from_here(migration, "be verified", migration.state);
+            return Err(refused.into());
         };
         let (owner, peer) = (self.router.store(&route.store_id)?, self.router.store(&moving.peer)?);
         let tenant = migration.tenant_id;
