@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 
 use cluster::api::Api;
 use cluster::writers::Load;
-use cluster::{Cluster, chain, from_environment, operator, readers, seed, turns, writers};
+use cluster::{
+    Cluster, chain, crash_for, from_environment, operator, readers, seed, turns, writers,
+};
 use segue_store::dice::Dice;
 use segue_testing::history::{History, check_deliveries};
 use segue_testing::postgres::{Server, TestDatabase};
@@ -72,7 +74,7 @@ fn a_tenant_that_moves_back_and_forth_loses_nothing_whatever_is_killed_meanwhile
         let blow = Blow::thrown(&mut dice);
         let (before, struck) = (load.acknowledged(), Instant::now());
         blow.strike(&mut world, &mut dice);
-        recovered(&load, blow);
+        load.recovers(CLIENTS as u64 / 2, RECOVERS_WITHIN, format_args!("{blow:?}"));
         println!("{before} acknowledged, then {blow:?}; going on after {:?}", struck.elapsed());
     }
     let moved = runtime.block_on(operator).unwrap();
@@ -203,18 +205,11 @@ impl Blow {
     }
 
     fn strike(self, World { cluster, dedicated, .. }: &mut World, dice: &mut Dice) {
+        let long = || std::thread::sleep(Duration::from_secs(7));
         let mut a_while = || std::thread::sleep(Duration::from_millis(dice.below(1_500)));
         match self {
-            Self::KillNode(node) => {
-                cluster.kill_node(node);
-                a_while();
-                cluster.start_node(node);
-            }
-            Self::KillAllNodes => {
-                (0..NODES).for_each(|node| cluster.kill_node(node));
-                a_while();
-                (0..NODES).for_each(|node| cluster.start_node(node));
-            }
+            Self::KillNode(node) => cluster.kill_node_for(node, a_while),
+            Self::KillAllNodes => cluster.kill_all_nodes_for(a_while),
             Self::FreezeNode(node) => {
                 cluster.freeze_node(node);
                 a_while();
@@ -229,41 +224,18 @@ impl Blow {
                 cluster.thaw_node(frozen);
                 cluster.start_node(killed);
             }
-            Self::CrashShared => {
-                cluster.postgres.stop_immediate();
-                a_while();
-                cluster.postgres.start_again();
-            }
-            Self::CrashDedicated => {
-                dedicated.stop_immediate();
-                a_while();
-                dedicated.start_again();
-            }
-            Self::LongOutage => {
-                dedicated.stop_immediate();
-                std::thread::sleep(Duration::from_secs(7));
-                dedicated.start_again();
-            }
+            Self::CrashShared => crash_for(&mut cluster.postgres, a_while),
+            Self::CrashDedicated => crash_for(dedicated, a_while),
+            Self::LongOutage => crash_for(dedicated, long),
             // The nodes come back first, to databases that are down.
             Self::CrashEverything => {
                 cluster.postgres.stop_immediate();
                 dedicated.stop_immediate();
-                (0..NODES).for_each(|node| cluster.kill_node(node));
-                (0..NODES).for_each(|node| cluster.start_node(node));
+                cluster.kill_all_nodes_for(|| ());
                 a_while();
                 dedicated.start_again();
                 cluster.postgres.start_again();
             }
         }
-    }
-}
-
-/// Waits until appends are acknowledged again.
-fn recovered(load: &Load, blow: Blow) {
-    let (before, healed) = (load.acknowledged(), Instant::now());
-    while load.acknowledged() < before + CLIENTS as u64 / 2 {
-        let waited = healed.elapsed();
-        assert!(waited < RECOVERS_WITHIN, "no appends any more after {blow:?}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -12,11 +12,11 @@ mod cluster;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::api::Api;
 use cluster::writers::Load;
-use cluster::{Cluster, NODES, chain, from_environment, readers, seed, turns, writers};
+use cluster::{Cluster, NODES, chain, crash_for, from_environment, readers, seed, turns, writers};
 use segue_store::dice::Dice;
 use segue_testing::history::{History, check_deliveries};
 use segue_testing::postgres::Server;
@@ -61,7 +61,9 @@ fn what_was_acknowledged_survives_whatever_is_killed_and_every_subscriber_sees_i
         std::thread::sleep(Duration::from_millis(500 + dice.below(1_500)));
         let blow = Blow::thrown(&mut dice);
         blow.strike(&mut cluster, &mut dice, &runtime);
-        recovered(&load, round, blow);
+        let what = format_args!("{blow:?} in round {round}");
+        let (before, took) = load.recovers(CLIENTS as u64 / 2, RECOVERS_WITHIN, what);
+        println!("round {round}: {blow:?}, {before} acknowledged; going on after {took:?}");
     }
 
     load.stop();
@@ -122,40 +124,24 @@ impl Blow {
     }
 
     fn strike(self, cluster: &mut Cluster, dice: &mut Dice, runtime: &Runtime) {
+        let long = || std::thread::sleep(Duration::from_secs(7));
         let mut a_while = || std::thread::sleep(Duration::from_millis(dice.below(1_500)));
         match self {
-            Self::KillNode(node) => {
-                cluster.kill_node(node);
-                a_while();
-                cluster.start_node(node);
-            }
-            Self::KillBothNodes => {
-                (0..NODES).for_each(|node| cluster.kill_node(node));
-                a_while();
-                (0..NODES).for_each(|node| cluster.start_node(node));
-            }
+            Self::KillNode(node) => cluster.kill_node_for(node, a_while),
+            Self::KillBothNodes => cluster.kill_all_nodes_for(a_while),
             Self::FreezeNode(node) => {
                 cluster.freeze_node(node);
                 a_while();
                 a_while();
                 cluster.thaw_node(node);
             }
-            Self::CrashPostgres => {
-                cluster.postgres.stop_immediate();
-                a_while();
-                cluster.postgres.start_again();
-            }
+            Self::CrashPostgres => crash_for(&mut cluster.postgres, a_while),
             // Longer than a server tries again by itself, so that clients are told to.
-            Self::LongOutage => {
-                cluster.postgres.stop_immediate();
-                std::thread::sleep(Duration::from_secs(7));
-                cluster.postgres.start_again();
-            }
+            Self::LongOutage => crash_for(&mut cluster.postgres, long),
             // The nodes come back first, to a database that is down.
             Self::CrashEverything => {
                 cluster.postgres.stop_immediate();
-                (0..NODES).for_each(|node| cluster.kill_node(node));
-                (0..NODES).for_each(|node| cluster.start_node(node));
+                cluster.kill_all_nodes_for(|| ());
                 a_while();
                 cluster.postgres.start_again();
             }
@@ -166,18 +152,4 @@ impl Blow {
             }),
         }
     }
-}
-
-/// Waits until appends are acknowledged again.
-fn recovered(load: &Load, round: u64, blow: Blow) {
-    let (before, healed) = (load.acknowledged(), Instant::now());
-    while load.acknowledged() < before + CLIENTS as u64 / 2 {
-        let waited = healed.elapsed();
-        assert!(waited < RECOVERS_WITHIN, "round {round}: no appends any more after {blow:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    println!(
-        "round {round}: {blow:?}, {before} acknowledged; going on after {:?}",
-        healed.elapsed()
-    );
 }

@@ -7,7 +7,7 @@ mod moves;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moves::faulty::{Faulty, StopAt};
+use moves::faulty::Faulty;
 use moves::{World, config, new_event, olga, store_id, to};
 use segue::Error;
 use segue::tenants::coordinator::When;
@@ -73,12 +73,8 @@ async fn an_old_source_that_is_gone_keeps_no_migration_active() {
 
 #[tokio::test(start_paused = true)]
 async fn an_old_source_that_was_never_told_that_it_is_left_takes_no_writes_when_it_is_back() {
-    let faulty = Faulty::new().await;
+    let (faulty, stop, first) = Faulty::stopping("retire", When::Before).await;
     let world = &faulty.world;
-    world.append("history", 10).await;
-    let stop = StopAt::new("retire", When::Before);
-    let first = world.another(Some(stop.clone()));
-    first.moves.attend();
     let migration = first.moved("dedicated").await;
     stop.reached().await;
     faulty.shared.crash();
@@ -117,16 +113,10 @@ async fn a_target_that_is_gone_keeps_no_aborted_migration_active() {
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_gone_while_writes_wait_is_given_up_when_they_go_on() {
-    let faulty = Faulty::new().await;
+    let (faulty, stop, first) = Faulty::stopping("commit", When::Before).await;
     let world = &faulty.world;
-    world.append("history", 10).await;
-    let stop = StopAt::new("commit", When::Before);
-    let first = world.another(Some(stop.clone()));
-    first.moves.attend();
     let patient = MigrationConfig { cutover_timeout_seconds: 60.0, ..config() };
-    let migration = first.start_with("dedicated", patient).await;
-    first.reaches(migration.id, MigrationState::DualWrite).await;
-    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    let migration = first.asks_to_move("dedicated", patient).await;
     stop.reached().await;
     first.moves.stop();
     assert_eq!(faulty.dedicated.head(world.tenant).await.unwrap().mode, Mode::Prepared);

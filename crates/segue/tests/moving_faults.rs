@@ -5,7 +5,7 @@ mod moves;
 
 use std::time::Duration;
 
-use moves::faulty::{Faulty, StopAt};
+use moves::faulty::Faulty;
 use moves::{World, config, olga, store_id, to};
 use segue::clock::{Clock, SystemClock};
 use segue::tenants::coordinator::When;
@@ -30,15 +30,9 @@ fn within(budget: f64) -> MigrationConfig {
 
 #[tokio::test(start_paused = true)]
 async fn a_cutover_whose_coordinator_died_is_given_up_within_its_budget_by_the_next() {
-    let faulty = Faulty::new().await;
+    let (faulty, stop, first) = Faulty::stopping("fence", When::After).await;
     let world = &faulty.world;
-    world.append("history", 10).await;
-    let stop = StopAt::new("fence", When::After);
-    let first = world.another(Some(stop.clone()));
-    first.moves.attend();
-    let migration = first.start_with("dedicated", within(1.0)).await;
-    first.reaches(migration.id, MigrationState::DualWrite).await;
-    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    first.asks_to_move("dedicated", within(1.0)).await;
     stop.reached().await;
     first.moves.stop();
     faulty.dedicated.crash();
@@ -49,15 +43,9 @@ async fn a_cutover_whose_coordinator_died_is_given_up_within_its_budget_by_the_n
 
 #[tokio::test(start_paused = true)]
 async fn a_cutover_whose_decision_was_not_answered_is_given_up_within_its_budget() {
-    let faulty = Faulty::new().await;
+    let (faulty, stop, first) = Faulty::stopping("cut_over", When::Before).await;
     let world = &faulty.world;
-    world.append("history", 10).await;
-    let stop = StopAt::new("cut_over", When::Before);
-    let first = world.another(Some(stop.clone()));
-    first.moves.attend();
-    let migration = first.start_with("dedicated", within(1.0)).await;
-    first.reaches(migration.id, MigrationState::DualWrite).await;
-    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    first.asks_to_move("dedicated", within(1.0)).await;
     stop.reached().await;
     faulty.control.inject_next(Call::DecideMigration, Fault::After);
     faulty.dedicated.crash();
@@ -70,15 +58,9 @@ async fn a_cutover_whose_decision_was_not_answered_is_given_up_within_its_budget
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_does_not_answer_while_writes_wait_is_given_up_within_the_budget() {
-    let faulty = Faulty::new().await;
+    let (faulty, stop, first) = Faulty::stopping("drain", When::Before).await;
     let world = &faulty.world;
-    world.append("history", 10).await;
-    let stop = StopAt::new("drain", When::Before);
-    let first = world.another(Some(stop.clone()));
-    first.moves.attend();
-    let migration = first.start_with("dedicated", within(1.0)).await;
-    first.reaches(migration.id, MigrationState::DualWrite).await;
-    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    first.asks_to_move("dedicated", within(1.0)).await;
     stop.reached().await;
     faulty.dedicated.inject_next(Operation::Import, Fault::Delay(Duration::from_secs(60)));
     stop.go_on();
@@ -88,12 +70,8 @@ async fn a_target_that_does_not_answer_while_writes_wait_is_given_up_within_the_
 
 #[tokio::test(start_paused = true)]
 async fn a_move_is_reversed_before_its_old_source_was_told_that_it_is_left() {
-    let faulty = Faulty::new().await;
+    let (faulty, stop, first) = Faulty::stopping("retire", When::Before).await;
     let world = &faulty.world;
-    world.append("history", 10).await;
-    let stop = StopAt::new("retire", When::Before);
-    let first = world.another(Some(stop.clone()));
-    first.moves.attend();
     let migration = first.moved("dedicated").await;
     stop.reached().await;
     first.moves.stop();
@@ -162,12 +140,7 @@ async fn what_stands_in_the_way_of_a_cutover_can_be_read_until_it_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn one_slow_decision_does_not_keep_a_tenant_from_moving_for_ever() {
-    let faulty = Faulty::new().await;
-    let world = &faulty.world;
-    world.append("history", 10).await;
-    let stop = StopAt::new("begin_dual_write", When::Before);
-    let first = world.another(Some(stop.clone()));
-    first.moves.attend();
+    let (faulty, stop, first) = Faulty::stopping("begin_dual_write", When::Before).await;
     let migration = first.start_with("dedicated", within(1.0)).await;
     stop.reached().await;
     faulty.control.inject_next(Call::DecideMigration, Fault::Delay(Duration::from_secs(5)));

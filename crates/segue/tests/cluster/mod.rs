@@ -116,6 +116,20 @@ impl Cluster {
         self.signal(node, "-CONT");
     }
 
+    /// Kills a node, and starts it again after a while.
+    pub fn kill_node_for(&mut self, node: usize, a_while: impl FnOnce()) {
+        self.kill_node(node);
+        a_while();
+        self.start_node(node);
+    }
+
+    /// Kills all nodes, and starts them again after a while.
+    pub fn kill_all_nodes_for(&mut self, a_while: impl FnOnce()) {
+        (0..self.nodes.len()).for_each(|node| self.kill_node(node));
+        a_while();
+        (0..self.nodes.len()).for_each(|node| self.start_node(node));
+    }
+
     fn signal(&self, node: usize, signal: &str) {
         let child = self.nodes[node].as_ref().expect("the node is running");
         let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
@@ -142,6 +156,13 @@ impl Cluster {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
     }
+}
+
+/// Crashes a database server, and starts it again after a while.
+pub fn crash_for(postgres: &mut Server, a_while: impl FnOnce()) {
+    postgres.stop_immediate();
+    a_while();
+    postgres.start_again();
 }
 
 impl Drop for Cluster {

@@ -1,5 +1,6 @@
 //! Clients that append, and never take an unknown outcome for an answer.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -48,6 +49,17 @@ impl Load {
 
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many more appends are acknowledged; answers how many there were before, and how long
+    /// that took. `what` is what had happened.
+    pub fn recovers(&self, more: u64, within: Duration, what: impl Display) -> (u64, Duration) {
+        let (before, healed) = (self.acknowledged(), Instant::now());
+        while self.acknowledged() < before + more {
+            assert!(healed.elapsed() < within, "no appends any more after {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (before, healed.elapsed())
     }
 }
 

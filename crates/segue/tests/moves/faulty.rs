@@ -30,6 +30,16 @@ impl Faulty {
         faulty
     }
 
+    /// With a history, and one coordinator at work, which stops at a named step.
+    pub async fn stopping(name: &'static str, when: When) -> (Self, Arc<StopAt>, World) {
+        let faulty = Self::new().await;
+        faulty.world.append("history", 10).await;
+        let stop = StopAt::new(name, when);
+        let first = faulty.world.another(Some(stop.clone()));
+        first.moves.attend();
+        (faulty, stop, first)
+    }
+
     /// With nobody who carries anything on yet.
     pub async fn new() -> Self {
         let control = Arc::new(FaultyControl::around(Arc::new(Control::in_memory().unwrap())));

@@ -165,6 +165,16 @@ impl World {
         self.moves.start_migration(self.tenant, &target, config, &by).await.unwrap()
     }
 
+    /// Starts a migration, and asks for its cutover when the target follows.
+    pub async fn asks_to_move(&self, target: &str, config: MigrationConfig) -> Migration {
+        let migration = self.start_with(target, config).await;
+        self.reaches(migration.id, MigrationState::DualWrite).await;
+        let by = olga();
+        let asked = self.moves.initiate_cutover(migration.id, false, &by, Duration::ZERO);
+        asked.await.unwrap();
+        migration
+    }
+
     pub async fn reaches(&self, id: MigrationId, state: MigrationState) -> Migration {
         let reached = self.moves.wait_until(id, PATIENCE, |migration| migration.state == state);
         let migration = reached.await.unwrap();
