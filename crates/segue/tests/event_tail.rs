@@ -250,10 +250,10 @@ fn a_client_that_takes_nothing_for_long_is_dropped() {
     tenant.get("/events?limit=1").is(200);
 }
 
-/// Bytes of memory that a process keeps.
+/// Bytes of memory that a process keeps for itself; pages of its own program and of mapped files may come and go.
 fn resident(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
@@ -262,7 +262,7 @@ fn a_reader_that_does_not_read_while_much_is_appended_costs_nothing_and_misses_n
     let server = with(&[("SEGUE__SERVER__STALLED_READER_TIMEOUT_SECONDS", "600.0")]);
     let tenant = server.tenant();
     let events: Vec<Value> = (0..1_000)
-        .map(|nth| json!({"event_type": "Counted", "payload": [nth, "x".repeat(600)]}))
+        .map(|nth| json!({"event_type": "Counted", "payload": [nth, "x".repeat(2_000)]}))
         .collect();
     let body = json!({"stream_type": "counter", "expected_version": "any", "events": events});
     let body = body.to_string();
@@ -278,7 +278,12 @@ fn a_reader_that_does_not_read_while_much_is_appended_costs_nothing_and_misses_n
         send();
     }
     let grown = resident(&server).saturating_sub(before);
-    assert!(grown < 16 * 1024 * 1024, "the server grew by {grown} bytes while 45 MB were appended");
+    // Allocators and page caches take a few megabytes when they like: much more is appended than that.
+    let appended = 70 * body.len() as u64;
+    assert!(
+        grown < appended / 4,
+        "the server grew by {grown} bytes while {appended} were appended"
+    );
     for position in 2..=100_000 {
         assert_eq!(slow.next().unwrap().0, position);
     }
