@@ -36,6 +36,9 @@ fn main() {
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     runtime.block_on(async {
         for kind in [Kind::Postgres, Kind::Sqlite] {
+            if value("--store").is_some_and(|store| store != kind.name().to_lowercase()) {
+                continue;
+            }
             if wanted("copy") {
                 copy::measure(kind, &url, events).await;
             }

@@ -36,12 +36,16 @@ async fn store(kind: Kind) -> (Arc<dyn EventStore>, Box<dyn Any>) {
         }
         Kind::Postgres => {
             let database = TestDatabase::fresh().await;
-            let settings = Settings::new(database.url()).unwrap().with_pool_size(8).unwrap();
-            let opened = PostgresEventStore::open(settings).unwrap();
-            opened.ready().await.unwrap();
-            (Arc::new(opened), Box::new(database))
+            (postgres(&database).await, Box::new(database))
         }
     }
+}
+
+async fn postgres(database: &TestDatabase) -> Arc<dyn EventStore> {
+    let settings = Settings::new(database.url()).unwrap().with_pool_size(8).unwrap();
+    let opened = PostgresEventStore::open(settings).unwrap();
+    opened.ready().await.unwrap();
+    Arc::new(opened)
 }
 
 async fn moves_there_and_back(from: Kind, to: Kind) {
@@ -108,6 +112,19 @@ async fn verified(
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     last.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_in_postgresql_is_read_by_its_indexes_before_autovacuum_has_seen_it() {
+    let database = TestDatabase::fresh().await;
+    let (control, shared) = (Control::in_memory().unwrap(), MemoryEventStore::new());
+    let dedicated = postgres(&database).await;
+    let world = World::over(Arc::new(control), Arc::new(shared), dedicated).await;
+    world.append("history", 900).await;
+    world.moved("dedicated").await;
+    let known = "SELECT reltuples::bigint FROM pg_class WHERE relname = 'events' AND relkind = 'r'";
+    let known: i64 = database.client().await.query_one(known, &[]).await.unwrap().get(0);
+    assert!(known >= 900, "the planner expects {known} events");
 }
 
 macro_rules! pairs {

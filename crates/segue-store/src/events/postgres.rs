@@ -37,7 +37,7 @@ use super::import::Continuation;
 use super::redact::Redaction;
 use super::{
     Access, Append, Appended, Count, CountQuery, Durability, Event, EventStore, Head, HeadSwap,
-    Import, LogPage, LogRead, Purge, Purged, Quarantine, Redact, Redacted, Result, Rewind,
+    Import, LogPage, LogRead, Mode, Purge, Purged, Quarantine, Redact, Redacted, Result, Rewind,
     SnapshotPage, SnapshotQuery, StreamPage, StreamRead, StreamState, Survives, Tally, TallyRead,
     TenantMoved, limits,
 };
@@ -45,7 +45,7 @@ use crate::postgres::{Changed, Database, Kind, OpenError, Settings};
 use heads::{ChangeHead, Moved};
 use import::{Copies, Importing};
 use lanes::Lanes;
-use link::{Health, Incarnation, Link};
+use link::{Analyze, Health, Incarnation, Link};
 use read::{Digests, EventById, HeadOf, States, Versions};
 
 mod embedded {
@@ -132,7 +132,11 @@ impl EventStore for PostgresEventStore {
 
     async fn import(&self, import: Import) -> Result<Head> {
         let import = Continuation::new(import)?;
-        self.link.ask(&Importing { import: &import, copies: &self.copies }).await?
+        let head = self.link.ask(&Importing { import: &import, copies: &self.copies }).await??;
+        if head.mode == Mode::Prepared {
+            self.lanes.learn(import.tenant(), head);
+        }
+        Ok(head)
     }
 
     async fn rewind(&self, rewind: Rewind) -> Result<Head> {
@@ -149,6 +153,10 @@ impl EventStore for PostgresEventStore {
 
     async fn purge(&self, purge: Purge) -> Result<Purged> {
         self.link.ask(&purge).await?
+    }
+
+    async fn analyze(&self) -> Result<()> {
+        self.link.ask(&Analyze).await
     }
 
     /// The system identifier and the timeline.

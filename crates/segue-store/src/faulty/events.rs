@@ -200,6 +200,10 @@ impl EventStore for FaultyEventStore {
         self.call(Operation::Purge, self.inner.purge(purge)).await
     }
 
+    async fn analyze(&self) -> Result<()> {
+        self.inner.analyze().await
+    }
+
     async fn incarnation(&self) -> Result<String> {
         self.call(Operation::Incarnation, self.inner.incarnation()).await
     }

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use segue::tenants::coordinator::When;
 use segue_core::ids::MigrationId;
 
 use super::world::{Kind, World, append, by, heading, quantile, ratio, stream, tenant, value};
 
 const WRITERS: u64 = 16;
 const MOVES: usize = 40;
+/// Each move back reads a long history again, which takes its time.
+const MOVES_OF_A_LONG_HISTORY: usize = 16;
 
 pub async fn measure(kind: Kind, url: &str, events: u64) {
     for history in [10_000, events] {
@@ -27,21 +30,32 @@ pub async fn measure(kind: Kind, url: &str, events: u64) {
         let writers = Writers::begin(&world);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let usual = usual_gap(&writers);
-        let mut gaps = Vec::new();
-        let mut pauses = Vec::new();
-        for _ in 0..MOVES {
-            let (gap, pause, next) = cutover(&world, migration, &writers).await;
-            gaps.push(gap);
-            pauses.push(pause);
+        let mut cutovers = Vec::new();
+        let moves = if history > 100_000 { MOVES_OF_A_LONG_HISTORY } else { MOVES };
+        for _ in 0..moves {
+            let (cutover, next) = cutover(&world, migration, &writers).await;
+            cutovers.push(cutover);
             migration = next;
         }
         let latencies = writers.end().await;
-        gaps.sort_unstable();
-        pauses.sort_by(f64::total_cmp);
+        let sorted = |of: fn(&Cutover) -> Duration| {
+            let mut all: Vec<_> = cutovers.iter().map(of).collect();
+            all.sort_unstable();
+            all
+        };
+        let gaps = sorted(|cutover| cutover.gap);
         value("gap between acknowledged appends without a cutover, longest of 1 s", usual, "ms");
-        value("gap during a cutover, median", quantile(&gaps, 0.5), "ms");
-        value("gap during a cutover, p99", quantile(&gaps, 0.99), "ms");
-        value("pause as the coordinator measured it, median", pauses[pauses.len() / 2], "ms");
+        value("gap across a cutover, median", quantile(&gaps, 0.5), "ms");
+        value("gap across a cutover, p99", quantile(&gaps, 0.99), "ms");
+        for (part, what) in PARTS.iter().enumerate() {
+            let mut all: Vec<_> = cutovers.iter().map(|cutover| cutover.parts[part]).collect();
+            all.sort_unstable();
+            value(&format!("  of that, {what}, median"), quantile(&all, 0.5), "ms");
+        }
+        let around = sorted(|cutover| cutover.longest_around);
+        value("longest gap from the request to 100 ms after, median", quantile(&around, 0.5), "ms");
+        let told = sorted(|cutover| cutover.told);
+        value("pause as the coordinator measured it, median", quantile(&told, 0.5), "ms");
         value("append of a writer beside all of that, p50", quantile(&latencies, 0.5), "ms");
         value("append of a writer, longest", quantile(&latencies, 1.0), "ms");
         ratio(
@@ -50,6 +64,27 @@ pub async fn measure(kind: Kind, url: &str, events: u64) {
             "at most 2",
         );
     }
+}
+
+/// What the gap across a cutover is made of, in order.
+const PARTS: [&str; 6] = [
+    "the last append before the fence is sent",
+    "the fence",
+    "the drain",
+    "the read-back",
+    "the commit",
+    "the first append after it",
+];
+
+/// What writers saw of one cutover.
+struct Cutover {
+    /// Between the last acknowledged append before the commit, and the first one after it.
+    gap: Duration,
+    parts: [Duration; PARTS.len()],
+    /// The longest gap from the request on: also what verifying and reading back before it costs.
+    longest_around: Duration,
+    /// What the coordinator told.
+    told: Duration,
 }
 
 /// One append after the other by a client that is alone: what the store takes for a durable commit.
@@ -66,24 +101,41 @@ async fn durable_commit(world: &World) -> f64 {
     quantile(&each, 0.5)
 }
 
-/// Cuts over, and goes back by the next one; the gap that writers saw.
-async fn cutover(
-    world: &World,
-    id: MigrationId,
-    writers: &Writers,
-) -> (Duration, f64, MigrationId) {
+/// Cuts over, and goes back by the next migration, which is the other answer.
+async fn cutover(world: &World, id: MigrationId, writers: &Writers) -> (Cutover, MigrationId) {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let before = Instant::now();
     let migrated = world.cut_over(id).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let gap = writers.longest_gap(before);
+    let steps = world.timeline.take();
+    let last = |name, when| steps.iter().rev().find(|step| step.1 == name && step.2 == when);
+    let [fence, drain, read_back, commit] =
+        ["fence", "drain", "read_back", "commit"].map(|name| last(name, When::After).unwrap().0);
+    let sent = last("fence", When::Before).unwrap().0;
+    let gaps = writers.gaps(before);
+    // The last ones from before the fence are acknowledged with it.
+    let &(from, to) = gaps.iter().find(|(_, to)| *to > commit).unwrap();
+    let cutover = Cutover {
+        gap: to - from,
+        parts: [
+            sent.saturating_duration_since(from),
+            fence - sent.max(from.min(fence)),
+            drain - fence,
+            read_back.saturating_duration_since(drain),
+            commit - read_back.max(drain),
+            to - commit,
+        ],
+        longest_around: gaps.iter().map(|(from, to)| *to - *from).max().unwrap(),
+        told: Duration::from_secs_f64(migrated.cutover.pause_ms.unwrap() / 1e3),
+    };
     let back = world.moves.reverse(id, &by()).await.unwrap();
     world.follows(back.id).await;
-    (gap, migrated.cutover.pause_ms.unwrap_or(f64::NAN), back.id)
+    (cutover, back.id)
 }
 
 fn usual_gap(writers: &Writers) -> f64 {
-    writers.longest_gap(Instant::now() - Duration::from_millis(900)).as_secs_f64() * 1e3
+    let gaps = writers.gaps(Instant::now() - Duration::from_millis(900));
+    gaps.iter().map(|(from, to)| *to - *from).max().unwrap().as_secs_f64() * 1e3
 }
 
 type Acknowledged = Arc<std::sync::Mutex<Vec<Instant>>>;
@@ -118,12 +170,12 @@ impl Writers {
         Self { stop, acknowledged, tasks }
     }
 
-    /// The longest time without an acknowledged append since a moment.
-    fn longest_gap(&self, since: Instant) -> Duration {
+    /// The times between two acknowledged appends since a moment.
+    fn gaps(&self, since: Instant) -> Vec<(Instant, Instant)> {
         let mut all = self.acknowledged.lock().unwrap();
         all.sort_unstable();
-        let gaps = all.windows(2).filter(|pair| pair[1] > since).map(|pair| pair[1] - pair[0]);
-        gaps.max().unwrap_or_default()
+        let pairs = all.windows(2).map(|pair| (pair[0], pair[1]));
+        pairs.filter(|(_, to)| *to > since).collect()
     }
 
     async fn end(self) -> Vec<Duration> {

@@ -1,12 +1,13 @@
 //! Two stores of a kind, a tenant in the first, and what is measured of it.
 
 use std::any::Any;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use segue::clock::{Clock, SystemClock};
-use segue::tenants::coordinator::{Outcome, Settings};
+use segue::tenants::coordinator::{Observer, Outcome, Settings, When};
 use segue::tenants::{Migration, MigrationCoordinator, TenantStoreRouter};
 use segue_core::digest::{Digest, Mark};
 use segue_core::ids::{
@@ -17,7 +18,9 @@ use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
 use segue_store::control::{self, By, ControlPlane};
 use segue_store::events::postgres::PostgresEventStore;
 use segue_store::events::sqlite::SqliteEventStore;
-use segue_store::events::{Event, EventStore, Expected, Import, NewEvent, StreamAppend};
+use segue_store::events::{
+    Event, EventStore, Expected, Import, NewEvent, StreamAppend, StreamState,
+};
 use segue_store::postgres::Settings as Database;
 use segue_testing::postgres::TestDatabase;
 use uuid::Uuid;
@@ -52,10 +55,31 @@ pub struct World {
     pub dedicated: Arc<dyn EventStore>,
     pub router: Arc<TenantStoreRouter>,
     pub moves: MigrationCoordinator,
+    pub timeline: Arc<Timeline>,
     /// Where the stores are: URLs or paths.
     pub places: [String; 2],
     pub folder: tempfile::TempDir,
     _databases: Vec<Box<dyn Any>>,
+}
+
+/// When a coordinator did what.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    steps: Mutex<Vec<(Instant, &'static str, When)>>,
+}
+
+#[async_trait]
+impl Observer for Timeline {
+    async fn step(&self, _: TenantId, name: &'static str, when: When) {
+        self.steps.lock().unwrap().push((Instant::now(), name, when));
+    }
+}
+
+impl Timeline {
+    /// What was done since this was asked last.
+    pub fn take(&self) -> Vec<(Instant, &'static str, When)> {
+        std::mem::take(&mut *self.steps.lock().unwrap())
+    }
 }
 
 pub fn store_id(id: &str) -> StoreId {
@@ -125,7 +149,10 @@ impl World {
         let router = Arc::new(router);
         let config = MigrationConfig { sync_check_interval: 0.05, ..MigrationConfig::default() };
         let settings = Settings { config, ..Settings::default() };
-        let moves = MigrationCoordinator::new(router.clone(), Arc::new(SystemClock), settings);
+        let timeline = Arc::new(Timeline::default());
+        let clock = Arc::new(SystemClock);
+        let moves =
+            MigrationCoordinator::observed(router.clone(), clock, settings, timeline.clone());
         moves.attend();
         let places = [places[0].clone(), places[1].clone()];
         let tenant = tenant(1);
@@ -136,6 +163,7 @@ impl World {
             dedicated,
             router,
             moves,
+            timeline,
             places,
             folder,
             _databases: databases,
@@ -148,7 +176,7 @@ impl World {
         let mut head = store.begin_copy(self.tenant, Epoch(1), Term(0)).await.unwrap();
         while head.position.0 < events {
             let last = events.min(head.position.0 + PAGE);
-            head = store.import(page(self.tenant, head.mark(), last)).await.unwrap();
+            head = store.import(page(self.tenant, head.mark(), last, events)).await.unwrap();
         }
         let open = HeadSwap {
             expect_epoch: Epoch(1),
@@ -184,8 +212,9 @@ impl World {
     }
 }
 
-/// A page of events of 300 bytes after a mark, each in its own group.
-fn page(tenant: TenantId, after: Mark, last: u64) -> Import {
+/// A page of events of 300 bytes after a mark, each in its own group, of a history that ends at `end`. With
+/// the last event of a stream comes its state, as in any import.
+fn page(tenant: TenantId, after: Mark, last: u64, end: u64) -> Import {
     let events = (after.position.0..last).map(|n| {
         let payload = vec![b'a' + (n % 26) as u8; PAYLOAD];
         Event {
@@ -202,7 +231,13 @@ fn page(tenant: TenantId, after: Mark, last: u64) -> Import {
             recorded_at: Timestamp::from_second(1_800_000_000).unwrap(),
         }
     });
-    let (term, streams, prepare) = (Term(0), Vec::new(), None);
+    let ends = (after.position.0..last).filter(|n| n + STREAMS >= end).map(|n| StreamState {
+        stream_id: stream(n % STREAMS),
+        stream_type: "session".into(),
+        version: StreamVersion(n / STREAMS + 1),
+        snapshot: None,
+    });
+    let (term, streams, prepare) = (Term(0), ends.collect(), None);
     Import { tenant, term, after, events: events.collect(), streams, prepare }
 }
 

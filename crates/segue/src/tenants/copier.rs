@@ -24,6 +24,9 @@ use super::beside::ended;
 use super::marks::kept;
 use super::pages::{Page, Pages};
 
+/// Up to how many streams' states are read without asking first whether the page holds their last event.
+const FEW_STREAMS: usize = 64;
+
 /// How many streams' versions are remembered between pages.
 const REMEMBERED: usize = 64 * 1024;
 
@@ -354,6 +357,26 @@ impl Source {
         // A stream that is known to go on needs no look.
         ends.retain(|stream, end| self.latest.get(*stream).is_none_or(|known| known <= end));
         let asked: Vec<StreamId> = ends.keys().map(|stream| (*stream).clone()).collect();
+        let last = match asked.len() <= FEW_STREAMS {
+            true => asked,
+            false => self.ending_with(&ends, &asked).await?,
+        };
+        let mut states = Vec::with_capacity(last.len());
+        for streams in last.chunks(limits::STREAMS_PER_LOAD) {
+            let loaded = self.store.load_many(self.tenant, Access::Copy, streams).await;
+            states.extend(loaded.map_err(CopyError::Source)?.into_iter().flatten());
+        }
+        // Written since: the page with its last event brings it.
+        states.retain(|state| ends.get(&state.stream_id) == Some(&state.version));
+        Ok(Loaded { page, states }.within_one_import())
+    }
+
+    /// The streams among those asked for that end where a page leaves them.
+    async fn ending_with(
+        &mut self,
+        ends: &BTreeMap<&StreamId, StreamVersion>,
+        asked: &[StreamId],
+    ) -> Result<Vec<StreamId>, CopyError> {
         let mut last = Vec::new();
         for streams in asked.chunks(limits::STREAMS_PER_LOAD) {
             let versions = self.store.stream_versions(self.tenant, Access::Copy, streams).await;
@@ -364,14 +387,7 @@ impl Source {
                 self.remember(stream, version);
             }
         }
-        let mut states = Vec::with_capacity(last.len());
-        for streams in last.chunks(limits::STREAMS_PER_LOAD) {
-            let loaded = self.store.load_many(self.tenant, Access::Copy, streams).await;
-            states.extend(loaded.map_err(CopyError::Source)?.into_iter().flatten());
-        }
-        // Written since: the page with its last event brings it.
-        states.retain(|state| ends.get(&state.stream_id) == Some(&state.version));
-        Ok(Loaded { page, states }.within_one_import())
+        Ok(last)
     }
 
     fn remember(&mut self, stream: &StreamId, version: StreamVersion) {

@@ -146,6 +146,8 @@ pub struct DualWriteInterceptor {
     is_counted: AtomicBool,
     /// The last position that this mirror knows the target to have.
     reached: Reached,
+    /// The target's head, as this mirror left it; held while it imports.
+    head: tokio::sync::Mutex<Option<Head>>,
     failures: Mutex<Failures>,
 }
 
@@ -175,6 +177,7 @@ impl DualWriteInterceptor {
             slack: AtomicU64::new(0),
             is_counted: AtomicBool::new(true),
             reached: Reached::default(),
+            head: tokio::sync::Mutex::default(),
             failures: Mutex::default(),
         })
     }
@@ -217,6 +220,11 @@ impl DualWriteInterceptor {
         }
     }
 
+    /// The target's head, as this mirror left it last; an import that is under way is waited for.
+    pub(super) async fn left(&self) -> Option<Head> {
+        *self.head.lock().await
+    }
+
     /// Notes that the target has everything up to a position.
     pub(super) fn saw(&self, position: Position) {
         self.reached.raise(position);
@@ -243,7 +251,6 @@ impl DualWriteInterceptor {
             let serving = Serving {
                 mirror: Arc::clone(self),
                 router: Arc::downgrade(router),
-                head: None,
                 breaker: Breaker::default(),
                 begun: Instant::now(),
                 looked_at: None,
@@ -305,8 +312,6 @@ impl DualWriteInterceptor {
 struct Serving {
     mirror: Arc<DualWriteInterceptor>,
     router: Weak<TenantStoreRouter>,
-    /// The target's head, as this task left it.
-    head: Option<Head>,
     breaker: Breaker,
     begun: Instant,
     /// When the migration's wishes were last looked at.
@@ -385,6 +390,9 @@ impl Serving {
         router: &Arc<TenantStoreRouter>,
         groups: &mut Vec<Group>,
     ) -> bool {
+        let mirror = Arc::clone(&self.mirror);
+        // Whoever waits for this has the route changed first.
+        let mut head = mirror.head.lock().await;
         let Some(target) = self.target(router).await else {
             // A cutover is being decided, or it is over: nothing comes this way that is worth waiting for.
             self.mirror.wait_no_more();
@@ -395,7 +403,7 @@ impl Serving {
             self.mirror.failed(groups);
             return false;
         }
-        match self.extend(&target, groups).await {
+        match self.extend(&target, &mut head, groups).await {
             Ok(reached) => {
                 self.breaker.succeeded();
                 self.mirror.saw(reached);
@@ -404,7 +412,7 @@ impl Serving {
             }
             Err(error) => {
                 tracing::debug!(tenant = %self.mirror.tenant, %error, "a dual write failed");
-                self.head = None;
+                *head = None;
                 self.breaker.failed(self.begun.elapsed());
                 self.mirror.failed(groups);
                 // Nobody waits for a target that fails.
@@ -449,9 +457,14 @@ impl Serving {
     }
 
     /// Extends the target by what continues it; answers how far it goes then.
-    async fn extend(&mut self, target: &Target, groups: &[Group]) -> events::Result<Position> {
+    async fn extend(
+        &self,
+        target: &Target,
+        left: &mut Option<Head>,
+        groups: &[Group],
+    ) -> events::Result<Position> {
         let tenant = self.mirror.tenant;
-        let known = self.head.take().filter(|head| head.term == target.claim);
+        let known = left.take().filter(|head| head.term == target.claim);
         let head = match known {
             Some(head) => head,
             None => target.store.head(tenant).await?,
@@ -472,12 +485,12 @@ impl Serving {
         };
         match target.store.import(import).await {
             Ok(head) => {
-                self.head = Some(head);
+                *left = Some(head);
                 Ok(head.position)
             }
             // Another copier came first; its page is as good.
             Err(events::Error::HeadDiffers { head }) => {
-                self.head = Some(*head).filter(|head| head.mode == Mode::Copying);
+                *left = Some(*head).filter(|head| head.mode == Mode::Copying);
                 Ok(head.position)
             }
             Err(error) => Err(error),

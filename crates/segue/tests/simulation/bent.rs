@@ -106,6 +106,10 @@ impl EventStore for Bent {
         self.inner.purge(purge).await
     }
 
+    async fn analyze(&self) -> Result<()> {
+        self.inner.analyze().await
+    }
+
     async fn incarnation(&self) -> Result<String> {
         self.inner.incarnation().await
     }

@@ -23,7 +23,7 @@ use super::commit::{Careful, Decided, Look, NoGuess};
 use super::link::{Link, RETRY};
 use super::memory::{Known, Memory};
 use crate::events::accept::Checked;
-use crate::events::{Append, Appended, Error, Reason, Result};
+use crate::events::{Append, Appended, Error, Head, Reason, Result};
 
 /// How many appends of one tenant may wait.
 const QUEUE: usize = 1_024;
@@ -91,6 +91,13 @@ impl Lanes {
         self.put(tenant, Waiting { checked, answer, kib, since: Instant::now(), _room: room })?;
         let closed = || Error::Unavailable { reason: Reason::Closed, source: None };
         answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Remembers the head of a log that is about to be written here, so that its first writer need not look.
+    pub(super) fn learn(&self, tenant: TenantId, head: Head) {
+        let mut known = Known::default();
+        known.learn(head, Vec::new());
+        self.memory.keep(tenant, known);
     }
 
     fn put(self: &Arc<Self>, tenant: TenantId, append: Waiting) -> Result<()> {

@@ -280,6 +280,27 @@ impl Work for Health<'_> {
     }
 }
 
+/// Gathers the statistics that queries are planned by. A table that was filled a moment ago has none before
+/// autovacuum comes round, and is then read from end to end where an index would do.
+pub(super) struct Analyze;
+
+impl Work for Analyze {
+    type Answer = ();
+
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+
+    fn is_harmless(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, client: &Client) -> Result<(), Failure> {
+        client.batch_execute("ANALYZE events, streams, digests, tenant_head").await?;
+        Ok(())
+    }
+}
+
 /// A session that holds the head of a tenant.
 #[derive(Debug, thiserror::Error)]
 #[error(

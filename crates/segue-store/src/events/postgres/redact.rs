@@ -15,7 +15,7 @@ use crate::events::redact::Redaction;
 use crate::events::{Error, Redacted, Result};
 use crate::postgres::Client;
 
-const ERASE_PAYLOADS: &str = "UPDATE events SET payload = NULL \
+pub(super) const ERASE_PAYLOADS: &str = "UPDATE events SET payload = NULL \
     WHERE tenant_id = $1 AND stream_id = ANY ($2) AND payload IS NOT NULL";
 
 /// What a stream has without a snapshot.
@@ -23,7 +23,7 @@ pub(super) const NO_SNAPSHOT: &str = "snapshot_version = NULL, listed_at = NULL,
     scenario_version = NULL, scenario_id = NULL, settled = NULL, live = false, step_id = NULL, \
     channel = NULL, customer_id = NULL, checkpoints = NULL, checkpoints_long = NULL, snapshot = NULL";
 
-static ERASE_SNAPSHOTS: LazyLock<String> = LazyLock::new(|| {
+pub(super) static ERASE_SNAPSHOTS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE streams SET {NO_SNAPSHOT} \
          WHERE tenant_id = $1 AND stream_id = ANY ($2) AND snapshot_version IS NOT NULL"

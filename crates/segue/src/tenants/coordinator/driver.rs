@@ -42,6 +42,9 @@ pub(super) const CLOSE: Duration = Duration::from_millis(10);
 /// How long a look at a head may take while writes wait.
 const GLANCE: Duration = Duration::from_secs(1);
 
+/// How long those who waited for a cutover have the stores for themselves before the coordinator goes on.
+const HEAD_START: Duration = Duration::from_millis(20);
+
 /// How long after an automatic cutover was given up the next is tried.
 const AUTO_RETRY: Duration = Duration::from_secs(5);
 
@@ -541,7 +544,8 @@ impl Driver {
     fn entries(&self, at: &At, decision: &Decision) -> Vec<Entry> {
         let cutover = |gave_up| at.attempt.map(|attempt| Entry::CutOver(attempt.told(gave_up)));
         match decision {
-            Decision::Commit { .. } => cutover(None).into_iter().collect(),
+            // What stood in the way of it does no more.
+            Decision::Commit { .. } => cutover(None).into_iter().chain([Entry::Clear]).collect(),
             Decision::GiveUp { why } => {
                 cutover(Some(*why)).into_iter().chain([Entry::WishDropped]).collect()
             }
@@ -553,8 +557,15 @@ impl Driver {
     async fn after(&self, at: &mut At, decision: &Decision) -> Result<(), Trouble> {
         match decision {
             Decision::Commit { .. } => {
+                tokio::time::sleep(HEAD_START).await;
                 if let Some(attempt) = at.attempt.take() {
                     self.committed(at, attempt).await;
+                }
+            }
+            Decision::BeginDualWrite => {
+                if let Err(error) = at.peer.analyze().await {
+                    tracing::warn!(tenant = %self.tenant, migration = %self.id, %error,
+                        "the target has no statistics of what was copied; its queries may be slow for a while");
                 }
             }
             Decision::GiveUp { why } => {

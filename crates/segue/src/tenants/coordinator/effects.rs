@@ -260,7 +260,15 @@ impl Driver {
     ) -> Result<(), Trouble> {
         match into {
             Side::Peer => {
-                let head = at.sight.peer.ok_or(Trouble::Outdated)?;
+                let mut head = at.sight.peer.ok_or(Trouble::Outdated)?;
+                // The mirror of this process may have been about to bring something when that was decided.
+                if let Some(mirror) = self.shared.router.mirrors.of(self.tenant, self.id)
+                    && let Some(left) = mirror.left().await
+                    && (left.mode, left.term) == (head.mode, head.term)
+                    && left.position > head.position
+                {
+                    head = left;
+                }
                 // What was read before the fence may lack the last state of a stream.
                 at.copier.forget();
                 if let Some(attempt) = &mut at.attempt {
