@@ -8,8 +8,12 @@
 
 use std::time::Duration;
 
-/// How much of their rate writers may lose to a copy.
-const WRITERS_LOSE: f64 = 0.15;
+/// How much of their rate writers may lose to a copy by what is measured. What they lose in fact is more, up
+/// to twice as much: a slice is still felt in the rest after it, against which it is measured.
+const WRITERS_LOSE: f64 = 0.12;
+
+/// The share of the time that a copy works until writers were seen without it.
+const FIRST_SHARE: f64 = 0.5;
 
 /// The least share of the time that a copy works, so that it comes to its end.
 const LEAST_SHARE: f64 = 0.1;
@@ -115,7 +119,8 @@ impl Pace {
     fn share(&self) -> f64 {
         match (self.at_work, self.at_rest) {
             (None | Some(0.0), Some(0.0)) => ALONE,
-            (_, None) => MOST_SHARE,
+            (None | Some(0.0), None) => MOST_SHARE,
+            (Some(_), None) => FIRST_SHARE,
             (at_work, Some(at_rest)) => {
                 let at_work = at_work.unwrap_or(0.0);
                 let loss = 1.0 - at_work / at_rest.max(f64::MIN_POSITIVE);
@@ -170,9 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_takes_half_of_the_writers_rate_works_less_than_a_third_of_the_time() {
+    fn a_copy_that_takes_half_of_the_writers_rate_works_a_quarter_of_the_time() {
         let share = settled(10_000.0, 20_000.0);
-        assert!((0.28..0.32).contains(&share), "{share}");
+        assert!((0.22..0.26).contains(&share), "{share}");
     }
 
     #[test]
@@ -211,7 +216,7 @@ mod tests {
     #[test]
     fn a_copy_that_stops_the_writers_altogether_still_comes_to_its_end() {
         let share = settled(0.0, 20_000.0);
-        assert!((0.14..0.16).contains(&share), "{share}");
+        assert!((0.11..0.13).contains(&share), "{share}");
     }
 
     #[test]
@@ -219,6 +224,18 @@ mod tests {
         assert_eq!(Pace::new(None).most_at_once(), u64::MAX);
         assert_eq!(Pace::new(Some(2_000.0)).most_at_once(), 200);
         assert_eq!(Pace::new(Some(0.5)).most_at_once(), 1);
+    }
+
+    #[test]
+    fn writers_who_were_not_seen_without_the_copy_yet_are_given_a_rest_to_be_seen_in() {
+        let slice = Slice {
+            worked: SLICE,
+            copied: 10_000,
+            appended_at_work: 50,
+            rested: Duration::ZERO,
+            appended_at_rest: 0,
+        };
+        assert_eq!(Pace::new(None).rest_after(&slice), SLICE);
     }
 
     #[test]
