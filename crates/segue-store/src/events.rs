@@ -147,15 +147,13 @@ pub trait EventStore: Send + Sync + fmt::Debug {
     /// [`Error::HeadDiffers`] when the head belongs to an owner, or was changed at a later term.
     async fn purge(&self, purge: Purge) -> Result<Purged>;
 
-    /// Brings what the store goes by when it plans its queries up to date, after much was imported: until
-    /// then those may be planned as if it were empty. It takes no longer for a larger store, and holds nobody
-    /// up. A store that plans without statistics does nothing.
+    /// Brings what the store goes by when it plans its queries up to date, if much has changed since that was
+    /// done last: until then they may be planned as if it were empty. No read or write waits for it. A store
+    /// that plans without statistics does nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`]. Nothing depends on it but speed.
-    async fn analyze(&self) -> Result<()> {
-        Ok(())
-    }
+    async fn analyze(&self) -> Result<()>;
 
     /// Which database this is, and which branch of its history. It changes when a backup is restored or a
     /// standby takes over, and then a fence may have been lost with what was not copied. Constant where a

@@ -6,6 +6,7 @@ pub mod consistency;
 pub mod coordinator;
 pub mod copier;
 mod explanation;
+pub mod failure;
 #[cfg(test)]
 mod fixture;
 pub mod follow;
@@ -22,6 +23,7 @@ mod present;
 mod reached;
 pub mod read_back;
 pub mod router;
+mod routes;
 pub mod subscriptions;
 mod tails;
 pub mod verify;

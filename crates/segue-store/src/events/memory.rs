@@ -410,6 +410,11 @@ impl EventStore for MemoryEventStore {
         Ok(tenants.get(&tenant).ok_or(Error::NotFound { tenant })?.moved.clone())
     }
 
+    /// It plans without statistics.
+    async fn analyze(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn incarnation(&self) -> Result<String> {
         Ok("memory".to_owned())
     }

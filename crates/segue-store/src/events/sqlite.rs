@@ -196,6 +196,11 @@ impl EventStore for SqliteEventStore {
     }
 
     /// The file itself: who replaces it while it is open replaces it for nobody who has it open.
+    /// It plans without statistics.
+    async fn analyze(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn incarnation(&self) -> Result<String> {
         Ok("sqlite".to_owned())
     }

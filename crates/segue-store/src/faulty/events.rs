@@ -38,6 +38,8 @@ pub enum Operation {
     Moved,
     /// [`EventStore::purge`].
     Purge,
+    /// [`EventStore::analyze`].
+    Analyze,
     /// [`EventStore::incarnation`].
     Incarnation,
     /// [`EventStore::append`].
@@ -201,7 +203,7 @@ impl EventStore for FaultyEventStore {
     }
 
     async fn analyze(&self) -> Result<()> {
-        self.inner.analyze().await
+        self.call(Operation::Analyze, self.inner.analyze()).await
     }
 
     async fn incarnation(&self) -> Result<String> {

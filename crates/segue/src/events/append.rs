@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::scenarios::keeps;
-use crate::tenants::router::Failure;
+use crate::tenants::failure::Failure;
 
 /// Events that an application appends to one stream, all or nothing.
 #[derive(Debug, Clone, PartialEq)]

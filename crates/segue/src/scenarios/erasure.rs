@@ -30,7 +30,7 @@ use serde_json::json;
 use super::sessions::{customer_stream, erased};
 use super::{PLAN, SESSION, Shared};
 use crate::error::{Error, Kind, Result};
-use crate::tenants::router::Failure;
+use crate::tenants::failure::Failure;
 
 /// How often a redaction is tried again because the stream went on meanwhile.
 const ROUNDS: usize = 32;

@@ -28,7 +28,7 @@ use super::archive::View;
 use super::scope;
 use super::{SESSION, Shared, stream};
 use crate::error::{Error, Kind, Result};
-use crate::tenants::router::Failure;
+use crate::tenants::failure::Failure;
 
 pub use turns::TurnAnswer;
 pub(super) use turns::{Decided, Turnstiles, outcome_stream};

@@ -24,7 +24,7 @@ use super::beside::ended;
 use super::marks::kept;
 use super::pages::{Page, Pages};
 
-/// Up to how many streams' states are read without asking first whether the page holds their last event.
+/// Up to how many streams' states a drain reads without asking first whether the page holds their last event.
 const FEW_STREAMS: usize = 64;
 
 /// How many streams' versions are remembered between pages.
@@ -137,7 +137,8 @@ impl BulkCopier {
         batch_size: usize,
     ) -> Self {
         let pages = Pages::of(Arc::clone(&source), tenant, batch_size);
-        let source = Source { store: source, tenant, pages, latest: HashMap::new() };
+        let latest = HashMap::new();
+        let source = Source { store: source, tenant, pages, latest, is_still: false };
         Self { source, target, tenant, ahead: None }
     }
 
@@ -180,6 +181,7 @@ impl BulkCopier {
         most: u64,
     ) -> Result<CopyResult, CopyError> {
         let begun = Instant::now();
+        self.source.is_still = false;
         let mut target = head;
         let mut next = self.page(target.position).await?;
         let mut source = None;
@@ -233,6 +235,7 @@ impl BulkCopier {
         term: Term,
         epoch: Epoch,
     ) -> Result<Head, CopyError> {
+        self.source.is_still = true;
         let mut target = head;
         while target.position < to.position {
             let Some(loaded) = self.page(target.position).await? else { break };
@@ -334,6 +337,8 @@ struct Source {
     pages: Pages,
     /// Versions that streams are known to have reached.
     latest: HashMap<StreamId, StreamVersion>,
+    /// Whether it is written no more: most streams of a page end with it then.
+    is_still: bool,
 }
 
 impl Source {
@@ -357,7 +362,7 @@ impl Source {
         // A stream that is known to go on needs no look.
         ends.retain(|stream, end| self.latest.get(*stream).is_none_or(|known| known <= end));
         let asked: Vec<StreamId> = ends.keys().map(|stream| (*stream).clone()).collect();
-        let last = match asked.len() <= FEW_STREAMS {
+        let last = match self.is_still && asked.len() <= FEW_STREAMS {
             true => asked,
             false => self.ending_with(&ends, &asked).await?,
         };

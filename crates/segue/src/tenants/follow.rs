@@ -12,7 +12,8 @@ use segue_core::ids::{Epoch, Position, SubscriptionName, TenantId};
 use segue_store::control::subscriptions::Subscription;
 use segue_store::events::{LogPage, LogRead};
 
-use super::router::{Failure, TenantStoreRouter};
+use super::failure::Failure;
+use super::router::TenantStoreRouter;
 use super::tails::{QUICK, Tail};
 use crate::error::{Error, Result};
 

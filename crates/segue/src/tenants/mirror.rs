@@ -220,9 +220,10 @@ impl DualWriteInterceptor {
         }
     }
 
-    /// The target's head, as this mirror left it last; an import that is under way is waited for.
-    pub(super) async fn left(&self) -> Option<Head> {
-        *self.head.lock().await
+    /// The target's head, as this mirror left it last, when an import that is under way has ended. It may be
+    /// wrong where the target has lost something since, so it is told once.
+    pub(super) async fn take_head(&self) -> Option<Head> {
+        self.head.lock().await.take()
     }
 
     /// Notes that the target has everything up to a position.
@@ -391,7 +392,7 @@ impl Serving {
         groups: &mut Vec<Group>,
     ) -> bool {
         let mirror = Arc::clone(&self.mirror);
-        // Whoever waits for this has the route changed first.
+        // Whoever waits for this has changed the route before.
         let mut head = mirror.head.lock().await;
         let Some(target) = self.target(router).await else {
             // A cutover is being decided, or it is over: nothing comes this way that is worth waiting for.

@@ -18,7 +18,8 @@ use segue_store::control::{self, By};
 use segue_store::events::{self, Head, HeadSwap, Mode};
 use tokio::time::Instant;
 
-use super::router::{Failure, TenantStoreRouter, fenced_by_nobody, lost};
+use super::failure::Failure;
+use super::router::TenantStoreRouter;
 use super::waiting::PauseMetrics;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry;
@@ -108,7 +109,7 @@ impl TenantStoreRouter {
     pub(super) async fn settle(&self, tenant: TenantId, route: &Route) -> Result<(), Failure> {
         let store = self.store(&route.store_id)?;
         let mut head = match store.head(tenant).await {
-            Err(events::Error::NotFound { .. }) => return Err(lost(tenant, route)),
+            Err(events::Error::NotFound { .. }) => return Err(Failure::lost(tenant, route)),
             head => head?,
         };
         for _ in 0..ROUNDS {
@@ -117,7 +118,7 @@ impl TenantStoreRouter {
                 // reads it again.
                 return Ok(());
             }
-            let contradicted = || fenced_by_nobody(tenant, route, head.mode, head.epoch);
+            let contradicted = || Failure::fenced_by_nobody(tenant, route, head.mode, head.epoch);
             let seen = seen(&head).ok_or_else(contradicted)?;
             let (gate, term) = match effect(route, &seen) {
                 Effect::Done | Effect::Overtaken | Effect::LeftToCutover => return Ok(()),
@@ -160,7 +161,7 @@ impl TenantStoreRouter {
         let mut settled = None;
         loop {
             let news = waiting.news();
-            let Some(route) = self.look(tenant).await? else { return Ok(()) };
+            let Some(route) = self.route_since(tenant, LOOK).await? else { return Ok(()) };
             if !route.holds_writes() {
                 return Ok(());
             }
@@ -183,21 +184,13 @@ impl TenantStoreRouter {
         let Some(waiting) = self.waiting.enter(tenant, route.term) else { return Ok(()) };
         while Instant::now() < deadline {
             let news = waiting.news();
-            match self.look(tenant).await? {
+            match self.route_since(tenant, LOOK).await? {
                 Some(route) if route.is_cut_over() => {}
                 Some(_) | None => return Ok(()),
             }
             news.or_until((Instant::now() + waiting.step()).min(deadline)).await;
         }
         Err(contended(tenant))
-    }
-
-    /// The tenant's route, at most [`LOOK`] old.
-    async fn look(&self, tenant: TenantId) -> Result<Option<Route>> {
-        match self.known_since(tenant, LOOK) {
-            Some(route) => Ok(Some(route)),
-            None => self.refresh(tenant).await,
-        }
     }
 }
 

@@ -11,28 +11,29 @@
 //!
 //! While a tenant's writes are paused they wait here; see [`pause`](super::pause).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use segue_core::ids::{Epoch, EventId, MigrationId, StoreId, StreamId, StreamVersion, TenantId};
 use segue_core::tenancy::migration::{FailureStats, Stage};
-use segue_store::control::audit::Subject;
 use segue_store::control::routing::Route;
 use segue_store::control::{By, Changed, ControlPlane};
 use segue_store::events::{
     self, Access, Append, Appended, Count, CountQuery, Direction, Event, EventStore, Head, LogPage,
-    LogRead, Mode, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage,
-    StreamRead, StreamState,
+    LogRead, Redact, Redacted, SnapshotPage, SnapshotQuery, StreamAppend, StreamPage, StreamRead,
+    StreamState,
 };
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::failure::Failure;
 use super::guard::has_its_fences;
 use super::mirror::Mirrors;
+use super::routes::Routes;
 use super::tails::Tails;
 use super::waiting::Waiting;
 
@@ -42,16 +43,13 @@ use crate::error::{Error, Result};
 /// more than a few changes within one operation mean that something is wrong.
 const ROUTE_CHANGES: usize = 4;
 
-/// How many tenants' routes are remembered; beyond it all are forgotten and read again.
-const ROUTES: usize = 100_000;
-
 /// Every event store of the configuration, behind the routes of the control plane.
 #[derive(Debug)]
 pub struct TenantStoreRouter {
     control: Arc<dyn ControlPlane>,
     stores: BTreeMap<StoreId, Registered>,
     default_store: StoreId,
-    routes: RwLock<HashMap<TenantId, Known>>,
+    routes: Routes,
     pub(super) write_pause_timeout: Duration,
     pub(super) waiting: Waiting,
     pub(super) tails: Tails,
@@ -85,15 +83,6 @@ pub struct Home {
     pub store: Arc<dyn EventStore>,
 }
 
-/// A route, and when it was read.
-#[derive(Debug)]
-struct Known {
-    route: Route,
-    read_at: Instant,
-    /// Whether it may have changed since.
-    is_stale: bool,
-}
-
 impl TenantStoreRouter {
     /// A router whose new tenants live in `store`, known as `store_id`.
     #[must_use]
@@ -107,7 +96,7 @@ impl TenantStoreRouter {
             control,
             stores,
             default_store: store_id,
-            routes: RwLock::default(),
+            routes: Routes::default(),
             write_pause_timeout: Duration::from_secs(5),
             waiting: Waiting::default(),
             tails: Tails::default(),
@@ -387,11 +376,11 @@ impl TenantStoreRouter {
                     }
                     changes += 1;
                 }
-                Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &route)),
+                Err(events::Error::NotFound { .. }) => return Err(Failure::lost(tenant, &route)),
                 Err(error) => return Err(Failure::Store(error)),
             }
         }
-        Err(keeps_changing(tenant))
+        Err(Failure::keeps_changing(tenant))
     }
 
     /// Reads where the tenant lives; `None` for a tenant that lives nowhere yet.
@@ -410,7 +399,9 @@ impl TenantStoreRouter {
                 match op(self.store(&known.store_id)?, Access::Current(known.epoch)).await {
                     Ok(answer) => return Ok(Some(answer)),
                     Err(events::Error::Fenced { .. }) => {}
-                    Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &known)),
+                    Err(events::Error::NotFound { .. }) => {
+                        return Err(Failure::lost(tenant, &known));
+                    }
                     Err(error) => return Err(Failure::Store(error)),
                 }
             }
@@ -426,36 +417,31 @@ impl TenantStoreRouter {
                     }
                 }
                 Err(events::Error::Fenced { .. }) => {}
-                Err(events::Error::NotFound { .. }) => return Err(lost(tenant, &before)),
+                Err(events::Error::NotFound { .. }) => return Err(Failure::lost(tenant, &before)),
                 Err(error) => return Err(Failure::Store(error)),
             }
         }
-        Err(keeps_changing(tenant))
+        Err(Failure::keeps_changing(tenant))
     }
 
     /// The route as it is remembered, or read.
     pub(super) async fn route(&self, tenant: TenantId) -> Result<Option<Route>> {
-        let remembered = {
-            let routes = self.routes.read().expect("no panic while it is held");
-            let known = routes.get(&tenant).filter(|known| !known.is_stale);
-            known.map(|known| known.route.clone())
-        };
-        match remembered {
+        match self.routes.get(tenant) {
             Some(route) => Ok(Some(route)),
             None => self.refresh(tenant).await,
         }
     }
 
-    /// The route, if it was read so recently; otherwise the caller is to read it, and those who ask
-    /// meanwhile are given the old one.
-    pub(super) fn known_since(&self, tenant: TenantId, age: Duration) -> Option<Route> {
-        let mut routes = self.routes.write().expect("no panic while it is held");
-        let known = routes.get_mut(&tenant)?;
-        if !known.is_stale && known.read_at.elapsed() < age {
-            return Some(known.route.clone());
+    /// The route as it was so short a time ago, or read. Of those who ask at the same time one reads it.
+    pub(super) async fn route_since(
+        &self,
+        tenant: TenantId,
+        age: Duration,
+    ) -> Result<Option<Route>> {
+        match self.routes.get_since(tenant, age) {
+            Some(route) => Ok(Some(route)),
+            None => self.refresh(tenant).await,
         }
-        (known.is_stale, known.read_at) = (false, Instant::now());
-        None
     }
 
     /// Reads the route.
@@ -471,17 +457,8 @@ impl TenantStoreRouter {
     /// Looks again at routes that may have changed before they are used, so that they are read before a
     /// store has to refuse one. Nothing depends on being told so.
     pub fn forget(&self, changed: Changed) {
-        {
-            let mut routes = self.routes.write().expect("no panic while it is held");
-            match changed {
-                Changed::Noun(tenant, Subject::Tenant | Subject::Migration)
-                | Changed::Tenant(tenant) => {
-                    routes.get_mut(&tenant).into_iter().for_each(|known| known.is_stale = true);
-                }
-                // Nothing else is remembered here.
-                Changed::Noun(..) => return,
-                Changed::Anything => routes.values_mut().for_each(|known| known.is_stale = true),
-            }
+        if !self.routes.doubt(changed) {
+            return;
         }
         match changed {
             Changed::Noun(tenant, _) | Changed::Tenant(tenant) => {
@@ -494,26 +471,9 @@ impl TenantStoreRouter {
     /// Keeps what was read of a route, unless something newer is known, and lets those who wait for a
     /// change go on.
     pub(super) fn remember(&self, tenant: TenantId, route: Option<&Route>) {
-        {
-            let mut routes = self.routes.write().expect("no panic while it is held");
-            if routes.len() >= ROUTES {
-                routes.clear();
-            }
-            let Some(route) = route else {
-                routes.remove(&tenant);
-                return;
-            };
-            let known = routes.get(&tenant).map(|known| known.route.term);
-            if known > Some(route.term) {
-                return;
-            }
-            let (read_at, is_stale) = (Instant::now(), false);
-            routes.insert(tenant, Known { route: route.clone(), read_at, is_stale });
-            if known == Some(route.term) {
-                return;
-            }
+        if self.routes.keep(tenant, route) {
+            self.waiting.wake(tenant);
         }
-        self.waiting.wake(tenant);
     }
 
     /// Where a tenant lives, as the control plane says now; nothing if it lives nowhere yet.
@@ -625,87 +585,5 @@ impl TenantStoreRouter {
                 source: None,
             }
         })
-    }
-}
-
-fn keeps_changing(tenant: TenantId) -> Failure {
-    Failure::Other(Error::Unavailable {
-        what: "the event store",
-        reason: format!("the route of tenant {tenant} keeps changing"),
-        source: None,
-    })
-}
-
-/// The store's fence and the control plane's route contradict each other: an operator has to look.
-pub(super) fn fenced_by_nobody(
-    tenant: TenantId,
-    route: &Route,
-    mode: Mode,
-    epoch: Epoch,
-) -> Failure {
-    Failure::Other(Error::Unavailable {
-        what: "the event store",
-        reason: format!(
-            "tenant {tenant} is routed to store `{}` at epoch {}, but is {mode} there at epoch {epoch}",
-            route.store_id, route.epoch
-        ),
-        source: None,
-    })
-}
-
-pub(super) fn lost(tenant: TenantId, route: &Route) -> Failure {
-    Failure::Other(Error::Corrupt {
-        what: "the event store",
-        reason: format!(
-            "tenant {tenant} is routed to store `{}`, which has no log of it: was its file replaced? \
-             Restore it from a backup",
-            route.store_id
-        ),
-        source: None,
-    })
-}
-
-/// Why an operation on a tenant's log failed: what callers decide upon, and everything else.
-#[derive(Debug)]
-pub enum Failure {
-    /// The store refused it.
-    Store(events::Error),
-    /// It did not come to the store.
-    Other(Error),
-}
-
-impl From<events::Error> for Failure {
-    fn from(error: events::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Store(error) => error.into(),
-            Failure::Other(error) => error,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    // The router is shown by the tests of the sessions, which do everything through it.
-    use segue_store::events::Reason;
-
-    use super::*;
-
-    #[test]
-    fn a_reason_of_the_store_is_kept_for_the_operator() {
-        let full = events::Error::Unavailable { reason: Reason::DiskFull, source: None };
-        let error = Error::from(Failure::from(full));
-        assert!(error.to_string().contains("the disk is full"), "{error}");
     }
 }

@@ -14,8 +14,9 @@ use segue_core::ids::{Position, TenantId};
 use tokio::sync;
 use tokio::time::Instant;
 
+use super::failure::Failure;
 use super::reached::Reached;
-use super::router::{Failure, TenantStoreRouter};
+use super::router::TenantStoreRouter;
 
 /// The pause between two polls while other processes append.
 pub(super) const QUICK: Duration = Duration::from_millis(50);

@@ -179,6 +179,7 @@ passes_on! { EventStore as EventStore, events::Result {
     fn health() -> ();
     fn head(tenant: TenantId) -> Head;
     fn moved(tenant: TenantId) -> Option<TenantMoved>;
+    fn analyze() -> ();
     fn incarnation() -> String;
     fn append(append: Append) -> Appended;
     fn redact(redact: Redact) -> Redacted;

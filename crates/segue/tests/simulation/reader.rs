@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use segue::tenants::PageSize;
-use segue::tenants::router::Failure;
+use segue::tenants::failure::Failure;
 use segue_core::ids::{EventId, Position, StreamId, StreamVersion};
 use segue_store::events::{Access, Direction, LogRead, StreamRead};
 use tokio::time::{Duration, timeout};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segue::Error;
-use segue::tenants::router::Failure;
+use segue::tenants::failure::Failure;
 use segue_core::ids::{Epoch, EventId, StreamId, StreamVersion};
 use segue_store::events::{
     self, Expected, Facets, NewEvent, Reason, Redact, Snapshot, StreamAppend,

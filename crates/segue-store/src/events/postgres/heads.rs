@@ -177,12 +177,6 @@ pub(super) async fn change(client: &Client, tenant: TenantId, head: &Head) -> Re
     put(client, CHANGE_HEAD, tenant, head).await.map(drop)
 }
 
-/// Makes ready for [`change_and_commit`], so that it is sent when it is asked for.
-pub(super) async fn prepare_change(client: &Client) -> Result<(), Failure> {
-    client.prepare_cached(CHANGE_HEAD).await?;
-    Ok(())
-}
-
 /// Changes a head that is locked and commits the transaction, in one flight: where the change fails, the
 /// commit behind it rolls back.
 pub(super) async fn change_and_commit(
@@ -191,7 +185,7 @@ pub(super) async fn change_and_commit(
     head: &Head,
 ) -> Result<(), Failure> {
     // Before anything is sent: the commit must not overtake the change.
-    prepare_change(client).await?;
+    client.prepare_cached(CHANGE_HEAD).await?;
     let (changed, committed) =
         join(put(client, CHANGE_HEAD, tenant, head), client.batch_execute("COMMIT")).await;
     changed?;

@@ -13,20 +13,21 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use futures_util::future::{join, join3};
+use futures_util::future::{join, join3, try_join4};
 use segue_core::digest::Mark;
 use segue_core::ids::{EventId, StreamId, StreamVersion, TenantId};
+use tokio_postgres::Statement;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 
 use super::columns::{Parameter, StreamColumns};
 use super::heads;
 use super::link::{Failure, Work};
-use super::redact::{ERASE_PAYLOADS, ERASE_SNAPSHOTS, erase_payloads, erase_snapshots};
+use super::redact::Erase;
 use super::rows::{self, integer};
 use super::statements::LOCK_HEAD;
 use crate::events::import::{Admitted, Continuation, Extended};
-use crate::events::{Error, Head, Result};
+use crate::events::{Error, Event, Head, Result};
 use crate::postgres::Client;
 
 /// How many tenants' copies are remembered, and how many streams of each.
@@ -35,6 +36,9 @@ const STREAMS: usize = 64 * 1024;
 
 /// Up to how many events are inserted by a statement. A `COPY` costs less for each, and two round trips more.
 const FEW: usize = 256;
+
+/// And up to how many bytes: a statement is built as a whole, a `COPY` is streamed.
+const FEW_BYTES: usize = 1024 * 1024;
 
 /// Where streams end so far, by their last events.
 const LAST_EVENTS: &str = "SELECT asked.stream_id, last.stream_type, last.version \
@@ -140,10 +144,11 @@ impl Work for Importing<'_> {
 
     async fn run(&self, client: &Client) -> Result<Result<Head>, Failure> {
         let import = self.import;
+        let prepared = Prepared::on(client).await?;
         let mut ends = self.copies.take(import.tenant(), import.after());
         let (current, decided) = look(client, import, &mut ends).await?;
         match decided {
-            Ok(Admitted::Now(head)) => match write(client, import, &head).await {
+            Ok(Admitted::Now(head)) => match write(client, import, &head, &prepared).await {
                 Ok(()) => {
                     ends.advance(import, &head);
                     self.copies.keep(import.tenant(), ends);
@@ -221,47 +226,74 @@ async fn taken(client: &Client, import: &Continuation) -> Result<Option<EventId>
     Ok(row.map(|row| row.try_get(0)).transpose()?.map(EventId))
 }
 
+/// What writes an import, prepared before anything of it is sent: nothing may be overtaken by the commit.
+struct Prepared {
+    erase: Erase,
+    insert_events: Statement,
+    put_streams: Statement,
+    keep_digests: Statement,
+}
+
+impl Prepared {
+    async fn on(client: &Client) -> Result<Self, Failure> {
+        let (erase, insert_events, put_streams, keep_digests) = try_join4(
+            Erase::prepared(client),
+            client.prepare_cached(INSERT_EVENTS),
+            client.prepare_cached(&PUT_STREAMS),
+            client.prepare_cached(KEEP_DIGESTS),
+        )
+        .await?;
+        Ok(Self { erase, insert_events, put_streams, keep_digests })
+    }
+}
+
 /// Writes all of it and commits. In each flight, where one statement fails those behind it do as well, and the
 /// commit rolls back.
-async fn write(client: &Client, import: &Continuation, head: &Head) -> Result<(), Failure> {
-    let tenant = import.tenant();
+async fn write(
+    client: &Client,
+    import: &Continuation,
+    head: &Head,
+    prepared: &Prepared,
+) -> Result<(), Failure> {
+    let erasing = erase(client, import, &prepared.erase);
+    let closing = join3(
+        put_streams(client, import, &prepared.put_streams),
+        keep_digests(client, import, &prepared.keep_digests),
+        heads::change_and_commit(client, import.tenant(), head),
+    );
+    let (inserted, (streams, digests, committed)) = if is_small(import) {
+        let inserting = insert_events(client, import, &prepared.insert_events);
+        let (erased, inserted, closing) = join3(erasing, inserting, closing).await;
+        (erased.and(inserted), closing)
+    } else {
+        erasing.await?;
+        copy_events(client, import).await?;
+        (Ok(()), closing.await)
+    };
+    inserted.and(streams).and(digests).and(committed)
+}
+
+fn is_small(import: &Continuation) -> bool {
+    let events = import.events();
+    events.len() <= FEW && events.iter().map(Event::size).sum::<usize>() <= FEW_BYTES
+}
+
+/// Erases what a redaction in the page has erased, and snapshots that the source does not have. Before the events
+/// of the page are written: what came after the redaction stays.
+async fn erase(client: &Client, import: &Continuation, erase: &Erase) -> Result<(), Failure> {
     let erased = import.streams().iter().filter(|stream| stream.is_redacted);
     let erased: Vec<_> = erased.map(|stream| stream.id.as_str()).collect();
     let without = import.ended().filter(|(_, state)| state.snapshot.is_none());
-    let without: Vec<_> = without.map(|(stream, _)| stream.id.as_str()).collect();
-    let without = [erased.as_slice(), without.as_slice()].concat();
-    // Before anything is sent: nothing may overtake what has to come before it.
-    for statement in [
-        ERASE_PAYLOADS,
-        ERASE_SNAPSHOTS.as_str(),
-        INSERT_EVENTS,
-        PUT_STREAMS.as_str(),
-        KEEP_DIGESTS,
-    ] {
-        client.prepare_cached(statement).await?;
-    }
-    heads::prepare_change(client).await?;
-    // Before the events of the page: what came after the redaction stays.
-    let erasing =
-        join(erase_payloads(client, tenant, &erased), erase_snapshots(client, tenant, &without));
-    let closing = join3(
-        put_streams(client, import),
-        keep_digests(client, import),
-        heads::change_and_commit(client, tenant, head),
-    );
-    let (erasing, inserted, closing) = if import.events().len() <= FEW {
-        join3(erasing, insert_events(client, import), closing).await
-    } else {
-        let erasing = erasing.await;
-        copy_events(client, import).await?;
-        (erasing, Ok(()), closing.await)
-    };
-    let (payloads, snapshots) = erasing;
-    let (streams, digests, committed) = closing;
-    payloads.and(snapshots).and(inserted).and(streams).and(digests).and(committed)
+    let mut without: Vec<_> = without.map(|(stream, _)| stream.id.as_str()).collect();
+    without.extend(&erased);
+    erase.of(client, import.tenant(), &erased, &without).await
 }
 
-async fn put_streams(client: &Client, import: &Continuation) -> Result<(), Failure> {
+async fn put_streams(
+    client: &Client,
+    import: &Continuation,
+    statement: &Statement,
+) -> Result<(), Failure> {
     let tenant = import.tenant();
     let mut columns = StreamColumns::default();
     let mut count = 0;
@@ -274,24 +306,30 @@ async fn put_streams(client: &Client, import: &Continuation) -> Result<(), Failu
     if count > 0 {
         let mut streams: Vec<Parameter<'_>> = vec![&tenant.0];
         streams.extend(columns.parameters());
-        let statement = client.prepare_cached(&PUT_STREAMS).await?;
-        client.execute(&statement, &streams).await?;
+        client.execute(statement, &streams).await?;
     }
     Ok(())
 }
 
-async fn keep_digests(client: &Client, import: &Continuation) -> Result<(), Failure> {
+async fn keep_digests(
+    client: &Client,
+    import: &Continuation,
+    statement: &Statement,
+) -> Result<(), Failure> {
     let positions = import.digests().iter().map(|mark| integer(mark.position.0));
     let positions: Vec<_> = positions.collect();
     let digests: Vec<_> = import.digests().iter().map(|mark| mark.digest.0.as_slice()).collect();
     if !positions.is_empty() {
-        let statement = client.prepare_cached(KEEP_DIGESTS).await?;
-        client.execute(&statement, &[&import.tenant().0, &positions, &digests]).await?;
+        client.execute(statement, &[&import.tenant().0, &positions, &digests]).await?;
     }
     Ok(())
 }
 
-async fn insert_events(client: &Client, import: &Continuation) -> Result<(), Failure> {
+async fn insert_events(
+    client: &Client,
+    import: &Continuation,
+    statement: &Statement,
+) -> Result<(), Failure> {
     let events = import.events();
     if events.is_empty() {
         return Ok(());
@@ -322,8 +360,7 @@ async fn insert_events(client: &Client, import: &Continuation) -> Result<(), Fai
         &metadata,
         &payloads,
     ];
-    let statement = client.prepare_cached(INSERT_EVENTS).await?;
-    client.execute(&statement, &rows).await?;
+    client.execute(statement, &rows).await?;
     Ok(())
 }
 

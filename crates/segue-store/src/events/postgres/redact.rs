@@ -5,7 +5,9 @@
 
 use std::sync::LazyLock;
 
+use futures_util::future::{join, try_join};
 use segue_core::ids::TenantId;
+use tokio_postgres::Statement;
 
 use super::commit::{Found, write_and_commit};
 use super::draft::Draft;
@@ -15,7 +17,7 @@ use crate::events::redact::Redaction;
 use crate::events::{Error, Redacted, Result};
 use crate::postgres::Client;
 
-pub(super) const ERASE_PAYLOADS: &str = "UPDATE events SET payload = NULL \
+const ERASE_PAYLOADS: &str = "UPDATE events SET payload = NULL \
     WHERE tenant_id = $1 AND stream_id = ANY ($2) AND payload IS NOT NULL";
 
 /// What a stream has without a snapshot.
@@ -23,7 +25,7 @@ pub(super) const NO_SNAPSHOT: &str = "snapshot_version = NULL, listed_at = NULL,
     scenario_version = NULL, scenario_id = NULL, settled = NULL, live = false, step_id = NULL, \
     channel = NULL, customer_id = NULL, checkpoints = NULL, checkpoints_long = NULL, snapshot = NULL";
 
-pub(super) static ERASE_SNAPSHOTS: LazyLock<String> = LazyLock::new(|| {
+static ERASE_SNAPSHOTS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE streams SET {NO_SNAPSHOT} \
          WHERE tenant_id = $1 AND stream_id = ANY ($2) AND snapshot_version IS NOT NULL"
@@ -84,35 +86,43 @@ impl Work for Redaction {
                 return Ok(Err(refused));
             }
         };
-        erase_payloads(client, redact.tenant, &[stream]).await?;
-        erase_snapshots(client, redact.tenant, &[stream]).await?;
+        let erase = Erase::prepared(client).await?;
+        erase.of(client, redact.tenant, &[stream], &[stream]).await?;
         write_and_commit(client, &draft).await?;
         Ok(Ok(appended.into()))
     }
 }
 
-/// Erases the payloads of every stored event of some streams.
-pub(super) async fn erase_payloads(
-    client: &Client,
-    tenant: TenantId,
-    streams: &[&str],
-) -> Result<(), Failure> {
-    if !streams.is_empty() {
-        let statement = client.prepare_cached(ERASE_PAYLOADS).await?;
-        client.execute(&statement, &[&tenant.0, &streams]).await?;
-    }
-    Ok(())
+/// The statements that erase, prepared.
+pub(super) struct Erase {
+    payloads: Statement,
+    snapshots: Statement,
 }
 
-/// Erases the snapshots of some streams, and everything that they are found by.
-pub(super) async fn erase_snapshots(
-    client: &Client,
-    tenant: TenantId,
-    streams: &[&str],
-) -> Result<(), Failure> {
-    if !streams.is_empty() {
-        let statement = client.prepare_cached(&ERASE_SNAPSHOTS).await?;
-        client.execute(&statement, &[&tenant.0, &streams]).await?;
+impl Erase {
+    pub(super) async fn prepared(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        let payloads = client.prepare_cached(ERASE_PAYLOADS);
+        let snapshots = client.prepare_cached(&ERASE_SNAPSHOTS);
+        let (payloads, snapshots) = try_join(payloads, snapshots).await?;
+        Ok(Self { payloads, snapshots })
     }
-    Ok(())
+
+    /// Erases, in one flight, the payloads of every stored event of some streams, and the snapshots of some with
+    /// everything that they are found by.
+    pub(super) async fn of(
+        &self,
+        client: &Client,
+        tenant: TenantId,
+        payloads_of: &[&str],
+        snapshots_of: &[&str],
+    ) -> Result<(), Failure> {
+        let erase = async |statement, streams: &[&str]| match streams {
+            [] => Ok(0),
+            _ => client.execute(statement, &[&tenant.0, &streams]).await,
+        };
+        let (payloads, snapshots) =
+            join(erase(&self.payloads, payloads_of), erase(&self.snapshots, snapshots_of)).await;
+        payloads.and(snapshots)?;
+        Ok(())
+    }
 }

@@ -13,7 +13,7 @@ use super::{Sessions, customer_stream, turns};
 use crate::error::{Error, Result};
 use crate::scenarios::CUSTOMER;
 use crate::tenants::TenantStoreRouter;
-use crate::tenants::router::Failure;
+use crate::tenants::failure::Failure;
 
 /// How often a change of a profile is tried again because a turn changed it first.
 const ROUNDS: usize = 16;

@@ -34,7 +34,7 @@ use super::{SessionView, Sessions, append_to, folded, not_found, session_stream}
 use crate::error::{Error, Result};
 use crate::scenarios::{PLAN, stream};
 use crate::telemetry;
-use crate::tenants::router::Failure;
+use crate::tenants::failure::Failure;
 
 /// How often a turn is decided again because another came first. Inside one process the turnstile
 /// keeps races out; between processes each round lets at least one turn through.

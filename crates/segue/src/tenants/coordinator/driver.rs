@@ -73,6 +73,8 @@ pub(super) struct At {
     /// Where the peer stood when the mirror was last left to bring what it lacks.
     pub(super) left_to_mirror: Option<Position>,
     pub(super) breaker: Breaker,
+    /// The target looks at what was copied.
+    analyzing: Option<AbortOnDropHandle<()>>,
     pub(super) begun: Instant,
     pub(super) refusals: u32,
     retry_auto_at: Option<Instant>,
@@ -292,6 +294,7 @@ impl Driver {
             ),
             left_to_mirror: None,
             breaker: Breaker::default(),
+            analyzing: None,
             begun: Instant::now(),
             refusals: 0,
             retry_auto_at: None,
@@ -343,7 +346,9 @@ impl Driver {
         // The owner became the peer: nothing was read back of that one.
         let (sight, attempt, has_looked) = (at.sight, at.attempt, at.has_looked);
         let (telling, lease) = (at.telling.clone(), at.lease.clone());
+        let analyzing = at.analyzing.take();
         *at = self.at(route, migration)?;
+        at.analyzing = analyzing;
         (at.attempt, at.telling, at.lease, at.has_looked) = (attempt, telling, lease, has_looked);
         (at.sight.owner, at.sight.peer) = (sight.peer, sight.owner);
         (at.sight.read_back, at.read_back) =
@@ -557,17 +562,11 @@ impl Driver {
     async fn after(&self, at: &mut At, decision: &Decision) -> Result<(), Trouble> {
         match decision {
             Decision::Commit { .. } => {
-                tokio::time::sleep(HEAD_START).await;
                 if let Some(attempt) = at.attempt.take() {
                     self.committed(at, attempt).await;
                 }
             }
-            Decision::BeginDualWrite => {
-                if let Err(error) = at.peer.analyze().await {
-                    tracing::warn!(tenant = %self.tenant, migration = %self.id, %error,
-                        "the target has no statistics of what was copied; its queries may be slow for a while");
-                }
-            }
+            Decision::BeginDualWrite => at.analyzing = Some(self.analyze(at)),
             Decision::GiveUp { why } => {
                 at.attempt = None;
                 at.retry_auto_at = Some(Instant::now() + AUTO_RETRY);
@@ -579,6 +578,18 @@ impl Driver {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Has the target look at what was copied, beside everything else: until then its queries may be planned as
+    /// if it were empty, those of the cutover too. Where it ends with this process, the store does it when it
+    /// comes round to it.
+    fn analyze(&self, at: &At) -> AbortOnDropHandle<()> {
+        let (peer, tenant, migration) = (Arc::clone(&at.peer), self.tenant, self.id);
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(error) = peer.analyze().await {
+                tracing::warn!(%tenant, %migration, %error, "the target was not analyzed");
+            }
+        }))
     }
 
     /// Tells how long the pause was, now that it is over. Nothing depends on it.
@@ -593,6 +604,7 @@ impl Driver {
             tenant = %self.tenant, migration = %self.id, pause_ms, drained = cutover.events_drained,
             waited, "a tenant has moved"
         );
+        tokio::time::sleep(HEAD_START).await;
         let entries = vec![Entry::CutOver(cutover)];
         let by = self.by();
         let noted = self.shared.control.note_migration(self.tenant, self.id, entries, None, &by);

@@ -36,6 +36,9 @@ const OUTRUN: &str = "the tenant is written faster than it is copied";
 /// What to do about a store that answers with something that it never should.
 const MEND: &str = "mend the store, then resume the migration";
 
+/// How long a drain waits for the mirror's import that is under way.
+const MIRROR_ENDS: Duration = Duration::from_millis(50);
+
 /// Up to which lag a mirror of this process is left to bring what its target lacks.
 const MIRRORED: u64 = 10_000;
 
@@ -260,15 +263,8 @@ impl Driver {
     ) -> Result<(), Trouble> {
         match into {
             Side::Peer => {
-                let mut head = at.sight.peer.ok_or(Trouble::Outdated)?;
-                // The mirror of this process may have been about to bring something when that was decided.
-                if let Some(mirror) = self.shared.router.mirrors.of(self.tenant, self.id)
-                    && let Some(left) = mirror.left().await
-                    && (left.mode, left.term) == (head.mode, head.term)
-                    && left.position > head.position
-                {
-                    head = left;
-                }
+                let seen = at.sight.peer.ok_or(Trouble::Outdated)?;
+                let head = self.left_by_mirror(seen).await.unwrap_or(seen);
                 // What was read before the fence may lack the last state of a stream.
                 at.copier.forget();
                 if let Some(attempt) = &mut at.attempt {
@@ -288,6 +284,16 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Where the mirror of this process has left the target, if that is further than it was seen. An import
+    /// that was under way when the cutover was decided would win against the drain, so it is waited for,
+    /// but not for long: the drain finds out by itself, and a store may hang on one connection only.
+    async fn left_by_mirror(&self, seen: Head) -> Option<Head> {
+        let mirror = self.shared.router.mirrors.of(self.tenant, self.id)?;
+        let left = tokio::time::timeout(MIRROR_ENDS, mirror.take_head()).await.ok().flatten()?;
+        let continues = (left.mode, left.term) == (seen.mode, seen.term);
+        Some(left).filter(|left| continues && left.position > seen.position)
     }
 
     async fn read_back(&self, at: &mut At) -> Result<(), Trouble> {
