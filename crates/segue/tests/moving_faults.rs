@@ -69,6 +69,36 @@ async fn a_target_that_does_not_answer_while_writes_wait_is_given_up_within_the_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dual_write_that_hangs_does_not_hold_up_a_cutover() {
+    let (faulty, stop, first) = Faulty::stopping("cut_over", When::Before).await;
+    let migration = first.start_with("dedicated", within(1.0)).await;
+    first.reaches(migration.id, MigrationState::DualWrite).await;
+    first.moves.initiate_cutover(migration.id, false, &olga(), Duration::ZERO).await.unwrap();
+    stop.reached().await;
+    faulty.dedicated.inject_next(Operation::Import, Fault::Delay(Duration::from_secs(60)));
+    write(&first).await;
+    // The mirror has taken it to the target, and hangs there.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stop.go_on();
+    let migrated = first.reaches(migration.id, MigrationState::Migrated).await;
+    assert_eq!(migrated.cutover.history.len(), 1, "{:?}", migrated.cutover.history);
+    let pause = migrated.cutover.pause_ms.unwrap();
+    assert!(pause < 100.0, "{pause} ms");
+    assert_eq!(first.log().await.len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_analyzed_for_long_keeps_nobody_waiting() {
+    let faulty = Faulty::attended().await;
+    let world = &faulty.world;
+    faulty.dedicated.inject_next(Operation::Analyze, Fault::Delay(Duration::from_secs(60)));
+    world.append("history", 10).await;
+    let begun = Instant::now();
+    world.moved("dedicated").await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_move_is_reversed_before_its_old_source_was_told_that_it_is_left() {
     let (faulty, stop, first) = Faulty::stopping("retire", When::Before).await;
     let world = &faulty.world;

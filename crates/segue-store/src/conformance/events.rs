@@ -275,6 +275,7 @@ macro_rules! event_store_suite {
             imports::events_that_contradict_what_is_stored_are_refused
             imports::erased_events_are_copied_as_they_are
             imports::a_redaction_that_is_copied_erases_what_came_before
+            imports::a_page_of_any_size_is_taken_whole_or_not_at_all
             imports::an_import_has_limits
             imports::the_last_page_prepares_the_copy
             imports::a_whole_copy_is_prepared_without_events

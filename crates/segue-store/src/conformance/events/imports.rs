@@ -371,6 +371,47 @@ pub async fn a_redaction_that_is_copied_erases_what_came_before(world: World) {
     assert_eq!(answers(store, tenant(3), epoch).await, answers(store, world.tenant, epoch).await);
 }
 
+/// However many events a page has, all of it is taken, with what it erases, or nothing.
+pub async fn a_page_of_any_size_is_taken_whole_or_not_at_all(world: World) {
+    history(&world).await;
+    for n in 0..400 {
+        world.append(vec![to("long", Expected::Any, [event(1_000 + n)])]).await.unwrap();
+    }
+    world.store.redact(redact(&world, "a", 9)).await.unwrap();
+    let (store, epoch) = (world.store.as_ref(), world.epoch);
+    for (n, size) in [(2, 1), (3, 256), (4, 257), (5, 390)] {
+        let mut all = whole(store, world.tenant, tenant(n), Mark::START).await;
+        let with_first: Vec<_> =
+            all.streams.extract_if(.., |state| state.stream_id == stream("b")).collect();
+        let begun = store.begin_copy(tenant(n), epoch, TERM).await.unwrap();
+        let first = Import { events: all.events[..6].to_vec(), streams: with_first, ..all.clone() };
+        let head = store.import(Import { after: begun.mark(), ..first }).await.unwrap();
+
+        let events = all.events[6..6 + size].to_vec();
+        let page = Import { after: head.mark(), events, streams: Vec::new(), ..all.clone() };
+        let mut repeats = page.clone();
+        repeats.events.last_mut().unwrap().event_id = event(1).event_id;
+        let refused = store.import(repeats).await.unwrap_err();
+        assert!(matches!(refused, Error::Damaged { .. }), "{size} events: {refused}");
+        assert_eq!(store.head(tenant(n)).await.unwrap(), head, "{size} events");
+
+        let head = store.import(page).await.unwrap();
+        let events = all.events[6 + size..].to_vec();
+        let rest = Import { after: head.mark(), events, prepare: Some(epoch.next()), ..all };
+        let copied = store.import(rest).await.unwrap();
+        assert_eq!(copied.mark(), world.head().await.mark(), "{size} events");
+        let (there, here) = (
+            answers(store, tenant(n), epoch.next()).await,
+            answers(store, world.tenant, epoch).await,
+        );
+        assert_eq!(there, here, "{size} events");
+        // The first who writes there finds it as it was left.
+        let mut group = world.group(vec![to("long", at_version(400), [event(2_000 + n)])]);
+        (group.tenant, group.epoch) = (tenant(n), epoch.next());
+        assert_eq!(store.append(group).await.unwrap().last_position, copied.position.next());
+    }
+}
+
 /// A page over its limits is refused with the numbers; states that belong to no event too.
 pub async fn an_import_has_limits(world: World) {
     let page = page(&world).await;
