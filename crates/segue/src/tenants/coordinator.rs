@@ -8,9 +8,11 @@
 //! decisions are refused by the control plane, and its effects by the stores.
 
 mod abandon;
+mod at;
 mod attempt;
 mod attend;
 mod beat;
+mod decide;
 mod driver;
 mod effects;
 pub mod lifecycle;

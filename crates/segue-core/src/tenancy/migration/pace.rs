@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 /// How much of their rate writers may lose to a copy by what is measured. What they lose in fact is more, up
-/// to twice as much: a slice is still felt in the rest after it, against which it is measured.
+/// to half as much again: a slice is still felt in the rest after it, against which it is measured.
 const WRITERS_LOSE: f64 = 0.12;
 
 /// The share of the time that a copy works until writers were seen without it.

@@ -14,7 +14,7 @@ use segue_core::tenancy::head::Mode;
 use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{
-    Decision, Effect, Entry, MigrationState, Progress, Rules, Sight, Stage, Step, Waiting, next,
+    Decision, Effect, Entry, Progress, Rules, Sight, Stage, Step, Waiting, next,
 };
 use segue_core::tenancy::{Phase, Route};
 use segue_store::control::By;
@@ -26,12 +26,12 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::at::{At, Measured};
 use super::attempt::Attempt;
 use super::beat::beat;
 use super::trouble::Trouble;
 use super::{Shared, When};
 use crate::error::Error;
-use crate::telemetry;
 use crate::tenants::copier::BulkCopier;
 use crate::tenants::guard::has_its_fences;
 use crate::tenants::read_back::ReadBack;
@@ -42,92 +42,12 @@ pub(super) const CLOSE: Duration = Duration::from_millis(10);
 /// How long a look at a head may take while writes wait.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// How long those who waited for a cutover have the stores for themselves before the coordinator goes on.
-const HEAD_START: Duration = Duration::from_millis(20);
-
-/// How long after an automatic cutover was given up the next is tried.
-const AUTO_RETRY: Duration = Duration::from_secs(5);
-
 /// Carries one migration on.
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) tenant: TenantId,
     pub(super) id: MigrationId,
     pub(super) news: Arc<Notify>,
-}
-
-/// What a driver works with while it is the coordinator.
-pub(super) struct At {
-    pub(super) route: Route,
-    pub(super) migration: row::Migration,
-    pub(super) sight: Sight,
-    /// Whether both heads were seen since it began; until then nothing can be said of them.
-    has_looked: bool,
-    pub(super) owner: Arc<dyn EventStore>,
-    pub(super) peer: Arc<dyn EventStore>,
-    pub(super) copier: BulkCopier,
-    pub(super) read_back: ReadBack,
-    pub(super) pace: Pace,
-    pub(super) measured: Measured,
-    pub(super) attempt: Option<Attempt>,
-    /// Where the peer stood when the mirror was last left to bring what it lacks.
-    pub(super) left_to_mirror: Option<Position>,
-    pub(super) breaker: Breaker,
-    /// The target looks at what was copied.
-    analyzing: Option<AbortOnDropHandle<()>>,
-    pub(super) begun: Instant,
-    pub(super) refusals: u32,
-    retry_auto_at: Option<Instant>,
-    /// What was found to stand in the way of a cutover; it is told until that is looked at again, or
-    /// somebody has dealt with it.
-    pub(super) standing: Option<String>,
-    pub(super) telling: watch::Sender<Progress>,
-    /// How long this process may be silent.
-    lease: watch::Sender<Duration>,
-}
-
-/// What was measured on the way.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Measured {
-    /// How long the last decision took.
-    pub(super) decision: Duration,
-    /// How long the last page of a few events took.
-    pub(super) page: Duration,
-    /// How long a look at both heads took.
-    pub(super) look: Duration,
-    /// Events per second of late.
-    pub(super) rate: f64,
-    /// When a slice of the copy ended, and where the source was.
-    pub(super) last_slice: Option<(Instant, Position)>,
-}
-
-impl At {
-    /// When the cutover that is being decided has to be given up.
-    fn gives_up_at(&self) -> Option<Instant> {
-        let is_undecided = Attempt::of(&self.route).is_some();
-        let attempt = self.attempt.filter(|_| is_undecided)?;
-        Some(attempt.ends_at(self.migration.config.pause_budget()))
-    }
-
-    /// How long writes would wait for a cutover now.
-    fn predicted_pause(&self) -> Duration {
-        let lag = self.telling.borrow().lag();
-        self.measured.pause().predict(lag, self.measured.rate.max(5_000.0))
-    }
-
-    /// Whether writes wait for the target.
-    pub(super) fn is_waited_for(&self) -> bool {
-        let config = &self.migration.config;
-        let is_ready = self.migration.journal.is_ready(config.auto_cutover);
-        self.migration.state == MigrationState::DualWrite
-            && (config.synchronous_dual_write || is_ready)
-    }
-
-    /// Whether a cutover is taken back.
-    fn is_reopening(&self) -> bool {
-        let stage = self.route.moving.as_ref().map(|moving| &moving.stage);
-        matches!(stage, Some(Stage::Reopening { .. }))
-    }
 }
 
 impl Driver {
@@ -526,91 +446,6 @@ impl Driver {
             "the tenant's writes are paused since {since}: a tenant that is not written is not cut over"
         );
         self.stand_in_the_way(at, message, "let the tenant's writes go on").await
-    }
-
-    /// Decides something, and works on with what came of it.
-    pub(super) async fn decide(&self, at: &mut At, decision: Decision) -> Result<(), Trouble> {
-        let name = decision.name();
-        let shared = &self.shared;
-        shared.observer.step(self.tenant, name, When::Before).await;
-        let mut decided = Decided::new(at.route.term, decision.clone());
-        decided.entries = self.entries(at, &decision);
-        let begun = Instant::now();
-        let made = shared.control.decide_migration(self.tenant, decided, &self.by()).await;
-        at.measured.decision = begun.elapsed();
-        shared.observer.step(self.tenant, name, When::After).await;
-        let (route, migration) = made?;
-        tracing::info!(tenant = %self.tenant, migration = %self.id, decision = name, "decided");
-        self.settle(at, route, migration)?;
-        self.after(at, &decision).await
-    }
-
-    /// What to keep with a decision.
-    fn entries(&self, at: &At, decision: &Decision) -> Vec<Entry> {
-        let cutover = |gave_up| at.attempt.map(|attempt| Entry::CutOver(attempt.told(gave_up)));
-        match decision {
-            // What stood in the way of it does no more.
-            Decision::Commit { .. } => cutover(None).into_iter().chain([Entry::Clear]).collect(),
-            Decision::GiveUp { why } => {
-                cutover(Some(*why)).into_iter().chain([Entry::WishDropped]).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// What follows from a decision for this driver.
-    async fn after(&self, at: &mut At, decision: &Decision) -> Result<(), Trouble> {
-        match decision {
-            Decision::Commit { .. } => {
-                if let Some(attempt) = at.attempt.take() {
-                    self.committed(at, attempt).await;
-                }
-            }
-            Decision::BeginDualWrite => at.analyzing = Some(self.analyze(at)),
-            Decision::GiveUp { why } => {
-                at.attempt = None;
-                at.retry_auto_at = Some(Instant::now() + AUTO_RETRY);
-                if at.migration.config.enable_metrics {
-                    telemetry::cutover_given_up(*why);
-                }
-                tracing::warn!(tenant = %self.tenant, migration = %self.id, %why, "a cutover was given up");
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Has the target look at what was copied, beside everything else: until then its queries may be planned as
-    /// if it were empty, those of the cutover too. Where it ends with this process, the store does it when it
-    /// comes round to it.
-    fn analyze(&self, at: &At) -> AbortOnDropHandle<()> {
-        let (peer, tenant, migration) = (Arc::clone(&at.peer), self.tenant, self.id);
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = peer.analyze().await {
-                tracing::warn!(%tenant, %migration, %error, "the target was not analyzed");
-            }
-        }))
-    }
-
-    /// Tells how long the pause was, now that it is over. Nothing depends on it.
-    async fn committed(&self, at: &mut At, attempt: Attempt) {
-        let cutover = attempt.told(None);
-        let waited = self.shared.router.waiting.count(self.tenant);
-        let pause_ms = cutover.pause_ms.unwrap_or_default();
-        if at.migration.config.enable_metrics {
-            telemetry::tenant_migrated(pause_ms);
-        }
-        tracing::info!(
-            tenant = %self.tenant, migration = %self.id, pause_ms, drained = cutover.events_drained,
-            waited, "a tenant has moved"
-        );
-        tokio::time::sleep(HEAD_START).await;
-        let entries = vec![Entry::CutOver(cutover)];
-        let by = self.by();
-        let noted = self.shared.control.note_migration(self.tenant, self.id, entries, None, &by);
-        if let Ok(migration) = noted.await {
-            at.migration = migration;
-        }
     }
 
     pub(super) async fn note(

@@ -7,11 +7,12 @@ use segue_core::ids::{Epoch, Position, Term};
 use segue_core::tenancy::head::{HeadSwap, Mode};
 use segue_core::tenancy::migration::journal::Obstacle;
 use segue_core::tenancy::migration::pace::{SLICE, Slice};
-use segue_core::tenancy::migration::{Effect, Entry, Pause, Side, Stage};
+use segue_core::tenancy::migration::{Effect, Entry, Side, Stage};
 use segue_store::events::{self, Head, Purge, TenantMoved};
 use tokio::time::Instant;
 
-use super::driver::{At, CLOSE, Driver, Measured};
+use super::at::At;
+use super::driver::{CLOSE, Driver};
 use super::trouble::Trouble;
 use crate::error::Error;
 use crate::telemetry;
@@ -23,9 +24,6 @@ const READ_SLICE: Duration = Duration::from_millis(200);
 
 /// How long a slice of a bulk copy keeps its turn.
 const LONGEST_TURN: Duration = Duration::from_secs(2);
-
-/// How much a new rate counts against those before it.
-const FRESH: f64 = 0.3;
 
 /// Up to how many batches a target that follows is brought at once, without a turn or a rest.
 const FEW_BATCHES: u64 = 4;
@@ -398,20 +396,5 @@ impl Driver {
             ),
             CopyError::Source(_) | CopyError::Target(_) => self.stuck(error.to_string(), MEND),
         }
-    }
-}
-
-impl Measured {
-    /// Counts events that were copied.
-    fn copied(&mut self, events: u64, time: Duration) {
-        let now = events as f64 / time.as_secs_f64().max(1e-6);
-        self.rate = if self.rate == 0.0 { now } else { self.rate + FRESH * (now - self.rate) };
-    }
-
-    /// What a pause is made of, as far as it was measured: a fence is a look and a flush, a decision is
-    /// about as long as the last one.
-    pub(super) fn pause(&self) -> Pause {
-        let drain = if self.page.is_zero() { self.look * 4 } else { self.page };
-        Pause { fence: self.look * 2, drain, commit: self.decision }
     }
 }

@@ -7,7 +7,8 @@ use segue_core::tenancy::migration::{Copying, Decision, Entry, Stage, Why};
 use segue_store::control::migrations::Decided;
 use segue_store::control::{self, Conflict};
 
-use super::driver::{At, Driver};
+use super::at::At;
+use super::driver::Driver;
 use crate::error::Error;
 use crate::telemetry;
 

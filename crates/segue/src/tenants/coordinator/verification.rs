@@ -9,7 +9,8 @@ use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations as row;
 
-use super::driver::{At, Driver};
+use super::at::At;
+use super::driver::Driver;
 use super::trouble::Trouble;
 use super::{MigrationCoordinator, Shared};
 use crate::error::Result;
