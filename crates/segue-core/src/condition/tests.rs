@@ -362,7 +362,7 @@ fn the_limits_fit_on_small_stacks() {
                     let _ = condition.evaluate(&Known(json!({"x": [[[1]]]}), &[]));
                     drop(condition);
                 }
-                assert!(start.elapsed().as_secs() < 10, "{text}");
+                assert!(start.elapsed().as_millis() < 1000, "{text}");
             }
         };
         std::thread::Builder::new().stack_size(kib * 1024).spawn(work).unwrap().join().unwrap();
@@ -388,6 +388,6 @@ fn work_on_large_values_is_bounded() {
             answer.starts_with("type") || answer.starts_with("missing"),
             "{condition}: {answer}"
         );
-        assert!(start.elapsed().as_secs() < 10, "{condition}: {:?}", start.elapsed());
+        assert!(start.elapsed().as_millis() < 500, "{condition}: {:?}", start.elapsed());
     }
 }
