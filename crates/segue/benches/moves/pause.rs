@@ -123,18 +123,16 @@ async fn cutover(world: &World, id: MigrationId, writers: &Writers) -> (Cutover,
     let gaps = writers.gaps(before);
     // The last ones from before the fence are acknowledged with it.
     let &(from, to) = gaps.iter().find(|(_, to)| *to > commit).unwrap();
-    // Acknowledgements that were on their way when the fence was sent still come.
-    let fenced = fence - sent.max(from.min(fence));
+    // A step that ended before the gap began has no part in it.
+    let mut begun = from;
+    let parts = [sent, fence, drain, read_back, commit, to].map(|ended| {
+        let part = ended.saturating_duration_since(begun);
+        begun = begun.max(ended);
+        part
+    });
     let seen = Cutover {
         gap: to - from,
-        parts: [
-            sent.saturating_duration_since(from),
-            fenced,
-            drain - fence,
-            read_back.saturating_duration_since(drain),
-            commit - read_back.max(drain),
-            to - commit,
-        ],
+        parts,
         longest_around: gaps.iter().map(|(from, to)| *to - *from).max().unwrap(),
         told: Duration::from_secs_f64(migrated.cutover.pause_ms.unwrap() / 1e3),
     };

@@ -13,20 +13,21 @@
 //! A target that fails is left alone for a while, and longer each time ([`Breaker`]). What failed is
 //! counted.
 
+mod group;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use group::{Group, came_with, continuing};
 use jiff::Timestamp;
-use segue_core::digest::Digest;
-use segue_core::ids::{MigrationId, Position, StoreId, StreamId, StreamVersion, TenantId, Term};
+use segue_core::ids::{MigrationId, Position, StoreId, StreamId, TenantId, Term};
 use segue_core::tenancy::Route;
 use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::{FailureStats, MigrationState};
 use segue_store::events::{
-    self, Access, Appended, Event, EventStore, Head, Import, Mode, StreamAppend, StreamState,
-    Taken, limits,
+    self, Access, Appended, EventStore, Head, Import, Mode, StreamAppend, StreamState, limits,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -60,14 +61,6 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// How many different streams are counted among those whose events a target missed.
 const COUNTED: usize = 100_000;
-
-/// An append group that the source has taken.
-#[derive(Debug, Clone)]
-struct Group {
-    recorded_at: Timestamp,
-    streams: Vec<StreamAppend>,
-    appended: Appended,
-}
 
 /// Every mirror of this process.
 #[derive(Debug, Default)]
@@ -474,7 +467,10 @@ impl Serving {
             return Ok(head.position);
         }
         // What lies before these was not brought by this mirror: look at the head anew the next time.
-        let Some((run, _)) = continuing(groups, head.position) else { return Ok(head.position) };
+        let run = continuing(groups, head.position);
+        if run.is_empty() {
+            return Ok(head.position);
+        }
         let streams = states(target, tenant, &run).await?;
         let import = Import {
             tenant,
@@ -497,26 +493,6 @@ impl Serving {
             Err(error) => Err(error),
         }
     }
-}
-
-/// The groups that follow a position without a gap, as many as one import takes, and where they end.
-fn continuing(groups: &[Group], position: Position) -> Option<(Vec<&Group>, Position)> {
-    let mut run = Vec::new();
-    let (mut last, mut events, mut bytes) = (position, 0, 0);
-    for group in groups {
-        if group.appended.last_position <= last {
-            continue;
-        }
-        events += group.appended.event_ids.len();
-        bytes += group.bytes();
-        let fits = events <= limits::EVENTS_PER_IMPORT && bytes <= limits::IMPORT_BYTES;
-        if group.appended.first_position != last.next() || !fits {
-            break;
-        }
-        last = group.appended.last_position;
-        run.push(group);
-    }
-    (!run.is_empty()).then_some((run, last))
 }
 
 /// The states of the streams that some groups extend, as far as they are of these groups: those that came
@@ -544,65 +520,4 @@ async fn states(
         states.extend(loaded.into_iter().flatten().filter(as_left));
     }
     Ok(states)
-}
-
-/// The state that came with an append, as a store keeps it.
-fn came_with(stream: &StreamAppend, version: StreamVersion) -> Option<StreamState> {
-    let snapshot = stream.snapshot.as_ref()?;
-    let mut facets = snapshot.facets.clone();
-    facets.started_at = facets.started_at.map(to_microsecond);
-    let taken = Taken { version, state: snapshot.state.clone(), facets };
-    Some(StreamState {
-        stream_id: stream.stream_id.clone(),
-        stream_type: stream.stream_type.clone(),
-        version,
-        snapshot: Some(taken),
-    })
-}
-
-impl Group {
-    fn position(&self) -> Position {
-        self.appended.first_position
-    }
-
-    fn bytes(&self) -> usize {
-        let size = |stream: &StreamAppend| {
-            let events =
-                stream.events.iter().map(|event| event.payload.len() + event.metadata.len());
-            events.sum::<usize>() + stream.snapshot.as_ref().map_or(0, |taken| taken.state.len())
-        };
-        self.streams.iter().map(size).sum()
-    }
-
-    /// The events, as they stand in the source.
-    fn events(&self) -> Vec<Event> {
-        let first = self.appended.first_position;
-        let recorded_at = to_microsecond(self.recorded_at);
-        let mut position = first;
-        let mut events = Vec::with_capacity(self.appended.event_ids.len());
-        for (stream, last) in self.streams.iter().zip(&self.appended.versions) {
-            let before = last.0 - stream.events.len() as u64;
-            for (nth, event) in (1..).zip(&stream.events) {
-                events.push(Event {
-                    position,
-                    append_first_position: first,
-                    stream_id: stream.stream_id.clone(),
-                    stream_type: stream.stream_type.clone(),
-                    version: StreamVersion(before + nth),
-                    event_id: event.event_id,
-                    event_type: event.event_type.clone(),
-                    payload_hash: Digest::of_payload(&event.payload),
-                    payload: Some(event.payload.clone()),
-                    metadata: event.metadata.clone(),
-                    recorded_at,
-                });
-                position = position.next();
-            }
-        }
-        events
-    }
-}
-
-fn to_microsecond(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).expect("it came from a timestamp")
 }

@@ -1,7 +1,8 @@
 //! Rows to be written, as the arrays that a statement unfolds.
 
+use jiff::Timestamp;
 use segue_core::digest::Digest;
-use segue_core::ids::{StreamId, StreamVersion, TenantId};
+use segue_core::ids::{EventId, Position, StreamId, StreamVersion, TenantId};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -167,22 +168,86 @@ pub(super) struct Columns<'a> {
     trusted_streams: Vec<&'a str>,
     trusted_types: Vec<&'a str>,
     trusted_versions: Vec<i64>,
-    event_tenants: Vec<Uuid>,
-    event_positions: Vec<i64>,
-    append_firsts: Vec<i64>,
-    event_ids: Vec<Uuid>,
-    versions: Vec<i64>,
-    recorded_ats: Vec<i64>,
-    event_streams: Vec<&'a str>,
-    event_stream_types: Vec<&'a str>,
-    event_types: Vec<&'a str>,
-    payload_hashes: Vec<&'a [u8]>,
-    metadata: Vec<&'a [u8]>,
-    payloads: Vec<&'a [u8]>,
+    events: EventColumns<'a>,
     digest_tenants: Vec<Uuid>,
     digest_positions: Vec<i64>,
     digests: Vec<&'a [u8]>,
     streams: StreamColumns<'a>,
+}
+
+/// An event as it will be.
+#[derive(Debug)]
+pub(super) struct EventRow<'a> {
+    pub(super) tenant: TenantId,
+    pub(super) position: Position,
+    pub(super) append_first: Position,
+    pub(super) id: EventId,
+    pub(super) version: StreamVersion,
+    pub(super) recorded_at: Timestamp,
+    pub(super) stream: &'a StreamId,
+    pub(super) stream_type: &'a str,
+    pub(super) event_type: &'a str,
+    pub(super) payload_hash: &'a Digest,
+    pub(super) metadata: &'a [u8],
+    pub(super) payload: Option<&'a [u8]>,
+}
+
+/// Events as they will be.
+#[derive(Debug, Default)]
+pub(super) struct EventColumns<'a> {
+    tenants: Vec<Uuid>,
+    positions: Vec<i64>,
+    append_firsts: Vec<i64>,
+    ids: Vec<Uuid>,
+    versions: Vec<i64>,
+    recorded_ats: Vec<i64>,
+    streams: Vec<&'a str>,
+    stream_types: Vec<&'a str>,
+    event_types: Vec<&'a str>,
+    payload_hashes: Vec<&'a [u8]>,
+    metadata: Vec<&'a [u8]>,
+    payloads: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> EventColumns<'a> {
+    pub(super) fn push(&mut self, row: EventRow<'a>) {
+        self.tenants.push(row.tenant.0);
+        self.positions.push(integer(row.position.0));
+        self.append_firsts.push(integer(row.append_first.0));
+        self.ids.push(row.id.0);
+        self.versions.push(integer(row.version.0));
+        self.recorded_ats.push(row.recorded_at.as_microsecond());
+        self.streams.push(row.stream.as_str());
+        self.stream_types.push(row.stream_type);
+        self.event_types.push(row.event_type);
+        self.payload_hashes.push(&row.payload_hash.0);
+        self.metadata.push(row.metadata);
+        self.payloads.push(row.payload);
+    }
+
+    /// The statement that writes them and nothing else. Its parameters are those of
+    /// [`EventColumns::parameters`].
+    pub(super) fn insert() -> String {
+        let names = EVENTS.map(|(name, _)| name).join(", ");
+        format!("INSERT INTO events ({names}) {}", unfolded(&EVENTS, 1))
+    }
+
+    pub(super) fn parameters(&self) -> [Parameter<'_>; 12] {
+        [
+            &self.tenants,
+            &self.positions,
+            &self.append_firsts,
+            &self.ids,
+            &self.versions,
+            &self.recorded_ats,
+            &self.streams,
+            &self.stream_types,
+            &self.event_types,
+            &self.payload_hashes,
+            &self.metadata,
+            &self.payloads,
+        ]
+    }
 }
 
 const TRUSTED: [(&str, &str); 4] =
@@ -220,18 +285,20 @@ impl<'a> Columns<'a> {
     /// Adds the events of an append, and the digest that is kept after it.
     pub(super) fn push_events(&mut self, tenant: TenantId, accepted: &'a Accepted<'a>) {
         for placed in &accepted.placed {
-            self.event_tenants.push(tenant.0);
-            self.event_positions.push(integer(placed.position.0));
-            self.append_firsts.push(integer(accepted.first.0));
-            self.event_ids.push(placed.event.event_id.0);
-            self.versions.push(integer(placed.version.0));
-            self.recorded_ats.push(accepted.recorded_at.as_microsecond());
-            self.event_streams.push(placed.stream.stream_id.as_str());
-            self.event_stream_types.push(&placed.stream.stream_type);
-            self.event_types.push(&placed.event.event_type);
-            self.payload_hashes.push(&placed.payload_hash.0);
-            self.metadata.push(&placed.event.metadata);
-            self.payloads.push(&placed.event.payload);
+            self.events.push(EventRow {
+                tenant,
+                position: placed.position,
+                append_first: accepted.first,
+                id: placed.event.event_id,
+                version: placed.version,
+                recorded_at: accepted.recorded_at,
+                stream: &placed.stream.stream_id,
+                stream_type: &placed.stream.stream_type,
+                event_type: &placed.event.event_type,
+                payload_hash: &placed.payload_hash,
+                metadata: &placed.event.metadata,
+                payload: Some(&placed.event.payload),
+            });
         }
         if let Some(mark) = &accepted.keep {
             self.digest_tenants.push(tenant.0);
@@ -337,28 +404,16 @@ impl<'a> Columns<'a> {
     }
 
     fn all<'b>(&'b self, heads: [Parameter<'b>; 6]) -> Vec<Parameter<'b>> {
-        let rest: [Parameter<'b>; 19] = [
+        let trusted: [Parameter<'b>; 4] = [
             &self.trusted_tenants,
             &self.trusted_streams,
             &self.trusted_types,
             &self.trusted_versions,
-            &self.event_tenants,
-            &self.event_positions,
-            &self.append_firsts,
-            &self.event_ids,
-            &self.versions,
-            &self.recorded_ats,
-            &self.event_streams,
-            &self.event_stream_types,
-            &self.event_types,
-            &self.payload_hashes,
-            &self.metadata,
-            &self.payloads,
-            &self.digest_tenants,
-            &self.digest_positions,
-            &self.digests,
         ];
-        heads.into_iter().chain(rest).chain(self.streams.parameters()).collect()
+        let digests: [Parameter<'b>; 3] =
+            [&self.digest_tenants, &self.digest_positions, &self.digests];
+        let all = heads.into_iter().chain(trusted).chain(self.events.parameters()).chain(digests);
+        all.chain(self.streams.parameters()).collect()
     }
 }
 

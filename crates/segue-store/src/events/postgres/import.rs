@@ -20,7 +20,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 
-use super::columns::{Parameter, StreamColumns};
+use super::columns::{EventColumns, EventRow, Parameter, StreamColumns};
 use super::heads;
 use super::link::{Failure, Work};
 use super::redact::Erase;
@@ -55,11 +55,7 @@ const COPY_EVENTS: &str = "COPY events (tenant_id, event_id, position, append_fi
     recorded_at, stream_id, stream_type, event_type, payload_hash, metadata, payload) \
     FROM STDIN BINARY";
 
-const INSERT_EVENTS: &str = "INSERT INTO events (tenant_id, event_id, position, append_first_position, \
-    version, recorded_at, stream_id, stream_type, event_type, payload_hash, metadata, payload) \
-    SELECT $1, unnest($2::uuid[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bigint[]), \
-    unnest($6::bigint[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), \
-    unnest($10::bytea[]), unnest($11::bytea[]), unnest($12::bytea[])";
+static INSERT_EVENTS: LazyLock<String> = LazyLock::new(EventColumns::insert);
 
 const EVENT_TYPES: [Type; 12] = [
     Type::UUID,
@@ -238,7 +234,7 @@ impl Prepared {
     async fn on(client: &Client) -> Result<Self, Failure> {
         let (erase, insert_events, put_streams, keep_digests) = try_join4(
             Erase::prepared(client),
-            client.prepare_cached(INSERT_EVENTS),
+            client.prepare_cached(&INSERT_EVENTS),
             client.prepare_cached(&PUT_STREAMS),
             client.prepare_cached(KEEP_DIGESTS),
         )
@@ -334,33 +330,24 @@ async fn insert_events(
     if events.is_empty() {
         return Ok(());
     }
-    let ids: Vec<_> = events.iter().map(|event| event.event_id.0).collect();
-    let positions: Vec<_> = events.iter().map(|event| integer(event.position.0)).collect();
-    let firsts: Vec<_> =
-        events.iter().map(|event| integer(event.append_first_position.0)).collect();
-    let versions: Vec<_> = events.iter().map(|event| integer(event.version.0)).collect();
-    let times: Vec<_> = events.iter().map(|event| event.recorded_at.as_microsecond()).collect();
-    let streams: Vec<_> = events.iter().map(|event| event.stream_id.as_str()).collect();
-    let stream_types: Vec<_> = events.iter().map(|event| event.stream_type.as_ref()).collect();
-    let event_types: Vec<_> = events.iter().map(|event| event.event_type.as_ref()).collect();
-    let hashes: Vec<_> = events.iter().map(|event| event.payload_hash.0.as_slice()).collect();
-    let metadata: Vec<_> = events.iter().map(|event| event.metadata.as_slice()).collect();
-    let payloads: Vec<_> = events.iter().map(|event| event.payload.as_deref()).collect();
-    let rows: [Parameter<'_>; 12] = [
-        &import.tenant().0,
-        &ids,
-        &positions,
-        &firsts,
-        &versions,
-        &times,
-        &streams,
-        &stream_types,
-        &event_types,
-        &hashes,
-        &metadata,
-        &payloads,
-    ];
-    client.execute(statement, &rows).await?;
+    let mut columns = EventColumns::default();
+    for event in events {
+        columns.push(EventRow {
+            tenant: import.tenant(),
+            position: event.position,
+            append_first: event.append_first_position,
+            id: event.event_id,
+            version: event.version,
+            recorded_at: event.recorded_at,
+            stream: &event.stream_id,
+            stream_type: &event.stream_type,
+            event_type: &event.event_type,
+            payload_hash: &event.payload_hash,
+            metadata: &event.metadata,
+            payload: event.payload.as_deref(),
+        });
+    }
+    client.execute(statement, &columns.parameters()).await?;
     Ok(())
 }
 
