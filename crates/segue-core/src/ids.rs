@@ -77,6 +77,8 @@ uuid_id!(/// A session: one customer's way through a scenario.
     SessionId, "session id");
 uuid_id!(/// One move of a tenant to another store.
     MigrationId, "migration id");
+uuid_id!(/// An API key.
+    KeyId, "key id");
 uuid_id!(/// An event; appending the same id twice has the effect of appending it once.
     EventId, "event id");
 

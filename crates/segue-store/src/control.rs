@@ -17,7 +17,9 @@ pub mod changes;
 mod column;
 pub mod deployments;
 pub mod fields;
+pub mod keys;
 mod list;
+pub mod logins;
 pub mod migrations;
 pub mod page;
 pub mod plans;
@@ -42,6 +44,8 @@ pub use audit::{Audit, By};
 pub use changes::{Changed, Changes};
 pub use deployments::Deployments;
 pub use fields::Fields;
+pub use keys::Keys;
+pub use logins::Logins;
 pub use migrations::Migrations;
 pub use page::{Cursor, Listing, Page};
 pub use plans::{Plans, Revision};
@@ -61,6 +65,8 @@ pub trait ControlPlane:
     + Migrations
     + Standings
     + Subscriptions
+    + Keys
+    + Logins
     + Audit
     + fmt::Debug
 {
@@ -95,8 +101,8 @@ pub enum Error {
     /// What the caller decided upon has changed since it was read: read it again and decide again.
     #[error("{0}")]
     Conflict(Conflict),
-    /// There are as many of them as a tenant may have.
-    #[error("a tenant has at most {limit} {noun}s: delete one that nobody needs")]
+    /// There are as many of them as there may be.
+    #[error("there may be at most {limit} {noun}s of one owner: delete one that nobody needs")]
     TooMany {
         /// Of what.
         noun: Noun,
@@ -142,6 +148,10 @@ pub enum Noun {
     Subscription,
     /// A migration of a tenant.
     Migration,
+    /// An API key.
+    Key,
+    /// A console session.
+    Login,
 }
 
 impl fmt::Display for Noun {
@@ -155,6 +165,8 @@ impl fmt::Display for Noun {
             Self::Tenant => "tenant",
             Self::Subscription => "subscription",
             Self::Migration => "migration",
+            Self::Key => "key",
+            Self::Login => "login",
         })
     }
 }

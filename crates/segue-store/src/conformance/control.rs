@@ -11,6 +11,7 @@ pub mod audit;
 pub mod changes;
 pub mod deployments;
 pub mod fields;
+pub mod keys;
 pub mod migrations;
 pub mod plans;
 pub mod races;
@@ -101,6 +102,15 @@ macro_rules! control_plane_suite {
             migrations: failures_of_processes_add_up,
             migrations: an_incarnation_is_compared_and_set,
             migrations: tenants_that_were_decided_on_are_found_by_store,
+            keys: a_key_reads_back_by_its_id_and_its_prefix_and_never_shows_its_verifier,
+            keys: a_prefix_is_given_out_once,
+            keys: a_rotated_key_goes_on_until_its_end_and_never_longer_than_it_would_have,
+            keys: a_revoked_key_takes_its_console_sessions_along,
+            keys: keys_list_newest_first_in_pages,
+            keys: the_last_use_only_goes_forwards,
+            keys: a_console_session_is_found_by_its_hash_until_it_is_closed,
+            keys: sessions_that_have_expired_or_are_too_many_are_removed,
+            keys: what_happens_to_keys_is_in_the_audit_of_the_platform,
             changes: a_decision_is_heard_of_within_a_second,
             races: a_decision_whose_caller_went_away_is_whole_or_not_made,
             races: racing_decisions_leave_what_some_order_of_them_would,

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{Listing, Page, Result};
 
+/// Whose audit tells of what belongs to no tenant, such as API keys. No tenant may have this id.
+pub const PLATFORM: TenantId = TenantId(uuid::Uuid::max());
+
 /// Who does something, and when; what is kept of it in the audit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct By {
@@ -163,6 +166,16 @@ Action {
     StreamRedacted = "stream_redacted",
     /// A customer was about to be erased; a line for each stream follows.
     CustomerErased = "customer_erased",
+    /// An API key was created.
+    KeyCreated = "key_created",
+    /// An API key was replaced by a new one.
+    KeyRotated = "key_rotated",
+    /// An API key was revoked.
+    KeyRevoked = "key_revoked",
+    /// Somebody logged in to the console.
+    ConsoleEntered = "console_entered",
+    /// Somebody logged out of the console.
+    ConsoleLeft = "console_left",
 });
 
 words!(/// What kind of thing was changed.
@@ -183,6 +196,8 @@ Subject {
     Subscription = "subscription",
     /// A stream of the tenant log.
     Stream = "stream",
+    /// An API key.
+    Key = "key",
 });
 
 /// One line of the audit.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use segue_core::fields::Definition;
 use segue_core::ids::{
-    FieldName, MigrationId, PlanId, Position, ScenarioId, StoreId, SubscriptionName, TenantId,
-    Version,
+    FieldName, KeyId, MigrationId, PlanId, Position, ScenarioId, StoreId, SubscriptionName,
+    TenantId, Version,
 };
 use segue_core::tenancy::migration::{Entry, FailureStats, Progress};
 use serde_json::value::RawValue;
@@ -18,6 +18,8 @@ use super::{Fault, Weather};
 use crate::control::audit::{self, Action};
 use crate::control::deployments::{Deployment, History, Withdrawal};
 use crate::control::fields::Defined;
+use crate::control::keys::Key;
+use crate::control::logins::Login;
 use crate::control::migrations::{self, Decided, Migration};
 use crate::control::plans::{self, Change, NewPlan, Plan};
 use crate::control::routing::{PhaseChange, Placement, Route, Tenant};
@@ -27,8 +29,9 @@ use crate::control::scenarios::{
 use crate::control::standing::Standing;
 use crate::control::subscriptions::{Put, Subscription};
 use crate::control::{
-    Audit, By, Changes, ControlPlane, Deployments, Error, Fields, Generation, Listing, Migrations,
-    Page, Plans, Result, Routing, Scenarios, Standings, Subscriptions, Unavailable,
+    Audit, By, Changes, ControlPlane, Deployments, Error, Fields, Generation, Keys, Listing,
+    Logins, Migrations, Page, Plans, Result, Routing, Scenarios, Standings, Subscriptions,
+    Unavailable,
 };
 
 /// The calls that can fail; those that no tenant's move depends on are counted together.
@@ -44,6 +47,8 @@ pub enum Call {
     Tenant,
     /// [`Routing::list_tenants`].
     ListTenants,
+    /// Everything of [`Keys`] and [`Logins`].
+    Access,
     /// [`Migrations::decide_migration`].
     DecideMigration,
     /// [`Migrations::note_migration`].
@@ -496,5 +501,51 @@ impl Fields for FaultyControl {
 
     async fn fields(&self, tenant: TenantId) -> Result<Defined> {
         self.call(Call::Fields, self.inner.fields(tenant)).await
+    }
+}
+
+#[async_trait]
+impl Keys for FaultyControl {
+    async fn create_key(&self, key: &Key, by: &By) -> Result<()> {
+        self.call(Call::Access, self.inner.create_key(key, by)).await
+    }
+
+    async fn rotate_key(&self, old: KeyId, ends_at: Timestamp, new: &Key, by: &By) -> Result<()> {
+        self.call(Call::Access, self.inner.rotate_key(old, ends_at, new, by)).await
+    }
+
+    async fn revoke_key(&self, id: KeyId, by: &By) -> Result<Key> {
+        self.call(Call::Access, self.inner.revoke_key(id, by)).await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Key> {
+        self.call(Call::Access, self.inner.key(id)).await
+    }
+
+    async fn key_by_prefix(&self, prefix: &str) -> Result<Key> {
+        self.call(Call::Access, self.inner.key_by_prefix(prefix)).await
+    }
+
+    async fn list_keys(&self, page: Page) -> Result<Listing<Key>> {
+        self.call(Call::Access, self.inner.list_keys(page)).await
+    }
+
+    async fn key_used(&self, id: KeyId, at: Timestamp) -> Result<()> {
+        self.call(Call::Access, self.inner.key_used(id, at)).await
+    }
+}
+
+#[async_trait]
+impl Logins for FaultyControl {
+    async fn open_login(&self, login: &Login, by: &By) -> Result<()> {
+        self.call(Call::Access, self.inner.open_login(login, by)).await
+    }
+
+    async fn login(&self, token_hash: &[u8; 32]) -> Result<Login> {
+        self.call(Call::Access, self.inner.login(token_hash)).await
+    }
+
+    async fn close_login(&self, token_hash: &[u8; 32], by: &By) -> Result<()> {
+        self.call(Call::Access, self.inner.close_login(token_hash, by)).await
     }
 }
