@@ -44,11 +44,13 @@ pub struct Deployment {
     pub auto_mark_sessions: bool,
     /// Whether a plan must be approved before it is deployed.
     pub require_approval: bool,
+    /// Whether who made a plan, or changed its policies, may not be the one who approves it.
+    pub four_eyes: bool,
 }
 
 impl Default for Deployment {
     fn default() -> Self {
-        Self { auto_mark_sessions: true, require_approval: true }
+        Self { auto_mark_sessions: true, require_approval: true, four_eyes: false }
     }
 }
 

@@ -13,6 +13,7 @@ mod failure;
 mod field;
 mod input;
 mod interrupt;
+mod key;
 mod openapi;
 mod operator;
 mod plan;
@@ -49,10 +50,11 @@ Exit codes:
   10 serve: the configuration is wrong
   11 serve: the address cannot be listened on
   12 serve: a store or the control plane cannot be opened
+  13 the server wants another API key, or any (HTTP 401, 403)
   130 interrupted by Ctrl-C; a migration goes on at the server
   (demo ends like serve, or like the command of its story that failed)
 
-Environment: SEGUE_URL, SEGUE_TENANT for every command that talks to a server; SEGUE_LOG for the log
+Environment: SEGUE_URL, SEGUE_TENANT, SEGUE_API_KEY for every command that talks to a server; SEGUE_LOG for the log
 of the server (such as info, or segue=debug,info); SEGUE__SECTION__KEY for any setting; NO_COLOR.";
 
 /// Change the plan while people are following it.
@@ -92,6 +94,9 @@ enum Command {
     /// Erase a customer
     #[command(subcommand)]
     Customer(erasure::Customer),
+    /// Make, list, rotate and revoke API keys
+    #[command(subcommand)]
+    Key(key::Key),
     /// List the event stores with their health and durability
     #[command(subcommand)]
     Store(store::Store),
@@ -180,6 +185,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Subscription(subscription) => subscription.run(),
         Command::Field(field) => field.run(),
         Command::Customer(customer) => customer.run(),
+        Command::Key(key) => key.run(),
         Command::Store(store) => store.run(),
         Command::Tenant(tenant) => tenant.run(),
         Command::Verify(verify) => verify.run(),

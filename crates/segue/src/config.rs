@@ -5,6 +5,7 @@
 //! the key and what is allowed ([`locate`]). A setting that nothing acts on yet is refused, never
 //! ignored.
 
+mod access;
 mod check;
 mod locate;
 mod postgres;
@@ -21,6 +22,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use segue_core::config::Migration;
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
 pub use locate::{Error, Place};
 pub use postgres::{Options, Url};
 pub use stores::{Control, Database, Store, Stores};
@@ -37,6 +39,8 @@ pub const DEFAULT_FILE: &str = "config/default.toml";
 pub struct Config {
     /// How requests come in.
     pub server: Server,
+    /// Who may do what.
+    pub access: Access,
     /// Where decisions are kept.
     pub control: Control,
     /// Where tenant logs are kept.
@@ -56,8 +60,8 @@ pub struct Config {
 pub struct Server {
     /// The address and port to listen on; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// Allows an address that other machines can reach. There is no authentication in this version:
-    /// whoever reaches the port can do everything.
+    /// Allows an address that other machines can reach although no API key is needed: whoever reaches the
+    /// port can do everything. For a server behind a proxy that authenticates.
     pub allow_remote_without_authentication: bool,
     /// Threads that serve requests; by default one for each core.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,8 @@ pub enum Kind {
     Stream,
     /// A named consumer.
     Subscription,
+    /// An API key.
+    Key,
 }
 
 impl Kind {
@@ -49,7 +51,8 @@ impl Kind {
             | Self::Field
             | Self::Tenant
             | Self::Stream
-            | Self::Subscription => "choose another id",
+            | Self::Subscription
+            | Self::Key => "choose another id",
         }
     }
 }
@@ -66,6 +69,7 @@ impl std::fmt::Display for Kind {
             Self::Tenant => "tenant",
             Self::Stream => "stream",
             Self::Subscription => "subscription",
+            Self::Key => "key",
         })
     }
 }
@@ -124,6 +128,15 @@ pub enum Error {
         status: &'static str,
         /// What it would have to be.
         allowed: Vec<&'static str>,
+    },
+    /// Whoever made a plan, or changed its policies, may not approve it.
+    #[error(
+        "plan {plan_id} was made or changed with the same key: somebody else has to approve it \
+         (scenario_migration.deployment.four_eyes)"
+    )]
+    FourEyes {
+        /// The plan.
+        plan_id: String,
     },
     /// Someone else changed the plan at the same moment.
     #[error(
@@ -186,7 +199,9 @@ pub enum Error {
         key: String,
     },
     /// The tenant has as many of them as it may.
-    #[error("a tenant has at most {limit} {kind}s: delete one that nobody needs")]
+    #[error(
+        "there are {limit} {kind}s already, and there may be no more: delete one that nobody needs"
+    )]
     TooMany {
         /// Of what.
         kind: Kind,
@@ -357,6 +372,7 @@ impl From<control::Error> for Error {
             Control::TooMany { noun: Noun::Subscription, limit } => {
                 Self::TooMany { kind: Kind::Subscription, limit }
             }
+            Control::TooMany { noun: Noun::Key, limit } => Self::TooMany { kind: Kind::Key, limit },
             Control::NotFound(_)
             | Control::Exists(_)
             | Control::Conflict(_)

@@ -1,9 +1,10 @@
 //! The HTTP API: one file per resource, one function per endpoint.
 //!
-//! A request passes one layer ([`observe`]), is parsed once ([`extract`]), and is answered by the
+//! A request passes one layer ([`observe`]), which lets it in ([`access`]), is parsed once ([`extract`]), and is answered by the
 //! library; every error becomes an answer in one place ([`error`]). Wire types live beside their
 //! endpoints. The description ([`docs`]) is generated from the same functions.
 
+pub mod access;
 pub mod audit;
 pub mod code;
 pub mod customers;
@@ -16,6 +17,7 @@ pub mod extract;
 pub mod fields;
 mod followed;
 mod health;
+pub mod keys;
 pub mod live;
 pub mod moves;
 mod observe;
@@ -51,6 +53,7 @@ use code::Code;
 use error::Refusal;
 use live::Live;
 
+use crate::auth::Access;
 use crate::clock::Clock;
 use crate::stores::Opened;
 
@@ -62,6 +65,8 @@ pub const BASE: &str = "/api/v1";
 pub struct App {
     /// What requests are about.
     pub opened: Arc<Opened>,
+    /// Who may do what.
+    pub access: Arc<Access>,
     /// Tells the time and makes ids.
     pub clock: Arc<dyn Clock>,
     /// Renders the metrics.
@@ -121,7 +126,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(audit::list_tenant_audit))
         .routes(routes!(verify::verify_tenant));
     OpenApiRouter::with_openapi(docs::whole())
-        .nest(BASE, api.merge(of_moves()))
+        .nest(BASE, api.merge(of_moves()).merge(of_keys()))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
@@ -146,6 +151,14 @@ fn of_moves() -> OpenApiRouter<App> {
         .routes(routes!(moves::record::get_tenant_migration_failures))
         .routes(routes!(moves::record::get_tenant_migration_subscriptions))
         .routes(routes!(moves::record::list_tenant_migration_audit))
+}
+
+/// The endpoints of API keys.
+fn of_keys() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(keys::create_key, keys::list_keys))
+        .routes(routes!(keys::get_key, keys::revoke_key))
+        .routes(routes!(keys::rotate_key))
 }
 
 /// The description of the API.

@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -17,6 +17,7 @@ mod planner;
 mod retention;
 mod scope;
 mod sessions;
+mod signature;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use erasure::{Asked, ErasedCustomer, Erasure, RedactedStream};
 pub use planner::{MigrationPlanner, Overview};
 pub use retention::Removed;
 pub use sessions::{SessionFilter, SessionPage, SessionView, Sessions, StartSession, TurnAnswer};
+pub use signature::{SOMEONE, Signature};
 
 use crate::clock::Clock;
 use crate::error::Result;

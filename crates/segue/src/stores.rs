@@ -147,6 +147,19 @@ async fn follow(mut changes: Changes, router: Weak<TenantStoreRouter>) {
     }
 }
 
+/// Opens the control plane alone.
+///
+/// # Errors
+/// As [`Opened::open`], and when it is away.
+pub async fn open_control(configured: &Control) -> Result<Arc<dyn ControlPlane>, Error> {
+    let mut remote = Vec::new();
+    let control = control(configured, &mut remote)?;
+    for remote in remote {
+        remote.ready().await.map_err(|error| refused(remote.part(), error))?;
+    }
+    Ok(control)
+}
+
 fn control(configured: &Control, remote: &mut Vec<Remote>) -> Result<Arc<dyn ControlPlane>, Error> {
     let part = Part::Control;
     let opened = match &configured.url {

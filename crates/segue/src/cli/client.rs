@@ -24,7 +24,21 @@ pub struct Client {
     agent: Agent,
     url: String,
     tenant: Option<String>,
+    /// The API key, from the environment: a command line can be read by everybody on the machine.
+    key: ApiKey,
 }
+
+/// An API key that does not show itself.
+struct ApiKey(Option<String>);
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "ApiKey(…)" } else { "ApiKey(none)" })
+    }
+}
+
+/// The environment variable that holds the API key.
+pub const KEY_VARIABLE: &str = "SEGUE_API_KEY";
 
 impl Client {
     /// Opens nothing yet.
@@ -39,7 +53,8 @@ impl Client {
             .timeout_global(Some(TIMEOUT))
             .build();
         let url = url.trim_end_matches('/').to_owned();
-        Self { agent: config.new_agent(), url, tenant: None }
+        let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.trim().is_empty());
+        Self { agent: config.new_agent(), url, tenant: None, key: ApiKey(key) }
     }
 
     /// Reads.
@@ -172,6 +187,10 @@ impl Client {
     }
 
     fn for_tenant<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = match &self.key.0 {
+            Some(key) => request.header("Authorization", format!("Bearer {}", key.trim())),
+            None => request,
+        };
         match &self.tenant {
             Some(tenant) => request.header("X-Tenant-ID", tenant),
             None => request,

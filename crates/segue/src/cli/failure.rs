@@ -105,6 +105,7 @@ impl Failure {
             Self::Case(_) => 5,
             Self::Refused { status: 404, .. } => 4,
             Self::Refused { status: 409, .. } => 6,
+            Self::Refused { status: 401 | 403, .. } => 13,
             Self::Refused { status, .. } if *status < 500 => 5,
             Self::Refused { .. } | Self::Unverified { .. } => 7,
             Self::Damaged { .. } | Self::Differs { .. } => 8,

@@ -9,11 +9,13 @@ use std::time::Duration;
 use clap::Args;
 use futures_util::future::join_all;
 use segue_core::tenancy::migration::MigrationState;
+use segue_store::control::Page;
 use segue_store::control::migrations::Filter;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::failure::Failure;
+use crate::auth::{Access, Mode};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::http::live::Live;
@@ -64,6 +66,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     // Whoever reads the line may ask to stop at once.
     let stop = http::asked_to_stop();
     let moves = app.opened.moves.clone();
+    warn_without_keys(&app).await;
     announce(address, moves.process());
     let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
     moves.attend();
@@ -71,6 +74,21 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tidying.abort();
     leave(&moves, patience).await;
     served.map_err(|error| Failure::Other(format!("the server stopped: {error}")))
+}
+
+/// Tells how to get in, if nobody can.
+async fn warn_without_keys(app: &App) {
+    if app.access.mode != Mode::ApiKeys {
+        return;
+    }
+    match app.access.keyring.list(Page::first(1)).await {
+        Ok(keys) if keys.total == 0 => tracing::warn!(
+            "there are no API keys yet: make the first with `segue key create --local --role platform \
+             --name NAME`"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot tell whether there are API keys"),
+    }
 }
 
 /// Carries no migration on any more; others find them where they stand. A cutover of this process that is
@@ -110,6 +128,7 @@ pub async fn open(config: &Config) -> Result<App, Failure> {
     let prometheus =
         telemetry::init_metrics().map_err(|error| Failure::Other(error.to_string()))?;
     Ok(App {
+        access: Access::new(config, opened.control.clone(), clock.clone()),
         opened: Arc::new(opened),
         clock,
         prometheus,

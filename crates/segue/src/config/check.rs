@@ -2,6 +2,8 @@
 
 use segue_store::postgres::{Kind, Settings};
 
+use crate::auth::Mode;
+
 use super::{Config, Database, Options, Store, Url};
 
 /// A value that is not allowed.
@@ -20,6 +22,7 @@ fn problem(key: impl Into<String>, message: impl Into<String>) -> Problem {
 /// The first thing that is not allowed.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     server(config)?;
+    access(config)?;
     stores(config)?;
     scenario_migration(config)?;
     tenant_migration(config)?;
@@ -35,13 +38,14 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
 
 fn server(config: &Config) -> Result<(), Problem> {
     let server = &config.server;
-    if config.listens_to_the_world() && !server.allow_remote_without_authentication {
+    let is_open = config.access.mode == Mode::Open;
+    if config.listens_to_the_world() && is_open && !server.allow_remote_without_authentication {
         return Err(problem(
             "server.listen",
             format!(
-                "{} can be reached from other machines and this version has no authentication; listen on \
-                 127.0.0.1 behind a proxy that authenticates, or set \
-                 server.allow_remote_without_authentication = true",
+                "{} can be reached from other machines, and no API key is needed; make a key with `segue key \
+                 create --local` and set access.mode = \"api_keys\", or listen on 127.0.0.1; behind a proxy \
+                 that authenticates set server.allow_remote_without_authentication = true",
                 server.listen
             ),
         ));
@@ -54,6 +58,22 @@ fn server(config: &Config) -> Result<(), Problem> {
     between("server.max_body_bytes", server.max_body_bytes, 1024, 1024 * 1024 * 1024)?;
     if let Some(threads) = server.worker_threads {
         between("server.worker_threads", threads.get(), 1, 1024)?;
+    }
+    Ok(())
+}
+
+fn access(config: &Config) -> Result<(), Problem> {
+    let access = &config.access;
+    between("access.requests_per_second", access.requests_per_second.get(), 1, 1_000_000)?;
+    between("access.burst", access.burst.get(), 1, 1_000_000)?;
+    between("access.console_session_hours", access.console_session_hours, 0.01, 24.0 * 30.0)?;
+    let deployment = &config.scenario_migration.deployment;
+    if deployment.four_eyes && (access.mode == Mode::Open || !deployment.require_approval) {
+        return Err(problem(
+            "scenario_migration.deployment.four_eyes",
+            "who made a plan is known by their API key, and an approval is where it is checked; set \
+             access.mode = \"api_keys\" and scenario_migration.deployment.require_approval = true with it",
+        ));
     }
     Ok(())
 }

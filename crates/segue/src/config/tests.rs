@@ -233,6 +233,8 @@ fn an_address_that_others_can_reach_needs_an_explicit_word() {
     let (line, what) = refused("[server]\nlisten = \"0.0.0.0:8000\"\n");
     assert_eq!(line, 2);
     assert!(what.contains("allow_remote_without_authentication = true"), "{what}");
+    assert!(what.contains("segue key create"), "{what}");
+    assert!(read("[server]\nlisten = \"0.0.0.0:8000\"\n[access]\nmode = \"api_keys\"\n").is_ok());
     assert!(
         read("[server]\nlisten = \"0.0.0.0:8000\"\nallow_remote_without_authentication = true\n")
             .is_ok()
@@ -245,4 +247,18 @@ fn the_address_of_the_command_line_wins_and_is_checked_too() {
     assert_eq!(config.server.listen.port(), 0);
     let error = Config::read(&[], Some("0.0.0.0:0".parse().unwrap())).unwrap_err();
     assert!(error.to_string().contains("can be reached from other machines"), "{error}");
+}
+
+#[test]
+fn four_eyes_need_keys_to_tell_people_apart() {
+    let (line, what) = refused("[scenario_migration.deployment]\nfour_eyes = true\n");
+    assert_eq!(line, 2);
+    assert!(what.contains("access.mode"), "{what}");
+}
+
+#[test]
+fn a_public_url_has_no_path() {
+    let (line, what) = refused("[access]\npublic_url = \"https://segue.example.com/console\"\n");
+    assert_eq!(line, 2);
+    assert!(what.contains("scheme and host"), "{what}");
 }

@@ -4,7 +4,6 @@ use axum::extract::State;
 use jiff::Timestamp;
 use segue_core::ids::TenantId;
 use segue_store::control::audit::{self, Subject};
-use segue_store::control::{Cursor, Page};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -75,10 +74,8 @@ pub(super) async fn list(
     filter: &audit::Filter,
     paging: Paging,
 ) -> Result<axum::Json<AuditList>, Refusal> {
-    let after = paging.cursor.map(|cursor| cursor.parse::<Cursor>()).transpose();
-    let after = after.map_err(|_| Error::BadCursor)?;
-    let page = Page { limit: paging.limit.0, after };
-    let page = app.opened.control.list_audit(tenant, filter, page).await.map_err(Error::from)?;
+    let page = app.opened.control.list_audit(tenant, filter, paging.page()?).await;
+    let page = page.map_err(Error::from)?;
     Ok(axum::Json(AuditList {
         entries: page.items.into_iter().map(AuditLine::from).collect(),
         total: page.total,

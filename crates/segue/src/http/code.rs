@@ -59,6 +59,16 @@ codes! {
     InvalidRequest = "invalid_request", BAD_REQUEST;
     /// The events cannot be appended as they are.
     InvalidAppend = "invalid_append", BAD_REQUEST;
+    /// The request does not say who it is from, or by no valid API key.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED;
+    /// The API key is for something else.
+    Forbidden = "forbidden", FORBIDDEN;
+    /// The API key is for another tenant.
+    TenantMismatch = "tenant_mismatch", FORBIDDEN;
+    /// A browser sent it from a page of another site, or called the server by another name.
+    CrossOrigin = "cross_origin", FORBIDDEN;
+    /// Whoever made a plan may not approve it.
+    FourEyes = "four_eyes", FORBIDDEN;
     /// The stream belongs to Segue itself.
     ReservedStream = "reserved_stream", FORBIDDEN;
     /// There is no such path.
@@ -85,6 +95,8 @@ codes! {
     StreamNotFound = "stream_not_found", NOT_FOUND;
     /// The tenant has no such subscription.
     SubscriptionNotFound = "subscription_not_found", NOT_FOUND;
+    /// There is no such API key.
+    KeyNotFound = "key_not_found", NOT_FOUND;
     /// The path exists but not with this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
     /// The id is taken.
@@ -131,6 +143,8 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY;
+    /// The API key is used more often than it may be.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS;
     /// The tenant follows its log as often at once as it may.
     TooManyStreams = "too_many_streams", TOO_MANY_REQUESTS;
     /// A defect of Segue.

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{Json, Path, Tenant};
+use crate::auth::Caller;
 
 /// Fields to set; those that are not named stay.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,11 +45,12 @@ pub async fn get_profile(
         (status = 400, description = "`invalid_field_value`", body = ErrorBody)))]
 pub async fn patch_profile(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(id): Path<CustomerId>,
     Json(patch): Json<ProfilePatch>,
 ) -> Result<axum::Json<Profile>, Refusal> {
-    let by = patch.updated_by.as_deref().unwrap_or("operator");
+    let by = caller.actor(patch.updated_by);
     let sessions = &app.opened.scenarios.sessions;
-    Ok(axum::Json(sessions.patch_profile(tenant, &id, patch.fields, by).await?))
+    Ok(axum::Json(sessions.patch_profile(tenant, &id, patch.fields, &by).await?))
 }

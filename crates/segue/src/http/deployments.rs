@@ -12,6 +12,7 @@ use super::extract::{OptionalJson, Path, Query, Tenant};
 use super::plans::shown;
 use super::scenarios::Paging;
 use super::signed;
+use crate::auth::Caller;
 use crate::error::Error;
 use crate::scenarios::{Application, DeploymentResult, DeploymentStatus};
 
@@ -45,11 +46,13 @@ pub struct ApplicationList {
         (status = 409, description = "`invalid_state_transition`, `plan_changed`", body = ErrorBody)))]
 pub async fn deploy_migration_plan(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(id): Path<PlanId>,
     OptionalJson(body): OptionalJson<DeployBody>,
 ) -> Result<axum::Json<DeploymentResult>, Refusal> {
-    Ok(axum::Json(app.opened.scenarios.deployer.deploy(tenant, id, body.deployed_by).await?))
+    let by = caller.signature(body.deployed_by);
+    Ok(axum::Json(app.opened.scenarios.deployer.deploy(tenant, id, by).await?))
 }
 
 /// Who takes back.
@@ -71,11 +74,13 @@ pub struct WithdrawBody {
         (status = 409, description = "`invalid_state_transition`, `plan_changed`", body = ErrorBody)))]
 pub async fn withdraw_migration_plan(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(id): Path<PlanId>,
     OptionalJson(body): OptionalJson<WithdrawBody>,
 ) -> Result<axum::Json<MigrationPlan>, Refusal> {
-    app.opened.scenarios.deployer.withdraw(tenant, id, body.withdrawn_by).await?;
+    let by = caller.signature(body.withdrawn_by);
+    app.opened.scenarios.deployer.withdraw(tenant, id, by).await?;
     Ok(shown(&app.opened.scenarios.planner.plan(tenant, id).await?))
 }
 

@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::App;
@@ -17,7 +18,7 @@ use super::App;
     info(
         title = "Segue",
         description = "Change the plan while people are following it. Every request that belongs to a \
-                       tenant carries `X-Tenant-ID`. Errors are `{code, message, details}`; the codes are \
+                       tenant carries `X-Tenant-ID`; a key that is for one tenant says it by itself. Errors are `{code, message, details}`; the codes are \
                        stable and explained in docs/errors.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
@@ -31,15 +32,32 @@ use super::App;
         (name = "erasure", description = "What customers may ask to be forgotten"),
         (name = "tenants", description = "For operators: stores, where tenants live, whether their logs are sound"),
         (name = "tenant migrations", description = "For operators: moving a tenant to another store while it is read and written"),
+        (name = "keys", description = "For operators: API keys, and what their bearers may do"),
         (name = "server", description = "Health and metrics"),
     )
 )]
 struct Whole;
 
+/// The API key, as every request carries it on a server whose `access.mode` is `api_keys`.
+fn bearer() -> SecurityScheme {
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.bearer_format = Some("segue_…".to_owned());
+    bearer.description =
+        Some("An API key; needed where `access.mode` is `api_keys` (docs/operating.md)".to_owned());
+    SecurityScheme::Http(bearer)
+}
+
 /// The description without any endpoint.
 #[must_use]
 pub fn whole() -> OpenApi {
-    Whole::openapi()
+    let mut whole = Whole::openapi();
+    let components = whole.components.get_or_insert_default();
+    components.add_security_scheme("api_key", bearer());
+    // Either is enough, as far as the description can say: an open server asks for nothing.
+    let nothing = SecurityRequirement::default();
+    let key = SecurityRequirement::new("api_key", std::iter::empty::<String>());
+    whole.security = Some(vec![nothing, key]);
+    whole
 }
 
 /// The description as it is served and committed: pretty, with a newline at the end.

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{OptionalJson, Path, Tenant};
+use crate::auth::Caller;
 use crate::scenarios::{Asked, ErasedCustomer, RedactedStream};
 
 /// Who erases, and why. Both stay on record, so they should not repeat what is erased.
@@ -20,10 +21,9 @@ pub struct Redaction {
     pub reason: Option<String>,
 }
 
-impl From<Redaction> for Asked {
-    fn from(redaction: Redaction) -> Self {
-        let by = redaction.redacted_by.unwrap_or_else(|| "operator".to_owned());
-        Self { by, reason: redaction.reason }
+impl Redaction {
+    fn asked_by(self, caller: &Caller) -> Asked {
+        Asked { by: caller.actor(self.redacted_by), reason: self.reason }
     }
 }
 
@@ -40,12 +40,13 @@ impl From<Redaction> for Asked {
         (status = 503, description = "`store_unavailable`", body = ErrorBody)))]
 pub async fn redact_stream(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(stream): Path<StreamId>,
     OptionalJson(redaction): OptionalJson<Redaction>,
 ) -> Result<axum::Json<RedactedStream>, Refusal> {
     let erasure = &app.opened.scenarios.erasure;
-    Ok(axum::Json(erasure.redact(tenant, &stream, &redaction.into()).await?))
+    Ok(axum::Json(erasure.redact(tenant, &stream, &redaction.asked_by(&caller)).await?))
 }
 
 /// Erases a customer
@@ -60,10 +61,11 @@ pub async fn redact_stream(
         (status = 503, description = "`store_unavailable`", body = ErrorBody)))]
 pub async fn erase_customer(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(customer): Path<CustomerId>,
     OptionalJson(redaction): OptionalJson<Redaction>,
 ) -> Result<axum::Json<ErasedCustomer>, Refusal> {
     let erasure = &app.opened.scenarios.erasure;
-    Ok(axum::Json(erasure.erase_customer(tenant, &customer, &redaction.into()).await?))
+    Ok(axum::Json(erasure.erase_customer(tenant, &customer, &redaction.asked_by(&caller)).await?))
 }

@@ -50,6 +50,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.body.code.status();
         let mut response = (status, axum::Json(self.body)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"segue\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response
                 .headers_mut()
@@ -92,6 +96,7 @@ fn code_and_details(error: &Error) -> (Code, Value) {
                 "allowed_states": allowed,
             }),
         ),
+        Error::FourEyes { plan_id } => (Code::FourEyes, json!({ "plan_id": plan_id })),
         Error::PlanChanged { plan_id } => (Code::PlanChanged, json!({ "plan_id": plan_id })),
         Error::SessionOver { session, status } => {
             (Code::SessionOver, json!({ "session_id": session, "status": status }))
@@ -195,6 +200,7 @@ fn not_found(kind: Kind) -> Code {
         Kind::Tenant => Code::TenantNotFound,
         Kind::Stream => Code::StreamNotFound,
         Kind::Subscription => Code::SubscriptionNotFound,
+        Kind::Key => Code::KeyNotFound,
     }
 }
 

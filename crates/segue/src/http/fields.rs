@@ -10,6 +10,7 @@ use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{Json, Path, Query, Tenant};
 use super::scenarios::Paging;
+use crate::auth::Caller;
 use crate::error::Error;
 
 /// A field definition; its name is in the path.
@@ -51,6 +52,7 @@ pub struct FieldList {
         (status = 400, description = "`invalid_field_definition`", body = ErrorBody)))]
 pub async fn put_field(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(name): Path<FieldName>,
     Json(body): Json<FieldBody>,
@@ -65,7 +67,8 @@ pub async fn put_field(
         collection_prompt: body.collection_prompt,
         expires_after_days: body.expires_after_days,
     };
-    app.opened.scenarios.catalog.put_field(tenant, &definition, "operator").await?;
+    let by = caller.actor(None);
+    app.opened.scenarios.catalog.put_field(tenant, &definition, &by).await?;
     Ok(axum::Json(definition))
 }
 

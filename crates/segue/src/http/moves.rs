@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use segue_core::ids::{MigrationId, StoreId, TenantId};
 use segue_core::scenario::validate::Problem;
 use segue_core::tenancy::migration::{MigrationConfig, MigrationState};
-use segue_store::control::By;
 use segue_store::control::migrations::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -25,6 +24,7 @@ use super::extract::{self, Json, Path, Query};
 use super::page::Limit;
 use super::signed;
 use super::{App, BASE};
+use crate::auth::Caller;
 use crate::error::Error;
 use crate::tenants::{DryRun, Migration};
 
@@ -94,6 +94,7 @@ pub struct MigrationList {
         (status = 503, description = "`store_unavailable`", body = ErrorBody)))]
 pub async fn start_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(tenant): Path<TenantId>,
     Json(new): Json<NewMigration>,
 ) -> Result<Response, Refusal> {
@@ -103,7 +104,7 @@ pub async fn start_tenant_migration(
         let run = moves.dry_run(tenant, &new.target_store_id, &config).await?;
         return Ok(axum::Json(run).into_response());
     }
-    let by = by(new.started_by, &app);
+    let by = caller.by(new.started_by, app.clock.now());
     let migration = moves.start_migration(tenant, &new.target_store_id, config, &by).await?;
     Ok(created(migration).into_response())
 }
@@ -135,11 +136,6 @@ pub async fn get_tenant_migration(
     Path(id): Path<MigrationId>,
 ) -> Result<axum::Json<Migration>, Refusal> {
     Ok(axum::Json(app.opened.moves.present_migration(id).await?))
-}
-
-/// Who asks, and when.
-fn by(name: Option<String>, app: &App) -> By {
-    By::new(name.unwrap_or_else(|| "operator".to_owned()), app.clock.now())
 }
 
 /// A migration that has just begun.

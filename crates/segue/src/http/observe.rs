@@ -1,4 +1,4 @@
-//! One layer around every endpoint: it gives up requests that take too long, answers for those that
+//! One layer around every endpoint: it lets requests in ([`super::access`]), gives up requests that take too long, answers for those that
 //! panic, and counts and times them all. One layer, because turns pass through here.
 
 use std::panic::AssertUnwindSafe;
@@ -11,19 +11,25 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use serde_json::json;
 
-use super::App;
 use super::code::Code;
 use super::error::Refusal;
+use super::{App, access};
 use crate::telemetry;
 
 /// Runs the endpoint under observation.
-pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
 
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = match tokio::time::timeout(app.request_timeout, answer).await {
+    let answer = async {
+        match access::admit(&app.access, &mut request).await {
+            Ok(()) => next.run(request).await,
+            Err(answer) => answer,
+        }
+    };
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    let mut response = match tokio::time::timeout(app.request_timeout, answer).await {
         Ok(Ok(response)) => response,
         // The panic hook has logged what happened and where.
         Ok(Err(_panic)) => Refusal::new(
@@ -41,6 +47,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         .into_response(),
     };
 
+    access::protect(&app.access, route.as_ref().map(MatchedPath::as_str), response.headers_mut());
     let route = route.map_or_else(|| "unmatched".to_owned(), |route| route.as_str().to_owned());
     telemetry::request_answered(method, route, status_label(response.status()), started.elapsed());
     response
@@ -67,6 +74,7 @@ fn status_label(status: StatusCode) -> &'static str {
         303 => "303",
         307 => "307",
         400 => "400",
+        401 => "401",
         403 => "403",
         404 => "404",
         405 => "405",
@@ -97,6 +105,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::auth::Access;
     use crate::clock::SystemClock;
     use crate::config::{Config, Database, Store};
     use crate::http::live::Live;
@@ -107,8 +116,10 @@ mod tests {
         config.control.url = Database::Memory;
         config.stores.by_id.values_mut().for_each(|store| *store = Store::Memory);
         let clock = Arc::new(SystemClock);
+        let opened = Opened::open(&config, clock.clone()).await.unwrap();
         let app = App {
-            opened: Arc::new(Opened::open(&config, clock.clone()).await.unwrap()),
+            access: Access::new(&config, opened.control.clone(), clock.clone()),
+            opened: Arc::new(opened),
             clock,
             prometheus: telemetry::init_metrics().unwrap(),
             max_body_bytes: 1024,

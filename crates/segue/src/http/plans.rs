@@ -21,6 +21,7 @@ use super::page::Limit;
 use super::scenarios::NewScenario;
 use super::signed;
 use super::{App, BASE};
+use crate::auth::Caller;
 use crate::error::{Error, Kind as Noun};
 use crate::scenarios::Overview;
 
@@ -150,6 +151,7 @@ pub struct RejectBody {
         (status = 409, description = "`version_not_greater`, `plan_exists`", body = ErrorBody)))]
 pub async fn generate_migration_plan(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(scenario_id): Path<ScenarioId>,
     Json(body): Json<GeneratePlan>,
@@ -159,10 +161,9 @@ pub async fn generate_migration_plan(
     }
     let latest = latest_version(&app, tenant, scenario_id).await?;
     let scenario = body.new_scenario.into_scenario(scenario_id, latest.next())?;
+    let by = caller.signature(body.created_by);
     let planner = &app.opened.scenarios.planner;
-    let plan = planner
-        .generate_plan(tenant, scenario_id, scenario, body.created_by, body.from_version)
-        .await?;
+    let plan = planner.generate_plan(tenant, scenario_id, scenario, by, body.from_version).await?;
     let place = [(header::LOCATION, format!("{BASE}/migration-plans/{}", plan.id))];
     Ok((StatusCode::CREATED, place, shown(&plan)))
 }
@@ -280,12 +281,13 @@ pub async fn get_anchor(
         (status = 409, description = "`invalid_state_transition`, `plan_changed`", body = ErrorBody)))]
 pub async fn update_anchor_policies(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(id): Path<PlanId>,
     Json(body): Json<PoliciesBody>,
 ) -> Result<axum::Json<MigrationPlan>, Refusal> {
     let planner = &app.opened.scenarios.planner;
-    let by = body.updated_by.as_deref();
+    let by = caller.signature(body.updated_by);
     Ok(shown(&planner.update_policies(tenant, id, body.policies, by).await?))
 }
 
@@ -297,12 +299,13 @@ pub async fn update_anchor_policies(
         (status = 409, description = "`invalid_state_transition`, `plan_changed`", body = ErrorBody)))]
 pub async fn approve_migration_plan(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(id): Path<PlanId>,
     OptionalJson(body): OptionalJson<ApproveBody>,
 ) -> Result<axum::Json<MigrationPlan>, Refusal> {
     let planner = &app.opened.scenarios.planner;
-    Ok(shown(&planner.approve_plan(tenant, id, body.approved_by).await?))
+    Ok(shown(&planner.approve_plan(tenant, id, caller.signature(body.approved_by)).await?))
 }
 
 /// Rejects a plan
@@ -313,10 +316,12 @@ pub async fn approve_migration_plan(
         (status = 409, description = "`invalid_state_transition`, `plan_changed`", body = ErrorBody)))]
 pub async fn reject_migration_plan(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(id): Path<PlanId>,
     OptionalJson(body): OptionalJson<RejectBody>,
 ) -> Result<axum::Json<MigrationPlan>, Refusal> {
     let planner = &app.opened.scenarios.planner;
-    Ok(shown(&planner.reject_plan(tenant, id, body.rejected_by, body.reason).await?))
+    let by = caller.signature(body.rejected_by);
+    Ok(shown(&planner.reject_plan(tenant, id, by, body.reason).await?))
 }

@@ -19,10 +19,8 @@ use super::error::{ErrorBody, Refusal};
 use super::extract::{Json, Path, Query, Tenant};
 use super::page::Limit;
 use super::{App, BASE};
+use crate::auth::Caller;
 use crate::error::Error;
-
-/// Who registers when nobody says so.
-const OPERATOR: &str = "operator";
 
 /// A scenario as operators write it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -189,6 +187,18 @@ pub struct Paging {
     pub cursor: Option<String>,
 }
 
+impl Paging {
+    /// The page as the control plane's lists take it.
+    ///
+    /// # Errors
+    /// The cursor is from no list.
+    pub fn page(&self) -> Result<segue_store::control::Page, Error> {
+        let after = self.cursor.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|_| Error::BadCursor)?;
+        Ok(segue_store::control::Page { limit: self.limit.0, after })
+    }
+}
+
 /// Registers a scenario with its first version
 #[utoipa::path(post, path = "/scenarios", tag = "scenarios", params(("X-Tenant-ID" = uuid::Uuid, Header)),
     request_body = NewScenario,
@@ -198,12 +208,13 @@ pub struct Paging {
         (status = 409, description = "`already_exists`", body = ErrorBody)))]
 pub async fn register_scenario(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Json(new): Json<NewScenario>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<ScenarioView>), Refusal> {
     let id = new.id.unwrap_or_else(|| ScenarioId(app.clock.new_id()));
     let scenario = new.into_scenario(id, Version(1))?;
-    app.opened.scenarios.catalog.register(tenant, scenario, OPERATOR).await?;
+    app.opened.scenarios.catalog.register(tenant, scenario, &caller.actor(None)).await?;
     let place = [(header::LOCATION, format!("{BASE}/scenarios/{id}"))];
     Ok((StatusCode::CREATED, place, axum::Json(view(&app, tenant, id, None).await?)))
 }

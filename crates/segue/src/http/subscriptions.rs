@@ -14,6 +14,7 @@ use super::events::{LogEvents, LoggedEvent, PageLimit};
 use super::extract::{Json, OptionalJson, Path, Query, Tenant};
 use super::live::{self, Wanted};
 use super::scenarios::Paging;
+use crate::auth::Caller;
 use crate::error::Error;
 use crate::events::{From, Put, View, WhenFound};
 
@@ -126,13 +127,14 @@ pub struct Acknowledgement {
         (status = 409, description = "`position_ahead`, `limit_reached`", body = ErrorBody)))]
 pub async fn put_subscription(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(name): Path<SubscriptionName>,
     OptionalJson(body): OptionalJson<SubscriptionBody>,
 ) -> Result<(StatusCode, axum::Json<View>), Refusal> {
     let when_found = if body.reset { WhenFound::Reset } else { WhenFound::Keep };
-    let subscriptions = &app.opened.subscriptions;
-    match subscriptions.put(tenant, &name, body.from.0, when_found, "operator").await? {
+    let (subscriptions, by) = (&app.opened.subscriptions, caller.actor(None));
+    match subscriptions.put(tenant, &name, body.from.0, when_found, &by).await? {
         Put::Created(view) => Ok((StatusCode::CREATED, axum::Json(view))),
         Put::Found(view) => Ok((StatusCode::OK, axum::Json(view))),
     }
@@ -235,8 +237,9 @@ pub async fn acknowledge(
         (status = 404, description = "`subscription_not_found`", body = ErrorBody)))]
 pub async fn delete_subscription(
     State(app): State<App>,
+    caller: Caller,
     Tenant(tenant): Tenant,
     Path(name): Path<SubscriptionName>,
 ) -> Result<axum::Json<View>, Refusal> {
-    Ok(axum::Json(app.opened.subscriptions.delete(tenant, &name, "operator").await?))
+    Ok(axum::Json(app.opened.subscriptions.delete(tenant, &name, &caller.actor(None)).await?))
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::extract::State;
 use segue_core::ids::{StoreId, TenantId};
-use segue_store::control::By;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,6 +12,7 @@ use super::error::{ErrorBody, Refusal};
 use super::extract::{Json, OptionalJson, Path, Query};
 use super::page::Limit;
 use super::signed;
+use crate::auth::Caller;
 use crate::tenants::{PauseMetrics, TenantView};
 
 /// Which tenants are wanted.
@@ -132,10 +132,11 @@ pub async fn get_tenant(
         (status = 409, description = "`tenant_already_placed`", body = ErrorBody)))]
 pub async fn place_tenant(
     State(app): State<App>,
+    caller: Caller,
     Path(tenant): Path<TenantId>,
     Json(new): Json<NewTenant>,
 ) -> Result<axum::Json<TenantView>, Refusal> {
-    let by = By::new(new.placed_by.as_deref().unwrap_or("operator"), app.clock.now());
+    let by = caller.by(new.placed_by, app.clock.now());
     Ok(axum::Json(app.opened.router.place_in(tenant, &new.store_id, &by).await?))
 }
 
@@ -150,11 +151,12 @@ pub async fn place_tenant(
         (status = 404, description = "`tenant_not_found`", body = ErrorBody)))]
 pub async fn pause_writes(
     State(app): State<App>,
+    caller: Caller,
     Path(tenant): Path<TenantId>,
     OptionalJson(body): OptionalJson<PauseBody>,
 ) -> Result<axum::Json<TenantView>, Refusal> {
     let router = &app.opened.router;
-    router.pause_writes(tenant, &body.by(&app)).await?;
+    router.pause_writes(tenant, &caller.by(body.by, app.clock.now())).await?;
     Ok(axum::Json(router.tenant_view(tenant).await?))
 }
 
@@ -167,16 +169,14 @@ pub async fn pause_writes(
         (status = 404, description = "`tenant_not_found`", body = ErrorBody)))]
 pub async fn resume_writes(
     State(app): State<App>,
+    caller: Caller,
     Path(tenant): Path<TenantId>,
     OptionalJson(body): OptionalJson<PauseBody>,
 ) -> Result<axum::Json<Resumed>, Refusal> {
     let router = &app.opened.router;
-    let pause = router.resume_writes(tenant, &body.by(&app)).await?.map(PauseCost::from);
+    let pause = router
+        .resume_writes(tenant, &caller.by(body.by, app.clock.now()))
+        .await?
+        .map(PauseCost::from);
     Ok(axum::Json(Resumed { tenant: router.tenant_view(tenant).await?, pause }))
-}
-
-impl PauseBody {
-    fn by(&self, app: &App) -> By {
-        By::new(self.by.as_deref().unwrap_or("operator"), app.clock.now())
-    }
 }

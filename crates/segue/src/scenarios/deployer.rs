@@ -20,6 +20,7 @@ use super::Shared;
 use super::planner::{self, change, plan_error};
 use super::scope::{self, ByAnchor};
 use super::sessions::{Decided, outcome_stream};
+use super::signature::Signature;
 use crate::error::{Error, Result};
 use crate::telemetry;
 
@@ -101,15 +102,15 @@ impl MigrationDeployer {
         &self,
         tenant: TenantId,
         plan_id: PlanId,
-        deployed_by: Option<String>,
+        deployed_by: impl Into<Signature>,
     ) -> Result<DeploymentResult> {
         let shared = &self.0;
-        let actor = deployed_by.clone().unwrap_or_else(|| planner::SOMEONE.to_owned());
+        let signature = deployed_by.into();
         let mut rounds = 0;
         let begun = Instant::now();
         let (record, plan) = loop {
-            let deployment = self.decided(tenant, plan_id, deployed_by.clone()).await?;
-            match shared.control.deploy(tenant, &deployment, &shared.by(&actor)).await {
+            let deployment = self.decided(tenant, plan_id, signature.name.clone()).await?;
+            match shared.control.deploy(tenant, &deployment, &signature.at(shared.now())).await {
                 Ok(plan) => break (deployment.record, plan),
                 Err(segue_store::control::Error::Conflict(_)) if rounds < ROUNDS => rounds += 1,
                 Err(error) => return Err(plan_error(error, plan_id)),
@@ -118,7 +119,7 @@ impl MigrationDeployer {
         telemetry::plan_deployed(begun.elapsed());
         let sessions_by_anchor = self.counted(tenant, &record).await?;
         let sessions_marked = sessions_by_anchor.values().sum();
-        self.keep_counts(tenant, plan, sessions_marked, &sessions_by_anchor, &actor).await?;
+        self.keep_counts(tenant, plan, sessions_marked, &sessions_by_anchor, &signature).await?;
         telemetry::sessions_marked(sessions_marked);
         tracing::info!(%plan_id, sessions_marked, "plan deployed");
         let deployed_at = record.deployed_at;
@@ -222,7 +223,7 @@ impl MigrationDeployer {
         plan: Plan,
         sessions_marked: u64,
         sessions_by_anchor: &ByAnchor,
-        actor: &str,
+        signature: &Signature,
     ) -> Result<()> {
         let mut status = plan.status;
         if let Status::Deployed { deployed, .. } = &mut status {
@@ -231,7 +232,7 @@ impl MigrationDeployer {
         }
         let change =
             Change { plan_id: plan.plan_id, expected: plan.revision, status, policies: None };
-        let by = self.0.by(actor);
+        let by = signature.at(self.0.now());
         let kept =
             self.0.control.update_plan(tenant, &change, audit::Action::PlanCounted, &by).await;
         match kept {
@@ -249,18 +250,18 @@ impl MigrationDeployer {
         &self,
         tenant: TenantId,
         plan_id: PlanId,
-        withdrawn_by: Option<String>,
+        withdrawn_by: impl Into<Signature>,
     ) -> Result<()> {
         let shared = &self.0;
         let at = shared.now();
-        let actor = withdrawn_by.clone().unwrap_or_else(|| planner::SOMEONE.to_owned());
+        let signature = withdrawn_by.into();
         let mut rounds = 0;
         loop {
             let plan = planner::header(shared, tenant, plan_id).await?;
-            let withdraw = Action::Withdraw(Signed { by: withdrawn_by.clone(), at });
+            let withdraw = Action::Withdraw(Signed { by: signature.name.clone(), at });
             let change = change(&plan, withdraw, Approval::Required)?;
             let withdrawal = Withdrawal { plan: change, withdrawn_at: at };
-            match shared.control.withdraw(tenant, &withdrawal, &shared.by(&actor)).await {
+            match shared.control.withdraw(tenant, &withdrawal, &signature.at(at)).await {
                 Ok(_) => return Ok(()),
                 Err(segue_store::control::Error::Conflict(_)) if rounds < ROUNDS => rounds += 1,
                 Err(error) => return Err(plan_error(error, plan_id)),

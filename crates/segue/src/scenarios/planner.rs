@@ -19,16 +19,13 @@ use segue_store::control::scenarios::NewVersion;
 use segue_store::control::{By, Error as ControlError, Listing, Noun, Page, audit};
 use segue_store::events::{Choice, CountBy};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::Shared;
 use super::catalog::{checked, not_found};
+use super::signature::{self, Signature};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry;
-
-/// Who acts when nobody says who they are.
-pub(super) const SOMEONE: &str = "operator";
 
 /// Makes plans and takes them through review.
 #[derive(Debug, Clone)]
@@ -74,9 +71,10 @@ impl MigrationPlanner {
         tenant: TenantId,
         scenario_id: ScenarioId,
         new_scenario: Scenario,
-        created_by: Option<String>,
+        created_by: impl Into<Signature>,
         from_version: Option<Version>,
     ) -> Result<plan::Plan> {
+        let signature = created_by.into();
         let begun = Instant::now();
         let shared = &self.0;
         let registered = shared.control.scenario(tenant, scenario_id).await;
@@ -97,7 +95,7 @@ impl MigrationPlanner {
         let sessions = counts(shared, tenant, &v1).await?;
         let definitions = shared.control.fields(tenant).await?.definitions;
         let id = PlanId(shared.clock.new_id());
-        let created = Signed { by: created_by, at: shared.now() };
+        let created = Signed { by: signature.name.clone(), at: shared.now() };
         let retention_days = shared.config.retention.plan_retention_days;
         // A plan of ten thousand steps takes a tenth of a second: not on a thread that serves turns.
         let computed = tokio::task::spawn_blocking(move || {
@@ -117,7 +115,7 @@ impl MigrationPlanner {
             Ok::<_, Error>((plan, new_version))
         });
         let (plan, new_version) = computed.await.expect("generating a plan does not panic")?;
-        self.keep(tenant, &plan, new_version).await?;
+        self.keep(tenant, &plan, new_version, &signature).await?;
         telemetry::plan_generated(begun.elapsed());
         Ok(plan)
     }
@@ -127,6 +125,7 @@ impl MigrationPlanner {
         tenant: TenantId,
         plan: &plan::Plan,
         new_version: NewVersion,
+        signature: &Signature,
     ) -> Result<()> {
         let new = NewPlan {
             plan_id: plan.id,
@@ -139,7 +138,7 @@ impl MigrationPlanner {
             summary: to_raw_value(&plan.summary).expect("plain data with text keys serialises"),
             map: to_raw_value(&plan.map).expect("plain data with text keys serialises"),
         };
-        let by = By::new(plan.created.by.as_deref().unwrap_or(SOMEONE), plan.created.at);
+        let by = signature.at(plan.created.at);
         match self.0.control.create_plan(tenant, &new, &by).await {
             Ok(_) => Ok(()),
             Err(ControlError::Exists(Noun::OpenPlan)) => Err(self.open_plan(tenant, plan).await?),
@@ -229,8 +228,9 @@ impl MigrationPlanner {
         tenant: TenantId,
         id: PlanId,
         policies: Policies,
-        by: Option<&str>,
+        by: impl Into<Signature>,
     ) -> Result<plan::Plan> {
+        let by = by.into().at(self.0.now());
         let plan = self.plan(tenant, id).await?;
         let expected = Revision(plan.revision);
         let plan = plan.with_policies(policies).map_err(|error| match error {
@@ -243,7 +243,6 @@ impl MigrationPlanner {
             status: plan.status.clone(),
             policies: Some(plan.policies.clone()),
         };
-        let by = self.0.by(by.unwrap_or(SOMEONE));
         let action = audit::Action::PlanPoliciesChanged;
         let changed = self.0.control.update_plan(tenant, &change, action, &by).await;
         changed.map_err(|error| plan_error(error, id))?;
@@ -253,16 +252,20 @@ impl MigrationPlanner {
     /// Approves a plan for deployment.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::PlanStatus`], [`Error::PlanChanged`].
+    /// [`Error::NotFound`], [`Error::PlanStatus`], [`Error::PlanChanged`], [`Error::FourEyes`].
     pub async fn approve_plan(
         &self,
         tenant: TenantId,
         plan: PlanId,
-        approved_by: Option<String>,
+        approved_by: impl Into<Signature>,
     ) -> Result<plan::Plan> {
-        let by = self.0.by(approved_by.as_deref().unwrap_or(SOMEONE));
-        let action = Action::Approve(Signed { by: approved_by, at: by.at });
-        self.change(tenant, plan, action, audit::Action::PlanApproved, by).await
+        let signature = approved_by.into();
+        let by = signature.at(self.0.now());
+        // Read before the plan's revision is: a change of policies in between is a change of the plan.
+        let header = header(&self.0, tenant, plan).await?;
+        signature::four_eyes(&self.0, tenant, plan, &signature).await?;
+        let action = Action::Approve(Signed { by: signature.name, at: by.at });
+        self.change(tenant, &header, action, audit::Action::PlanApproved, by).await
     }
 
     /// Rejects a plan.
@@ -273,26 +276,27 @@ impl MigrationPlanner {
         &self,
         tenant: TenantId,
         plan: PlanId,
-        rejected_by: Option<String>,
+        rejected_by: impl Into<Signature>,
         reason: Option<String>,
     ) -> Result<plan::Plan> {
-        let mut by = self.0.by(rejected_by.as_deref().unwrap_or(SOMEONE));
-        by.details = json!({"reason": reason});
-        let signed = Signed { by: rejected_by, at: by.at };
+        let signature = rejected_by.into();
+        let by = signature.at(self.0.now()).with("reason", reason.clone());
+        let signed = Signed { by: signature.name, at: by.at };
         let action = Action::Reject { signed, reason };
-        self.change(tenant, plan, action, audit::Action::PlanRejected, by).await
+        let header = header(&self.0, tenant, plan).await?;
+        self.change(tenant, &header, action, audit::Action::PlanRejected, by).await
     }
 
     async fn change(
         &self,
         tenant: TenantId,
-        plan_id: PlanId,
+        plan: &Plan,
         action: Action,
         audited: audit::Action,
         by: By,
     ) -> Result<plan::Plan> {
-        let plan = header(&self.0, tenant, plan_id).await?;
-        let change = change(&plan, action, Approval::Required)?;
+        let plan_id = plan.plan_id;
+        let change = change(plan, action, Approval::Required)?;
         let changed = self.0.control.update_plan(tenant, &change, audited, &by).await;
         changed.map_err(|error| plan_error(error, plan_id))?;
         self.plan(tenant, plan_id).await

@@ -11,13 +11,15 @@ use jiff::Timestamp;
 use segue_core::digest::Mark;
 use segue_core::fields::Definition;
 use segue_core::ids::{
-    Epoch, EventId, FieldName, MigrationId, PlanId, Position, ScenarioId, StoreId, StreamId,
+    Epoch, EventId, FieldName, KeyId, MigrationId, PlanId, Position, ScenarioId, StoreId, StreamId,
     StreamVersion, SubscriptionName, TenantId, Term, Version,
 };
 use segue_core::tenancy::migration::{Entry, FailureStats, Progress};
 use segue_store::control::audit::{self, Action};
 use segue_store::control::deployments::{Deployment, History, Withdrawal};
 use segue_store::control::fields::Defined;
+use segue_store::control::keys::Key;
+use segue_store::control::logins::Login;
 use segue_store::control::migrations::{self, Decided, Migration};
 use segue_store::control::plans::{self, Change, NewPlan, Plan};
 use segue_store::control::routing::{PhaseChange, Placement, Route, Tenant};
@@ -27,8 +29,8 @@ use segue_store::control::scenarios::{
 use segue_store::control::standing::Standing;
 use segue_store::control::subscriptions::{Put, Subscription};
 use segue_store::control::{
-    self, Audit, By, Changes, ControlPlane, Deployments, Fields, Generation, Listing, Migrations,
-    Page, Plans, Routing, Scenarios, Standings, Subscriptions,
+    self, Audit, By, Changes, ControlPlane, Deployments, Fields, Generation, Keys, Listing, Logins,
+    Migrations, Page, Plans, Routing, Scenarios, Standings, Subscriptions,
 };
 use segue_store::events::{
     self, Access, Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head,
@@ -359,4 +361,20 @@ passes_on! { ControlPlane as Fields, control::Result {} {
     fn put_field(tenant: TenantId, definition: &Definition, by: &By) -> Generation;
     fn field(tenant: TenantId, name: &FieldName) -> Definition;
     fn fields(tenant: TenantId) -> Defined;
+}}
+
+passes_on! { ControlPlane as Keys, control::Result {} {
+    fn create_key(key: &Key, by: &By) -> ();
+    fn rotate_key(old: KeyId, ends_at: Timestamp, new: &Key, by: &By) -> ();
+    fn revoke_key(id: KeyId, by: &By) -> Key;
+    fn key(id: KeyId) -> Key;
+    fn key_by_prefix(prefix: &str) -> Key;
+    fn list_keys(page: Page) -> Listing<Key>;
+    fn key_used(id: KeyId, at: Timestamp) -> ();
+}}
+
+passes_on! { ControlPlane as Logins, control::Result {} {
+    fn open_login(login: &Login, by: &By) -> ();
+    fn login(token_hash: &[u8; 32]) -> Login;
+    fn close_login(token_hash: &[u8; 32], by: &By) -> ();
 }}

@@ -9,7 +9,8 @@ use segue_core::ids::MigrationId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{by, created};
+use super::created;
+use crate::auth::Caller;
 use crate::http::App;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::extract::{OptionalJson, Path};
@@ -83,10 +84,13 @@ pub struct FinishMigration {
         (status = 409, description = "`invalid_state_transition`", body = ErrorBody)))]
 pub async fn pause_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     OptionalJson(body): OptionalJson<MigrationStep>,
 ) -> Result<axum::Json<Migration>, Refusal> {
-    Ok(axum::Json(app.opened.moves.pause_migration(id, &by(body.by, &app)).await?))
+    Ok(axum::Json(
+        app.opened.moves.pause_migration(id, &caller.by(body.by, app.clock.now())).await?,
+    ))
 }
 
 /// Resumes a migration that is paused or has failed
@@ -99,10 +103,13 @@ pub async fn pause_tenant_migration(
         (status = 409, description = "`invalid_state_transition`", body = ErrorBody)))]
 pub async fn resume_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     OptionalJson(body): OptionalJson<MigrationStep>,
 ) -> Result<axum::Json<Migration>, Refusal> {
-    Ok(axum::Json(app.opened.moves.resume_migration(id, &by(body.by, &app)).await?))
+    Ok(axum::Json(
+        app.opened.moves.resume_migration(id, &caller.by(body.by, app.clock.now())).await?,
+    ))
 }
 
 /// Aborts a migration
@@ -119,11 +126,13 @@ pub async fn resume_tenant_migration(
             be given up is not gone", body = ErrorBody)))]
 pub async fn abort_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     OptionalJson(body): OptionalJson<AbortMigration>,
 ) -> Result<axum::Json<Migration>, Refusal> {
     let moves = &app.opened.moves;
-    let (reason, by) = (body.reason.as_deref().unwrap_or(MANUALLY), by(body.by, &app));
+    let (reason, by) =
+        (body.reason.as_deref().unwrap_or(MANUALLY), caller.by(body.by, app.clock.now()));
     if body.abandon {
         return Ok(axum::Json(moves.abort_and_abandon(id, reason, &by).await?));
     }
@@ -151,10 +160,11 @@ pub async fn abort_tenant_migration(
         (status = 503, description = "`cutover_timeout`", body = ErrorBody)))]
 pub async fn cut_tenant_migration_over(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     OptionalJson(body): OptionalJson<CutMigrationOver>,
 ) -> Result<Response, Refusal> {
-    let by = by(body.by, &app);
+    let by = caller.by(body.by, app.clock.now());
     let outcome = app.opened.moves.initiate_cutover(id, body.force, &by, patience(&app)).await?;
     Ok(match outcome {
         Outcome::Migrated(migration) => axum::Json(*migration).into_response(),
@@ -175,10 +185,11 @@ pub async fn cut_tenant_migration_over(
         (status = 409, description = "`invalid_state_transition`", body = ErrorBody)))]
 pub async fn reverse_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     OptionalJson(body): OptionalJson<MigrationStep>,
 ) -> Result<impl IntoResponse, Refusal> {
-    Ok(created(app.opened.moves.reverse(id, &by(body.by, &app)).await?))
+    Ok(created(app.opened.moves.reverse(id, &caller.by(body.by, app.clock.now())).await?))
 }
 
 /// Finishes a migration: gives the way back up
@@ -194,10 +205,11 @@ pub async fn reverse_tenant_migration(
             be given up is not gone", body = ErrorBody)))]
 pub async fn finish_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     OptionalJson(body): OptionalJson<FinishMigration>,
 ) -> Result<axum::Json<Migration>, Refusal> {
-    let (moves, by) = (&app.opened.moves, by(body.by, &app));
+    let (moves, by) = (&app.opened.moves, caller.by(body.by, app.clock.now()));
     Ok(axum::Json(match body.abandon {
         true => moves.finish_and_abandon(id, &by).await?,
         false => moves.finish(id, body.now, &by).await?,

@@ -12,8 +12,9 @@ use segue_core::tenancy::migration::journal::Verified;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::bad_value;
 use super::steps::MigrationStep;
-use super::{bad_value, by};
+use crate::auth::Caller;
 use crate::error::Error;
 use crate::http::App;
 use crate::http::error::{ErrorBody, Refusal};
@@ -65,6 +66,7 @@ pub struct LastVerification {
         (status = 503, description = "`store_unavailable`", body = ErrorBody)))]
 pub async fn verify_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     headers: HeaderMap,
     OptionalJson(body): OptionalJson<VerifyMigration>,
@@ -79,7 +81,7 @@ pub async fn verify_tenant_migration(
         from: body.from.unwrap_or(Mark::START),
     };
     let permit = turn()?;
-    let (moves, by) = (app.opened.moves.clone(), by(body.by, &app));
+    let (moves, by) = (app.opened.moves.clone(), caller.by(body.by, app.clock.now()));
     if takes_events(&headers) {
         moves.get_migration(id).await?;
         return Ok(followed(&app.live, move |teller| async move {
@@ -104,12 +106,13 @@ pub async fn verify_tenant_migration(
         (status = 503, description = "`store_unavailable`", body = ErrorBody)))]
 pub async fn repair_tenant_migration(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<MigrationId>,
     headers: HeaderMap,
     OptionalJson(body): OptionalJson<MigrationStep>,
 ) -> Result<Response, Refusal> {
     let permit = turn()?;
-    let (moves, by) = (app.opened.moves.clone(), by(body.by, &app));
+    let (moves, by) = (app.opened.moves.clone(), caller.by(body.by, app.clock.now()));
     moves.get_migration(id).await?;
     let repairing = tokio::spawn(async move {
         let _permit = permit;

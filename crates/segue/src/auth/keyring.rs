@@ -1,0 +1,366 @@
+//! The API keys: made, rotated, revoked, and recognised.
+//!
+//! Hashing a secret takes some 20 ms, so a key that was recognised is remembered by its SHA-256, and asked
+//! for again in the control plane when that memory is old or something about keys was decided.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use jiff::{SignedDuration, Timestamp};
+use quick_cache::sync::Cache;
+use segue_core::ids::{KeyId, TenantId};
+use segue_store::control::audit::{PLATFORM, Subject};
+use segue_store::control::keys::{KEYS, Key, Role, Roles};
+use segue_store::control::{By, Changes, ControlPlane, Error as ControlError, Listing, Noun, Page};
+use tokio::sync::Semaphore;
+
+use super::secret::Secret;
+use super::{Denied, End, Error};
+use crate::clock::Clock;
+
+/// How long a key is believed to be what it was, when nothing else is heard of it.
+pub const BELIEVED_FOR: Duration = Duration::from_secs(5);
+
+/// Secrets that are hashed at once, so that whoever tries wrong ones does not take the processor.
+const HASHED_AT_ONCE: usize = 2;
+
+/// How long a request waits to have its secret hashed.
+const HASHING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Wrong secrets that may be tried for one key in a second.
+const TRIES_PER_SECOND: u32 = 5;
+
+/// How often it is written down that a key is in use.
+const USED_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a new key is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// Whose or what it is for.
+    pub name: String,
+    /// What its bearer may do.
+    pub roles: Roles,
+    /// The only tenant that it is for.
+    pub tenant: Option<TenantId>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Requests per second; as configured if there is none.
+    pub requests_per_second: Option<NonZeroU32>,
+}
+
+/// Why a key cannot be made as it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// It has no name, or a long one, or one with control characters.
+    #[error("/name: a key has a name of 1 to 100 characters, without control characters")]
+    Name,
+    /// It could do nothing.
+    #[error("/roles: a key has at least one of app, operator and platform")]
+    NoRole,
+    /// An application could reach every tenant.
+    #[error("/tenant_id: a key with the role app is for one tenant; name it")]
+    AppWithoutTenant,
+    /// The platform is nobody's alone.
+    #[error(
+        "/tenant_id: the role platform is about all tenants; leave the tenant out, or the role"
+    )]
+    PlatformWithTenant,
+    /// It would open nothing.
+    #[error("/expires_at: it has passed already")]
+    Expired,
+}
+
+impl NewKey {
+    /// Whether it makes sense.
+    ///
+    /// # Errors
+    /// [`Invalid`].
+    pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
+        let length = self.name.chars().count();
+        if !(1..=100).contains(&length)
+            || self.name.trim().is_empty()
+            || self.name.chars().any(char::is_control)
+        {
+            return Err(Invalid::Name);
+        }
+        if self.roles.0.is_empty() {
+            return Err(Invalid::NoRole);
+        }
+        if self.roles.any_of(&[Role::App]) && self.tenant.is_none() {
+            return Err(Invalid::AppWithoutTenant);
+        }
+        if self.roles.any_of(&[Role::Platform]) && self.tenant.is_some() {
+            return Err(Invalid::PlatformWithTenant);
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Invalid::Expired);
+        }
+        Ok(())
+    }
+}
+
+/// What the keyring remembers of a key that was recognised.
+#[derive(Debug)]
+struct Known {
+    key: Arc<Key>,
+    read_at: Instant,
+    /// When its use was written down, in seconds since 1970.
+    used_at: Arc<AtomicI64>,
+}
+
+/// The API keys of an installation, as one process knows them.
+pub struct Keyring {
+    control: Arc<dyn ControlPlane>,
+    clock: Arc<dyn Clock>,
+    known: Cache<[u8; 32], Arc<Known>>,
+    /// Counts how often everything was forgotten.
+    generation: AtomicU64,
+    hashing: Arc<Semaphore>,
+    tries: DefaultKeyedRateLimiter<KeyId>,
+}
+
+impl Keyring {
+    /// Knows no key yet, and listens for what is decided about them.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(control: Arc<dyn ControlPlane>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let tries = NonZeroU32::new(TRIES_PER_SECOND).expect("it is not 0");
+        let changes = control.changes();
+        let keyring = Arc::new(Self {
+            control,
+            clock,
+            known: Cache::new(KEYS),
+            generation: AtomicU64::new(0),
+            hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
+            tries: RateLimiter::keyed(Quota::per_second(tries)),
+        });
+        tokio::spawn(follow(changes, Arc::downgrade(&keyring)));
+        keyring
+    }
+
+    /// Recognises a key that was shown.
+    ///
+    /// # Errors
+    /// [`Denied`], or the control plane cannot be asked.
+    pub async fn recognise(&self, shown: &str) -> Result<Arc<Key>, Error> {
+        let secret = Secret::parse(shown).ok_or(Denied::UnknownKey)?;
+        let fingerprint = secret.fingerprint();
+        let key = match self.known.get(&fingerprint) {
+            Some(known) if known.read_at.elapsed() < BELIEVED_FOR => {
+                self.note_use(&known);
+                known.key.clone()
+            }
+            known => self.look_up(&secret, fingerprint, known).await?,
+        };
+        self.valid(key)
+    }
+
+    /// Reads a key, whose bearer was recognised before.
+    ///
+    /// # Errors
+    /// [`Denied`], or the control plane cannot be asked.
+    pub async fn of_session(&self, id: KeyId) -> Result<Arc<Key>, Error> {
+        match self.control.key(id).await {
+            Ok(key) => self.valid(Arc::new(key)),
+            Err(ControlError::NotFound(_)) => Err(Denied::UnknownKey.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn valid(&self, key: Arc<Key>) -> Result<Arc<Key>, Error> {
+        if key.is_valid(self.clock.now()) {
+            return Ok(key);
+        }
+        let how = if key.revoked_at.is_some() { End::Revoked } else { End::Expired };
+        Err(Denied::Over { name: key.name.clone(), how }.into())
+    }
+
+    /// Asks the control plane. A secret that was hashed before is not hashed again, as long as its verifier
+    /// is the same.
+    async fn look_up(
+        &self,
+        secret: &Secret,
+        fingerprint: [u8; 32],
+        before: Option<Arc<Known>>,
+    ) -> Result<Arc<Key>, Error> {
+        let key = match self.control.key_by_prefix(secret.prefix()).await {
+            Ok(key) => Arc::new(key),
+            Err(ControlError::NotFound(Noun::Key)) => return Err(Denied::UnknownKey.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let was_hashed = before.as_ref().is_some_and(|before| before.key.verifier == key.verifier);
+        if !was_hashed && !self.is_the_one(secret, &key).await? {
+            tracing::warn!(prefix = secret.prefix(), "a wrong secret was shown for an API key");
+            return Err(Denied::UnknownKey.into());
+        }
+        let used_at = before.map_or_else(Arc::default, |before| before.used_at.clone());
+        let known = Arc::new(Known { key: key.clone(), read_at: Instant::now(), used_at });
+        self.note_use(&known);
+        self.known.insert(fingerprint, known);
+        Ok(key)
+    }
+
+    async fn is_the_one(&self, secret: &Secret, key: &Key) -> Result<bool, Denied> {
+        self.tries.check_key(&key.id).map_err(|_not_until| Denied::TooManyTries)?;
+        let permit = self.hashing.clone().acquire_owned();
+        let permit = tokio::time::timeout(HASHING_PATIENCE, permit).await;
+        let permit = permit.map_err(|_elapsed| Denied::TooManyTries)?;
+        let (secret, verifier) = (secret.clone(), key.verifier.clone());
+        let hashed = tokio::task::spawn_blocking(move || {
+            let is_the_one = secret.is(&verifier);
+            drop(permit);
+            is_the_one
+        });
+        Ok(hashed.await.expect("hashing does not panic"))
+    }
+
+    /// Writes down that a key is in use, from time to time, and nobody waits for it.
+    fn note_use(&self, known: &Known) {
+        let now = self.clock.now();
+        let before = known.used_at.load(Ordering::Relaxed);
+        if now.as_second() - before < USED_EVERY.as_secs()
+            || known
+                .used_at
+                .compare_exchange(before, now.as_second(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return;
+        }
+        let (control, id) = (self.control.clone(), known.key.id);
+        tokio::spawn(async move {
+            if let Err(error) = control.key_used(id, now).await {
+                tracing::debug!(%error, "could not write down that a key is in use");
+            }
+        });
+    }
+
+    /// Changes whenever something may have been decided about a key.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Forgets what it remembers of keys; the next request asks again.
+    fn forget(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.known.clear();
+        self.tries.retain_recent();
+    }
+
+    /// Makes a key, and answers with its secret, which nobody can read again.
+    ///
+    /// # Errors
+    /// The control plane's.
+    pub async fn create(&self, new: NewKey, by: &str) -> Result<(Key, Secret), ControlError> {
+        let (key, secret) = self.made(new, by).await;
+        self.control.create_key(&key, &self.by(&key, by)).await?;
+        Ok((key, secret))
+    }
+
+    /// Makes a key in another one's place, which goes on for `overlap`.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], and the control plane's.
+    pub async fn rotate(
+        &self,
+        old: KeyId,
+        overlap: Duration,
+        by: &str,
+    ) -> Result<(Key, Secret), ControlError> {
+        let before = self.control.key(old).await?;
+        let new = NewKey {
+            name: before.name,
+            roles: before.roles,
+            tenant: before.tenant,
+            expires_at: before.expires_at,
+            requests_per_second: before
+                .requests_per_second
+                .and_then(|rate| u32::try_from(rate).ok())
+                .and_then(NonZeroU32::new),
+        };
+        let (key, secret) = self.made(new, by).await;
+        let ends_at = self.clock.now().checked_add(overlap).unwrap_or(Timestamp::MAX);
+        self.control.rotate_key(old, ends_at, &key, &self.by(&key, by)).await?;
+        self.forget();
+        Ok((key, secret))
+    }
+
+    /// Revokes a key.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], and the control plane's.
+    pub async fn revoke(&self, id: KeyId, by: &str) -> Result<Key, ControlError> {
+        let revoked = self.control.revoke_key(id, &By::new(by, self.clock.now())).await;
+        self.forget();
+        revoked
+    }
+
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn key(&self, id: KeyId) -> Result<Key, ControlError> {
+        self.control.key(id).await
+    }
+
+    /// Lists keys, the newest first.
+    ///
+    /// # Errors
+    /// The control plane's.
+    pub async fn list(&self, page: Page) -> Result<Listing<Key>, ControlError> {
+        self.control.list_keys(page).await
+    }
+
+    async fn made(&self, new: NewKey, by: &str) -> (Key, Secret) {
+        let hashed = tokio::task::spawn_blocking(|| {
+            let secret = Secret::generate();
+            let verifier = secret.verifier();
+            (secret, verifier)
+        });
+        let (secret, verifier) = hashed.await.expect("hashing does not panic");
+        let NewKey { name, roles, tenant, expires_at, requests_per_second } = new;
+        let key = Key {
+            id: KeyId(self.clock.new_id()),
+            prefix: secret.prefix().to_owned(),
+            name,
+            roles,
+            tenant,
+            verifier,
+            requests_per_second: requests_per_second.map(|rate| u64::from(rate.get())),
+            created_at: self.clock.now(),
+            created_by: by.to_owned(),
+            expires_at,
+            revoked_at: None,
+            used_at: None,
+        };
+        (key, secret)
+    }
+
+    fn by(&self, key: &Key, by: &str) -> By {
+        By::new(by, self.clock.now())
+            .with("name", key.name.clone())
+            .with("roles", key.roles.to_string())
+            .with("tenant_id", key.tenant.map(|tenant| tenant.to_string()))
+    }
+}
+
+/// Forgets keys as soon as something about them was decided anywhere.
+async fn follow(mut changes: Changes, keyring: Weak<Keyring>) {
+    loop {
+        let changed = changes.next().await;
+        let Some(keyring) = keyring.upgrade() else { return };
+        if changed.concerns(PLATFORM, Subject::Key) {
+            keyring.forget();
+        }
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,264 @@
+//! Lets a request in, or says why not: what [`crate::auth`] decides, in HTTP.
+//!
+//! Called by [`super::observe`] before the endpoint. Whoever is let in stands beside the request as its
+//! [`Caller`]; a key of one tenant is also the request's `X-Tenant-ID`.
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use segue_core::ids::TenantId;
+use segue_store::control::keys::Key;
+use serde_json::json;
+
+use super::code::Code;
+use super::error::Refusal;
+use super::extract::TENANT_HEADER;
+use crate::auth::origin::{self, Proof};
+use crate::auth::rules::{self, Door, Rule};
+use crate::auth::session::{self, Transport};
+use crate::auth::{Access, Caller, Denied, Error, Mode};
+
+/// Where the console lives.
+const CONSOLE: &str = "/console";
+/// Where a browser without a session is sent.
+pub const LOGIN: &str = "/console/login";
+
+/// Lets a request in, or answers it.
+///
+/// # Errors
+/// The answer to a request that is not let in.
+pub async fn admit(access: &Access, request: &mut Request) -> Result<(), Response> {
+    match decide(access, request).await {
+        Ok(()) => Ok(()),
+        Err(Error::Denied(Denied::NoKey)) if wants_console(request) => Err(to_login(request)),
+        Err(error) => Err(Refusal::from(error).into_response()),
+    }
+}
+
+async fn decide(access: &Access, request: &mut Request) -> Result<(), Error> {
+    let public = access.public_url.as_ref();
+    if access.mode == Mode::Open && access.on_loopback {
+        origin::check_host(request.headers(), public)?;
+    }
+    let is_console = is_console(request.uri().path());
+    let has_cookie = is_console && session::has_cookie(request.headers());
+    let proof = if has_cookie { Proof::Always } else { Proof::IfBrowser };
+    origin::check(request.method(), request.headers(), public, proof)?;
+
+    let rule = rule(request);
+    let shown = bearer(request.headers())?;
+    let key = match shown {
+        Some(shown) => Some(access.keyring.recognise(shown).await?),
+        None if has_cookie => access.sessions.recognise(request.headers()).await?,
+        None => None,
+    };
+    let Some(key) = key else {
+        return match (access.mode, rule) {
+            (Mode::Open, _) | (Mode::ApiKeys, Some(Rule::Door(Door::Public)) | None) => {
+                request.extensions_mut().insert(Caller::Anybody);
+                Ok(())
+            }
+            (Mode::ApiKeys, Some(Rule::Door(_) | Rule::NoSuchMethod | Rule::Unnamed)) => {
+                Err(Denied::NoKey.into())
+            }
+        };
+    };
+    access.rate.pass(&key).map_err(|too_fast| Denied::TooFast {
+        name: key.name.clone(),
+        per_second: too_fast.per_second,
+        wait_ms: u64::try_from(too_fast.wait.as_millis()).unwrap_or(u64::MAX).max(1),
+    })?;
+    check_door(&key, rule)?;
+    check_tenant(&key, request)?;
+    request.extensions_mut().insert(Caller::bearer(&key));
+    Ok(())
+}
+
+/// What stands before the request; nothing if it leads nowhere.
+fn rule(request: &Request) -> Option<Rule> {
+    let route = request.extensions().get::<MatchedPath>()?;
+    Some(rules::of(request.method(), route.as_str()))
+}
+
+fn check_door(key: &Key, rule: Option<Rule>) -> Result<(), Denied> {
+    let needs = match rule {
+        // It is answered that there is no such thing.
+        None | Some(Rule::NoSuchMethod | Rule::Door(Door::Public)) => return Ok(()),
+        Some(Rule::Door(Door::Tenant(needs))) => needs,
+        Some(Rule::Door(Door::Everyone(needs))) => {
+            if key.tenant.is_some() {
+                return Err(Denied::OneTenantOnly { name: key.name.clone() });
+            }
+            needs
+        }
+        Some(Rule::Unnamed) => &[],
+    };
+    if key.roles.any_of(needs) {
+        return Ok(());
+    }
+    Err(Denied::Role { name: key.name.clone(), has: key.roles.clone(), needs })
+}
+
+/// A key of one tenant speaks for that tenant, and for no other.
+fn check_tenant(key: &Key, request: &mut Request) -> Result<(), Denied> {
+    let Some(own) = key.tenant else { return Ok(()) };
+    let is_own = |text: Option<&str>| text.is_some_and(|text| text.parse() == Ok(own));
+    let named = request.headers().get(TENANT_HEADER);
+    let in_path = tenant_in_path(request);
+    if named.is_some_and(|named| !is_own(named.to_str().ok()))
+        || in_path.is_some_and(|tenant| tenant != Ok(own))
+    {
+        return Err(Denied::OtherTenant { name: key.name.clone(), tenant: own });
+    }
+    let own = HeaderValue::from_str(&own.to_string()).expect("a UUID is plain text");
+    request.headers_mut().insert(TENANT_HEADER, own);
+    Ok(())
+}
+
+/// The tenant that the path names, where the route has one.
+fn tenant_in_path(request: &Request) -> Option<Result<TenantId, segue_core::ids::Invalid>> {
+    let route = request.extensions().get::<MatchedPath>()?;
+    let nth = route.as_str().split('/').position(|part| part.starts_with("{tenant"))?;
+    Some(request.uri().path().split('/').nth(nth).unwrap_or_default().parse())
+}
+
+/// The API key of the `Authorization` header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Denied::NotBearer)?;
+    match text.split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(key.trim())),
+        Some(_) | None => Err(Denied::NotBearer),
+    }
+}
+
+fn is_console(path: &str) -> bool {
+    path.strip_prefix(CONSOLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a person looks at the console, who can log in.
+fn wants_console(request: &Request) -> bool {
+    is_console(request.uri().path()) && !request.headers().contains_key(header::AUTHORIZATION)
+}
+
+/// Sends a browser to the login page, and from there back to where it wanted to go.
+fn to_login(request: &Request) -> Response {
+    let wanted = request.uri().path_and_query().map_or(CONSOLE, |wanted| wanted.as_str());
+    let login = match *request.method() {
+        Method::GET if wanted != CONSOLE => format!("{LOGIN}?next={}", encoded(wanted)),
+        _ => LOGIN.to_owned(),
+    };
+    // A fragment cannot show a login page: the whole page goes there.
+    if request.headers().contains_key("hx-request") {
+        let refusal = Refusal::from(Error::Denied(Denied::NoKey));
+        return ([("hx-redirect", LOGIN.to_owned())], refusal).into_response();
+    }
+    Redirect::to(&login).into_response()
+}
+
+/// A text as a value of a query.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                encoded.push(char::from(byte));
+            }
+            // Writing to a String does not fail.
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+        encoded
+    })
+}
+
+/// How the console's cookie travels from this server.
+#[must_use]
+pub fn transport(access: &Access) -> Transport {
+    match &access.public_url {
+        Some(url) if url.is_secure() => Transport::Secure,
+        _ if access.on_loopback => Transport::Loopback,
+        Some(_) | None => Transport::Secure,
+    }
+}
+
+/// Headers that every answer has, unless the endpoint has set its own.
+pub fn protect(access: &Access, route: Option<&str>, headers: &mut HeaderMap) {
+    let mut default = |name: &'static str, value: &'static str| {
+        if !headers.contains_key(name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    default("x-content-type-options", "nosniff");
+    default("x-frame-options", "DENY");
+    default("referrer-policy", "no-referrer");
+    default("cross-origin-opener-policy", "same-origin");
+    default("cross-origin-resource-policy", "same-origin");
+    default("cache-control", "no-store");
+    default(
+        "content-security-policy",
+        match route {
+            // Swagger UI sets styles where it draws.
+            Some(route) if route.starts_with("/docs") => {
+                "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                 frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+            }
+            Some(_) | None => "default-src 'none'; frame-ancestors 'none'",
+        },
+    );
+    if access.public_url.as_ref().is_some_and(crate::auth::PublicUrl::is_secure) {
+        default("strict-transport-security", "max-age=31536000");
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Denied(denied) => {
+                let (code, details) = code_and_details(&denied);
+                Self::new(code, denied.to_string(), details)
+            }
+            Error::Control(error) => crate::error::Error::from(error).into(),
+        }
+    }
+}
+
+fn code_and_details(denied: &Denied) -> (Code, serde_json::Value) {
+    match denied {
+        Denied::NoKey | Denied::UnknownKey | Denied::NotBearer => {
+            (Code::Unauthenticated, json!({ "header": "Authorization" }))
+        }
+        Denied::Over { name, how } => {
+            (Code::Unauthenticated, json!({ "key_name": name, "ended": format!("{how:?}") }))
+        }
+        Denied::Role { name, has, needs } => {
+            (Code::Forbidden, json!({ "key_name": name, "roles": has, "needs_one_of": needs }))
+        }
+        Denied::OneTenantOnly { name } => (Code::Forbidden, json!({ "key_name": name })),
+        Denied::OtherTenant { name, tenant } => {
+            (Code::TenantMismatch, json!({ "key_name": name, "tenant_id": tenant }))
+        }
+        Denied::TooFast { name, per_second, wait_ms } => (
+            Code::RateLimited,
+            json!({ "key_name": name, "requests_per_second": per_second, "wait_ms": wait_ms }),
+        ),
+        Denied::TooManyTries => (Code::RateLimited, json!({})),
+        Denied::CrossOrigin { from } => (Code::CrossOrigin, json!({ "origin": from })),
+        Denied::WrongHost { host } => (Code::CrossOrigin, json!({ "host": host })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_travels_whole_through_the_login() {
+        assert_eq!(encoded("/console/a?b=c&d=é"), "/console/a%3Fb%3Dc%26d%3D%C3%A9");
+    }
+
+    #[test]
+    fn the_console_is_what_lies_below_it() {
+        assert!(is_console("/console") && is_console("/console/x"));
+        assert!(!is_console("/consoles") && !is_console("/api/v1/console"));
+    }
+}

@@ -1,0 +1,485 @@
+//! Who may do what, through the real binary: keys, roles, tenants, rates, browsers.
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::{Answer, Server, order_flow, printed, segue};
+use uuid::Uuid;
+
+/// A server that asks for keys, and the first of them.
+struct Guarded {
+    server: Server,
+    platform: String,
+}
+
+/// What only tenant B has.
+const MARK: &str = "only-b-may-read-this";
+
+impl Guarded {
+    fn start() -> Self {
+        Self::with("")
+    }
+
+    fn with(settings: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = format!("[access]\nmode = \"api_keys\"\n{settings}");
+        fs::write(dir.path().join("segue.toml"), config).unwrap();
+        let create = ["key", "create", "--local", "--config", "segue.toml", "--json"];
+        let made = segue(dir.path())
+            .args(create)
+            .args(["--name", "root", "--role", "platform"])
+            .output()
+            .unwrap();
+        let (made, errors) = printed(&made);
+        let made: Value = serde_json::from_str(&made).unwrap_or_else(|_| panic!("{errors}"));
+        let server = Server::start_in(dir, &["--config", "segue.toml"]);
+        Self { server, platform: made["key"].as_str().unwrap().to_owned() }
+    }
+
+    fn send(&self, key: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.send_with(key, method, path, body, &[])
+    }
+
+    fn send_with(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        more: &[(&str, &str)],
+    ) -> Answer {
+        let bearer = format!("Bearer {key}");
+        let mut headers = more.to_vec();
+        if !key.is_empty() {
+            headers.push(("Authorization", &bearer));
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        if !body.is_empty() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        self.server.send(method, path, &headers, body.as_bytes())
+    }
+
+    fn key(&self, body: &Value) -> (String, String) {
+        let made = self.send(&self.platform, "POST", "/api/v1/keys", Some(body)).is(201);
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        (text("key"), text("key_id"))
+    }
+
+    fn key_of(&self, name: &str, roles: &[&str], tenant: Option<Uuid>) -> String {
+        self.key(&json!({"name": name, "roles": roles, "tenant_id": tenant})).0
+    }
+
+    fn api(&self, key: &str, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.send(key, method, &format!("/api/v1{path}"), Some(body));
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text);
+        answer.json()
+    }
+}
+
+/// Every route of the description.
+fn routes(server: &Server) -> Vec<(String, String)> {
+    let api = server.send("GET", "/openapi.json", &[], b"").is(200);
+    let paths = api["paths"].as_object().unwrap();
+    let of = |(path, methods): (&String, &Value)| {
+        let methods: Vec<String> = methods.as_object().unwrap().keys().cloned().collect();
+        methods.into_iter().map({
+            let path = path.clone();
+            move |method| (method.to_uppercase(), path.clone())
+        })
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+#[test]
+fn without_a_key_there_is_health_and_nothing_else() {
+    let guarded = Guarded::start();
+    let mut open = Vec::new();
+    for (method, path) in routes(&guarded.server) {
+        let answer = guarded.send("", &method, &path, None);
+        if answer.status == 401 {
+            let challenge = answer.headers["www-authenticate"].to_str().unwrap().to_owned();
+            assert_eq!(challenge, "Bearer realm=\"segue\"");
+            answer.refused(401, "unauthenticated");
+        } else {
+            open.push(path);
+        }
+    }
+    open.sort();
+    assert_eq!(open, ["/healthz", "/readyz"]);
+    for wrong in ["Bearer nonsense", "Basic b2xnYTpzZWNyZXQ=", "segue_x", "Bearer "] {
+        let headers = [("Authorization", wrong)];
+        guarded.server.send("GET", "/api/v1/stores", &headers, b"").refused(401, "unauthenticated");
+    }
+    let known = &guarded.platform[..guarded.platform.len() - 1];
+    let other = if guarded.platform.ends_with('0') { "1" } else { "0" };
+    let wrong = format!("{known}{other}");
+    guarded.send(&wrong, "GET", "/api/v1/stores", None).refused(401, "unauthenticated");
+}
+
+#[test]
+fn each_role_opens_its_routes_and_no_others() {
+    let guarded = Guarded::start();
+    let tenant = Uuid::new_v4();
+    let keys = [
+        ("app", guarded.key_of("app", &["app"], Some(tenant))),
+        ("operator", guarded.key_of("operator", &["operator"], None)),
+        ("platform", guarded.platform.clone()),
+    ];
+    let mut opened: Vec<(&str, Vec<String>)> = Vec::new();
+    for (role, key) in &keys {
+        let mut routes: Vec<String> = routes(&guarded.server)
+            .into_iter()
+            .filter(|(method, path)| guarded.send(key, method, path, None).status != 403)
+            .map(|(method, path)| format!("{method} {}", path.trim_start_matches("/api/v1")))
+            .collect();
+        routes.sort();
+        opened.push((role, routes));
+    }
+    let may = |role: &str, route: &str| {
+        let (_, routes) = opened.iter().find(|(of, _)| *of == role).unwrap();
+        routes.iter().any(|opened| opened == route)
+    };
+    for (route, roles) in [
+        ("POST /sessions/{session_id}/turns", &["app"][..]),
+        ("POST /streams/{stream_id}/events", &["app"]),
+        ("GET /sessions", &["app", "operator"]),
+        ("POST /migration-plans/{plan_id}/deploy", &["operator"]),
+        ("PUT /migration-plans/{plan_id}/policies", &["operator"]),
+        ("POST /customers/{customer_id}/erase", &["operator"]),
+        ("GET /stores", &["operator", "platform"]),
+        ("GET /metrics", &["operator", "platform"]),
+        ("POST /tenants/{tenant_id}/migrations", &["platform"]),
+        ("POST /tenant-migrations/{migration_id}/cutover", &["platform"]),
+        ("POST /keys", &["platform"]),
+        ("DELETE /keys/{key_id}", &["platform"]),
+        ("GET /healthz", &["app", "operator", "platform"]),
+    ] {
+        for (role, _) in &keys {
+            assert_eq!(may(role, route), roles.contains(role), "{role} and {route}");
+        }
+    }
+}
+
+/// A tenant with something of every kind.
+struct Furnished {
+    scenario: String,
+    plan: String,
+    session: String,
+}
+
+fn furnish(guarded: &Guarded, app: &str, operator: &str) -> Furnished {
+    let mut first = order_flow();
+    first["description"] = json!(MARK);
+    let scenario = guarded.api(operator, "POST", "/scenarios", &first);
+    let scenario = scenario["id"].as_str().unwrap().to_owned();
+    let field = json!({"value_type": "string", "display_name": MARK});
+    guarded.api(operator, "PUT", "/fields/address", &field);
+    let start = json!({"scenario_id": scenario, "channel": "web", "customer_id": "customer-1",
+                       "variables": {"note": MARK}});
+    let session = guarded.api(app, "POST", "/sessions", &start);
+    let session = session["id"].as_str().unwrap().to_owned();
+    let turn = json!({"message": {"text": MARK}});
+    guarded.api(app, "POST", &format!("/sessions/{session}/turns"), &turn);
+    let profile = json!({"fields": {"address": MARK}});
+    guarded.api(app, "PATCH", "/customers/customer-1/profile", &profile);
+    let event = json!({"event_type": "Noted", "payload": {"note": MARK}});
+    let append = json!({"stream_type": "note", "expected_version": "any", "events": [event]});
+    guarded.api(app, "POST", "/streams/note-1/events", &append);
+    guarded.api(app, "PUT", "/subscriptions/billing", &json!({}));
+    let mut second = order_flow();
+    second["version"] = json!(2);
+    second["steps"][1]["name"] = json!(MARK);
+    second["steps"][1]["collects_profile_fields"] = json!(["address", "age"]);
+    let plan = json!({"new_scenario": second, "created_by": MARK});
+    let plan =
+        guarded.api(operator, "POST", &format!("/scenarios/{scenario}/migration-plan"), &plan);
+    Furnished { scenario, plan: plan["id"].as_str().unwrap().to_owned(), session }
+}
+
+#[test]
+fn no_route_shows_or_changes_what_another_tenant_has() {
+    let guarded = Guarded::start();
+    let (a, b) = (Uuid::new_v4(), Uuid::new_v4());
+    let of_b = furnish(
+        &guarded,
+        &guarded.key_of("app of b", &["app"], Some(b)),
+        &guarded.key_of("operator of b", &["operator"], Some(b)),
+    );
+    let position = |tenant: Uuid| {
+        let path = format!("/api/v1/tenants/{tenant}");
+        let tenant = guarded.send(&guarded.platform, "GET", &path, None).is(200);
+        (tenant["position"].clone(), tenant["epoch"].clone())
+    };
+    let before = position(b);
+    let intruder = guarded.key_of("both roles of a", &["app", "operator"], Some(a));
+    let fill = |path: &str| {
+        path.replace("{scenario_id}", &of_b.scenario)
+            .replace("{plan_id}", &of_b.plan)
+            .replace("{session_id}", &of_b.session)
+            .replace("{tenant_id}", &b.to_string())
+            .replace("{migration_id}", &Uuid::new_v4().to_string())
+            .replace("{key_id}", &Uuid::new_v4().to_string())
+            .replace("{version}", "1")
+            .replace("{anchor_key}", "welcome")
+            .replace("{customer_id}", "customer-1")
+            .replace("{stream_id}", "note-1")
+            .replace("{name}", "billing")
+    };
+    let bodies = [
+        None,
+        Some(json!({})),
+        Some(json!({"position": 1})),
+        Some(json!({"message": {"text": "hello"}})),
+        Some(json!({"fields": {"address": "elsewhere"}})),
+        Some(json!({"policies": {}})),
+    ];
+    let named = b.to_string();
+    let mut tried = 0;
+    for (method, path) in routes(&guarded.server) {
+        if !path.starts_with("/api/v1") {
+            continue;
+        }
+        let path = fill(&path);
+        for body in &bodies {
+            if method == "GET" && body.is_some() {
+                continue;
+            }
+            let answer = guarded.send(&intruder, &method, &path, body.as_ref());
+            assert!(!answer.text.contains(MARK), "{method} {path}: {}", answer.text);
+            assert!(answer.status < 500, "{method} {path}: {}", answer.text);
+            let as_b = [("X-Tenant-ID", named.as_str())];
+            let answer = guarded.send_with(&intruder, &method, &path, body.as_ref(), &as_b);
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text);
+            assert!(!answer.text.contains(MARK), "{method} {path}: {}", answer.text);
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
+    let of_another = format!("/api/v1/tenants/{b}");
+    guarded.send(&intruder, "GET", &of_another, None).refused(403, "tenant_mismatch");
+    assert_eq!(position(b), before, "nothing was written");
+    let plan = format!("/api/v1/migration-plans/{}", of_b.plan);
+    guarded.send(&intruder, "GET", &plan, None).refused(404, "plan_not_found");
+}
+
+#[test]
+fn a_key_of_a_tenant_need_not_name_it() {
+    let guarded = Guarded::start();
+    let tenant = Uuid::new_v4();
+    let operator = guarded.key_of("olga", &["operator"], Some(tenant));
+    guarded.api(&operator, "POST", "/scenarios", &order_flow());
+    let listed = guarded.send(&operator, "GET", "/api/v1/scenarios", None).is(200);
+    assert_eq!(listed["total"], 1);
+    let everybody = guarded.key_of("ida", &["operator"], None);
+    guarded.send(&everybody, "GET", "/api/v1/scenarios", None).refused(400, "missing_tenant");
+    let named = [("X-Tenant-ID", &*tenant.to_string())];
+    let listed = guarded.send_with(&everybody, "GET", "/api/v1/scenarios", None, &named).is(200);
+    assert_eq!(listed["total"], 1);
+    let audit = format!("/api/v1/tenants/{tenant}/audit");
+    assert_eq!(guarded.send(&operator, "GET", &audit, None).status, 404, "it was never placed");
+}
+
+#[test]
+fn a_key_ends_when_it_is_revoked_rotated_or_expired() {
+    let guarded = Guarded::start();
+    let stores = |key: &str| guarded.send(key, "GET", "/api/v1/stores", None);
+    let body = json!({"name": "olga", "roles": ["operator"]});
+    let (first, first_id) = guarded.key(&body);
+    stores(&first).is(200);
+
+    let rotate = format!("/api/v1/keys/{first_id}/rotate");
+    let overlap = json!({"overlap_seconds": 600});
+    let second = guarded.send(&guarded.platform, "POST", &rotate, Some(&overlap)).is(201);
+    let text = |answer: &Value, name: &str| answer[name].as_str().unwrap().to_owned();
+    let (second, second_id) = (text(&second, "key"), text(&second, "key_id"));
+    stores(&first).is(200);
+    stores(&second).is(200);
+    guarded.send(&guarded.platform, "POST", &rotate, None).is(201);
+    let over = stores(&first).refused(401, "unauthenticated");
+    assert_eq!(over["ended"], "Expired");
+
+    let revoke = format!("/api/v1/keys/{second_id}");
+    assert_eq!(guarded.send(&guarded.platform, "DELETE", &revoke, None).is(200)["is_valid"], false);
+    assert_eq!(stores(&second).refused(401, "unauthenticated")["ended"], "Revoked");
+
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1_500);
+    let short = json!({"name": "short", "roles": ["operator"], "expires_at": soon});
+    let (short, _) = guarded.key(&short);
+    stores(&short).is(200);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while stores(&short).status == 200 {
+        assert!(Instant::now() < deadline, "it never expired");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let listed = guarded.send(&guarded.platform, "GET", "/api/v1/keys?limit=100", None).is(200);
+    assert_eq!(listed["total"], 5, "{listed}");
+    let olga = listed["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == *first_id);
+    assert!(olga.unwrap()["used_at"].is_string(), "{listed}");
+}
+
+#[test]
+fn a_key_that_makes_no_sense_is_not_made() {
+    let guarded = Guarded::start();
+    for (body, path) in [
+        (json!({"name": "", "roles": ["app"], "tenant_id": Uuid::new_v4()}), "/name"),
+        (json!({"name": "x", "roles": []}), "/roles"),
+        (json!({"name": "x", "roles": ["app"]}), "/tenant_id"),
+        (json!({"name": "x", "roles": ["platform"], "tenant_id": Uuid::new_v4()}), "/tenant_id"),
+        (
+            json!({"name": "x", "roles": ["operator"], "expires_at": "2020-01-01T00:00:00Z"}),
+            "/expires_at",
+        ),
+    ] {
+        let answer = guarded.send(&guarded.platform, "POST", "/api/v1/keys", Some(&body));
+        assert_eq!(answer.refused(400, "invalid_request")["path"], path, "{body}");
+    }
+    let unknown = json!({"name": "x", "roles": ["god"]});
+    guarded
+        .send(&guarded.platform, "POST", "/api/v1/keys", Some(&unknown))
+        .refused(400, "invalid_body");
+    let nobody = format!("/api/v1/keys/{}", Uuid::new_v4());
+    guarded.send(&guarded.platform, "DELETE", &nobody, None).refused(404, "key_not_found");
+}
+
+#[test]
+fn a_key_that_comes_too_often_is_told_when_to_come_back() {
+    let guarded = Guarded::start();
+    let slow = json!({"name": "slow", "roles": ["operator"], "requests_per_second": 2});
+    let (slow, _) = guarded.key(&slow);
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let answer = guarded.send(&slow, "GET", "/api/v1/stores", None);
+        if answer.status == 429 {
+            assert!(answer.headers.contains_key("retry-after"));
+            let details = answer.refused(429, "rate_limited");
+            assert_eq!(details["requests_per_second"], 2);
+            assert!(details["wait_ms"].as_u64().unwrap() <= 500);
+            statuses.push(429);
+        } else {
+            statuses.push(answer.status);
+        }
+    }
+    assert_eq!(&statuses[..2], [200, 200]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    guarded.send(&guarded.platform, "GET", "/api/v1/stores", None).is(200);
+}
+
+#[test]
+fn a_secret_is_in_no_log_and_no_file() {
+    let mut guarded = Guarded::start();
+    let (key, _) = guarded.key(&json!({"name": "olga", "roles": ["operator"]}));
+    guarded.send(&key, "GET", "/api/v1/stores", None).is(200);
+    guarded.send(&format!("{}0", &key[..key.len() - 1]), "GET", "/api/v1/stores", None);
+    assert!(guarded.server.terminate().success());
+    let secrets = [&key, &guarded.platform].map(|key| key.rsplit('_').next().unwrap().to_owned());
+    let mut read = 0;
+    let mut folders = vec![guarded.server.dir.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = fs::read(&path).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            for secret in &secrets {
+                assert!(!text.contains(&**secret), "{}", path.display());
+            }
+            read += 1;
+        }
+    }
+    assert!(read >= 3, "{read}");
+}
+
+#[test]
+fn who_made_a_plan_cannot_approve_it_where_four_eyes_are_wanted() {
+    let guarded = Guarded::with("[scenario_migration.deployment]\nfour_eyes = true\n");
+    let tenant = Uuid::new_v4();
+    let app = guarded.key_of("app", &["app"], Some(tenant));
+    let [olga, ida, uwe] =
+        ["olga", "ida", "uwe"].map(|name| guarded.key_of(name, &["operator"], Some(tenant)));
+    let furnished = furnish(&guarded, &app, &olga);
+    let at = |step: &str| format!("/api/v1/migration-plans/{}/{step}", furnished.plan);
+    // Another name with the same key is the same person.
+    let as_ida = json!({"approved_by": "ida"});
+    guarded.send(&olga, "POST", &at("approve"), Some(&as_ida)).refused(403, "four_eyes");
+
+    let plan = format!("/api/v1/migration-plans/{}", furnished.plan);
+    let plan = guarded.send(&uwe, "GET", &plan, None).is(200);
+    let anchor = &plan["transformation_map"]["anchors"][0];
+    let key = anchor["anchor_content_hash"].as_str().or(anchor["anchor_key"].as_str());
+    let key = key.unwrap_or_else(|| panic!("{anchor}")).to_owned();
+    let policies = json!({"policies": {key: {"update_downstream": false}}});
+    guarded.send(&uwe, "PUT", &at("policies"), Some(&policies)).is(200);
+    guarded.send(&uwe, "POST", &at("approve"), None).refused(403, "four_eyes");
+
+    let approved = guarded.send(&ida, "POST", &at("approve"), None).is(200);
+    assert_eq!(approved["approved_by"], "ida", "{approved}");
+    guarded.send(&olga, "POST", &at("deploy"), None).is(200);
+}
+
+#[test]
+fn pages_of_other_sites_change_nothing() {
+    let server = Server::start();
+    let tenant = Uuid::new_v4().to_string();
+    let post = |more: &[(&str, &str)]| {
+        let mut headers = vec![("X-Tenant-ID", &*tenant), ("Content-Type", "application/json")];
+        headers.extend_from_slice(more);
+        server.send("POST", "/api/v1/scenarios", &headers, order_flow().to_string().as_bytes())
+    };
+    for page in [
+        &[("Origin", "https://evil.example")][..],
+        &[("Sec-Fetch-Site", "cross-site")],
+        &[("Sec-Fetch-Site", "same-site"), ("Origin", "http://127.0.0.1:1")],
+    ] {
+        post(page).refused(403, "cross_origin");
+    }
+    // A name that somebody made to point here.
+    post(&[("Host", "evil.example")]).refused(403, "cross_origin");
+    post(&[("Sec-Fetch-Site", "same-origin")]).is(201);
+}
+
+#[test]
+fn every_answer_says_how_a_browser_should_treat_it() {
+    let server = Server::start();
+    for path in ["/healthz", "/api/v1/stores", "/nowhere", "/openapi.json"] {
+        let answer = server.send("GET", path, &[], b"");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ] {
+            assert_eq!(answer.headers[name], value, "{path} {name}");
+        }
+    }
+    let docs = server.send("GET", "/docs/", &[], b"");
+    let policy = docs.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'self'"), "{policy}");
+}
+
+#[test]
+fn the_command_line_takes_its_key_from_the_environment() {
+    let guarded = Guarded::start();
+    let run = |key: Option<&str>| {
+        let mut command = segue(guarded.server.dir.path());
+        command.env("SEGUE_URL", &guarded.server.url).args(["key", "list"]);
+        match key {
+            Some(key) => command.env("SEGUE_API_KEY", key),
+            None => command.env_remove("SEGUE_API_KEY"),
+        };
+        command.output().unwrap()
+    };
+    let listed = run(Some(&guarded.platform));
+    let (text, errors) = printed(&listed);
+    assert!(text.contains("root") && text.contains("platform"), "{text}{errors}");
+    let refused = run(None);
+    assert_eq!(refused.status.code(), Some(13));
+    assert!(printed(&refused).1.contains("SEGUE_API_KEY"));
+}
