@@ -1,6 +1,6 @@
 //! The control plane: the database of decisions.
 //!
-//! Scenarios and their versions, plans, deployments, field definitions, where a tenant lives and moves, how far
+//! Scenarios and their versions, plans, forecasts, deployments, field definitions, where a tenant lives and moves, how far
 //! its consumers have come, and the audit of who changed what. One small trait per noun; [`ControlPlane`] is all of them.
 //!
 //! Rules that every adapter keeps, and that `conformance::control` shows:
@@ -17,6 +17,7 @@ pub mod changes;
 mod column;
 pub mod deployments;
 pub mod fields;
+pub mod forecasts;
 mod list;
 pub mod migrations;
 pub mod page;
@@ -42,6 +43,7 @@ pub use audit::{Audit, By};
 pub use changes::{Changed, Changes};
 pub use deployments::Deployments;
 pub use fields::Fields;
+pub use forecasts::Forecasts;
 pub use migrations::Migrations;
 pub use page::{Cursor, Listing, Page};
 pub use plans::{Plans, Revision};
@@ -57,6 +59,7 @@ pub trait ControlPlane:
     + Plans
     + Deployments
     + Fields
+    + Forecasts
     + Routing
     + Migrations
     + Standings
@@ -142,6 +145,8 @@ pub enum Noun {
     Subscription,
     /// A migration of a tenant.
     Migration,
+    /// A forecast of a plan, or a page of it.
+    Forecast,
 }
 
 impl fmt::Display for Noun {
@@ -155,6 +160,7 @@ impl fmt::Display for Noun {
             Self::Tenant => "tenant",
             Self::Subscription => "subscription",
             Self::Migration => "migration",
+            Self::Forecast => "forecast",
         })
     }
 }
