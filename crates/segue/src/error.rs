@@ -35,6 +35,8 @@ pub enum Kind {
     Stream,
     /// A named consumer.
     Subscription,
+    /// A plan's forecast.
+    Forecast,
 }
 
 impl Kind {
@@ -49,7 +51,8 @@ impl Kind {
             | Self::Field
             | Self::Tenant
             | Self::Stream
-            | Self::Subscription => "choose another id",
+            | Self::Subscription
+            | Self::Forecast => "choose another id",
         }
     }
 }
@@ -66,6 +69,7 @@ impl std::fmt::Display for Kind {
             Self::Tenant => "tenant",
             Self::Stream => "stream",
             Self::Subscription => "subscription",
+            Self::Forecast => "forecast of plan",
         })
     }
 }
@@ -190,6 +194,12 @@ pub enum Error {
     TooMany {
         /// Of what.
         kind: Kind,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// As many forecasts are being computed as a process computes at once.
+    #[error("{limit} forecasts are being computed here: try again when one of them is done")]
+    TooManyForecasts {
         /// How many there may be.
         limit: usize,
     },

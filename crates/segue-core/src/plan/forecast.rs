@@ -6,6 +6,7 @@
 //! - [`Outcome`] is one session's share of it, small enough to be counted and to be compared.
 //! - [`Tally`] counts the outcomes exactly, and keeps a few sessions of each as examples.
 //! - [`Record`] is what stays of each session: which outcome, foreseen on which version of its stream.
+//! - [`Summary`] is the tally as operators read it.
 //! - [`Comparison`] holds what was decided after the deploy against that.
 //!
 //! A forecast takes each session as it is and assumes that its next turn brings nothing. So what was foreseen of
@@ -15,9 +16,11 @@
 mod comparison;
 mod outcome;
 mod record;
+mod summary;
 mod tally;
 
 pub use comparison::{Actual, Comparison, Differing, Foreseen, MAX_DIFFERING, Why};
 pub use outcome::{Kind, Marks, Outcome, Unaffected, nothing_happens};
 pub use record::{Malformed, Record, find, read, write};
+pub use summary::{Count, FilledCount, LISTED, Summary, Way};
 pub use tally::{Group, MAX_GROUPS, Sample, Tally};

@@ -113,6 +113,7 @@ fn code_and_details(error: &Error) -> (Code, Value) {
         Error::TooMany { kind, limit } => {
             (Code::LimitReached, json!({ "kind": kind.to_string(), "limit": limit }))
         }
+        Error::TooManyForecasts { limit } => (Code::TooManyForecasts, json!({ "limit": limit })),
         Error::VersionConflict { stream, expected, current } => (
             Code::VersionConflict,
             json!({
@@ -195,6 +196,7 @@ fn not_found(kind: Kind) -> Code {
         Kind::Tenant => Code::TenantNotFound,
         Kind::Stream => Code::StreamNotFound,
         Kind::Subscription => Code::SubscriptionNotFound,
+        Kind::Forecast => Code::ForecastNotFound,
     }
 }
 
