@@ -49,8 +49,7 @@ pub struct Way {
     pub sessions: u64,
 }
 
-/// What becomes of sessions, in numbers. The counts are exact; lists are cut at [`LISTED`] entries, the greatest
-/// first.
+/// What becomes of sessions, in numbers. The counts are exact; lists have the greatest 200 entries, those first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(as = ForecastSummary))]
