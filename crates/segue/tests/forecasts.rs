@@ -115,6 +115,8 @@ async fn what_is_foreseen_of_each_session_is_what_becomes_of_it() {
     assert_eq!(actual.summary.asked_fields, result.summary.asked_fields);
     assert_eq!(actual.summary.redirected, result.summary.redirected);
 
+    world.turn(sessions[&Kind::Asked], json!({})).await;
+    assert_eq!(world.shown(plan).await.actual.unwrap(), actual, "asked again it counts once");
     world.turn(sessions[&Kind::Asked], json!({"fields": {"age": 44}})).await;
     let answered = world.shown(plan).await.actual.unwrap();
     assert_eq!((answered.decided, answered.as_forecast), (8, 8), "it was asked, as foreseen");

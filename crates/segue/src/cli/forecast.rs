@@ -9,6 +9,7 @@ use super::Remote;
 use super::bar::{Bar, count};
 use super::client::Client;
 use super::failure::Failure;
+use super::interrupt::say_goodbye;
 use super::screen::{Screen, items, plain, when};
 
 /// How often the server is asked how far it has come.
@@ -60,6 +61,10 @@ impl Forecast {
 
 /// Waits, with a bar, until a forecast is no longer being computed.
 fn finished(client: &Client, path: &str, mut view: Value) -> Result<Value, Failure> {
+    if view["state"] == "running" {
+        let plan = plain(&view["plan_id"]);
+        say_goodbye(format!("The server goes on with it: segue plan forecast {plan} --show"));
+    }
     let bar = Bar::of("sessions");
     let mut heard = Instant::now();
     while view["state"] == "running" {

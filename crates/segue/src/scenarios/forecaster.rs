@@ -18,7 +18,7 @@ mod compute;
 mod view;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use segue_core::ids::{PlanId, TenantId};
@@ -183,10 +183,14 @@ async fn run(
     slot: OwnedSemaphorePermit,
 ) {
     let (plan_id, forecast_id) = (forecast.plan_id, forecast.forecast_id);
-    let stopping = shared.forecasting.stopping.clone();
-    let computation = Computation::new(shared.clone(), tenant, plan, forecast, stopping);
+    let begun = Instant::now();
+    let computation = Computation::new(shared.clone(), tenant, plan, forecast);
     let end = match computation.run().await {
-        Ok(result) => End::Done(result),
+        Ok(result) => {
+            let seconds = begun.elapsed().as_secs_f64();
+            tracing::info!(%tenant, plan = %plan_id, seconds, "a plan is forecast");
+            End::Done(result)
+        }
         Err(Stopped::Replaced) => {
             tracing::info!(%tenant, plan = %plan_id, "another forecast of the plan has begun");
             return;

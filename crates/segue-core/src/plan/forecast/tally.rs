@@ -20,6 +20,9 @@ const SAMPLES_PER_KIND: usize = 20;
 /// Examples of one outcome, so that a frequent one does not take the place of the others.
 const SAMPLES_PER_GROUP: usize = 4;
 
+/// The most bytes of an example's outcome; what takes more is told by its kind.
+const SAMPLE_BYTES: usize = 2_048;
+
 /// The longest reason of an example, in characters.
 const REASON_CHARS: usize = 600;
 
@@ -76,12 +79,13 @@ impl Tally {
         if *of_kind < SAMPLES_PER_KIND && *of_group < SAMPLES_PER_GROUP {
             *of_kind += 1;
             *of_group += 1;
+            let is_short = outcome.weight() <= SAMPLE_BYTES;
             self.samples.push(Sample {
                 session_id: session.id,
                 step_id: session.step_id.clone(),
                 version: session.version,
                 channel: session.channel.clone(),
-                outcome,
+                outcome: if is_short { outcome } else { Outcome::Rest { of: kind } },
                 reason: reason.chars().take(REASON_CHARS).collect(),
             });
         }

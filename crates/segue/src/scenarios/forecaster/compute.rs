@@ -133,8 +133,8 @@ impl Computation {
         tenant: TenantId,
         plan: Plan,
         forecast: Forecast,
-        stopping: CancellationToken,
     ) -> Self {
+        let stopping = shared.forecasting.stopping.clone();
         let told = Instant::now();
         let records = Vec::with_capacity(RECORDS_PER_PAGE);
         Self {
