@@ -3,11 +3,13 @@
 //! [`generate`] computes a [`Plan`] from two graphs and counts of sessions. The plan keeps everything that
 //! an operator sees, so that what is deployed is what was approved. [`policy`] and [`check`] are what an
 //! operator may change while it is pending, [`lifecycle`] what may happen to it, [`document`] how the API
-//! shows it, and [`deployed`] what remains of it for the sessions that it applies to.
+//! shows it, [`forecast`] what it would do to every session, and [`deployed`] what remains of it for the
+//! sessions that it applies to.
 
 pub mod check;
 pub mod deployed;
 pub mod document;
+pub mod forecast;
 pub mod lifecycle;
 pub mod policy;
 pub mod summary;

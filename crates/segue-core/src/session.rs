@@ -93,6 +93,9 @@ pub struct Session {
     /// may mean another step there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions_ahead: Vec<StepId>,
+    /// Plans whose migration waits for the customer or the caller; the session is still where it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<PlanId>,
     /// Plans that were decided for this session without moving it; they do not try again.
     pub settled: Vec<PlanId>,
     /// Turns taken.
@@ -128,6 +131,7 @@ impl Session {
             actions_due: Vec::new(),
             actions_done: Vec::new(),
             actions_ahead: Vec::new(),
+            waiting_for: Vec::new(),
             settled: Vec::new(),
             turn_count: self.turn_count,
             created_at: self.created_at,

@@ -12,14 +12,17 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use segue_core::ids::{FieldName, StepId, Version};
+use segue_core::plan::deployed::Deployed;
+use segue_core::plan::forecast::{Marks, Outcome, Unaffected};
 use segue_core::plan::policy::{
     AnchorKey, AnchorMigrationPolicy, MigrationScenario, Policies, anchor_key,
 };
 use segue_core::reconcile::{Action, Reconciliation};
 use segue_core::scenario::Scenario;
 use segue_core::scenario::graph::Graph;
-use segue_core::session::turn::{Input, Outcome, Taken};
-use segue_core::session::{Session, Status};
+use segue_core::session::event::Event;
+use segue_core::session::turn::{Foreseen, Input, Taken, foresee};
+use segue_core::session::{Session, Status, turn};
 use serde_json::{Value, json};
 use world::random::{Change, changed, changes, renamed, version};
 use world::{World, field};
@@ -70,8 +73,8 @@ fn walk(world: &mut World, choices: &[Index]) {
 
 fn decide(world: &World) -> Taken {
     match world.decide(&Input::default()).unwrap() {
-        Outcome::Taken(taken) => *taken,
-        Outcome::Need(need) => panic!("nothing outside answers {need:?}"),
+        turn::Outcome::Taken(taken) => *taken,
+        turn::Outcome::Need(need) => panic!("nothing outside answers {need:?}"),
     }
 }
 
@@ -211,6 +214,30 @@ impl Situation {
     }
 }
 
+/// What a turn made of a plan, as the plan's streams tell it.
+fn became(taken: &Taken, plan: &Deployed) -> Outcome {
+    let told = taken.events.iter().find_map(|event| match event {
+        Event::MigrationApplied(applied) => {
+            Some((&applied.migration.plan_ids, Outcome::of_migration(&applied.migration)))
+        }
+        Event::MigrationSettled(settled) => {
+            Some((&settled.migration.plan_ids, Outcome::of_migration(&settled.migration)))
+        }
+        Event::MigrationWaits(waits) => {
+            Some((&waits.plan_ids, Outcome::of_waiting(&taken.answer.reconciliation)))
+        }
+        _ => None,
+    });
+    match told {
+        Some((plans, outcome)) if plans.contains(&plan.plan_id) => outcome,
+        Some(_) => Outcome::OtherPlans,
+        None if plan.from_version == Version(1) => {
+            Outcome::Unaffected { because: Unaffected::OutOfScope }
+        }
+        None => Outcome::Unaffected { because: Unaffected::OtherVersion },
+    }
+}
+
 proptest! {
     #[test]
     fn an_unchanged_graph_migrates_everyone_by_clean_graft(v1 in version(), customer in customer()) {
@@ -280,6 +307,22 @@ proptest! {
                 }
                 Action::ExitScenario => prop_assert!(false, "an exited session takes no turn"),
             }
+        }
+    }
+
+    #[test]
+    fn what_is_foreseen_is_what_the_next_turn_decides(situation in situation()) {
+        let world = situation.world();
+        let current = world.versions.0[&world.current].clone();
+        let foreseen = match foresee(&world.situation(&world.session, &current)).unwrap() {
+            Foreseen::Decided(decision) => *decision,
+            Foreseen::Need(need) => panic!("nothing outside answers {need:?}"),
+        };
+        let taken = decide(&world);
+        prop_assert_eq!(&foreseen.result, &taken.answer.reconciliation);
+        for plan in &world.plans {
+            let outcome = Outcome::of_decision(&foreseen, &world.session, plan, Marks::Sessions);
+            prop_assert_eq!(outcome, became(&taken, plan));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The control plane: the database of decisions.
 //!
-//! Scenarios and their versions, plans, deployments, field definitions, where a tenant lives and moves, how far
+//! Scenarios and their versions, plans, forecasts, deployments, field definitions, where a tenant lives and moves, how far
 //! its consumers have come, and the audit of who changed what. One small trait per noun; [`ControlPlane`] is all of them.
 //!
 //! Rules that every adapter keeps, and that `conformance::control` shows:
@@ -17,6 +17,7 @@ pub mod changes;
 mod column;
 pub mod deployments;
 pub mod fields;
+pub mod forecasts;
 pub mod keys;
 mod list;
 pub mod logins;
@@ -44,6 +45,7 @@ pub use audit::{Audit, By};
 pub use changes::{Changed, Changes};
 pub use deployments::Deployments;
 pub use fields::Fields;
+pub use forecasts::Forecasts;
 pub use keys::Keys;
 pub use logins::Logins;
 pub use migrations::Migrations;
@@ -61,6 +63,7 @@ pub trait ControlPlane:
     + Plans
     + Deployments
     + Fields
+    + Forecasts
     + Routing
     + Migrations
     + Standings
@@ -152,6 +155,8 @@ pub enum Noun {
     Key,
     /// A console session.
     Login,
+    /// A forecast of a plan, or a page of it.
+    Forecast,
 }
 
 impl fmt::Display for Noun {
@@ -167,6 +172,7 @@ impl fmt::Display for Noun {
             Self::Migration => "migration",
             Self::Key => "key",
             Self::Login => "login",
+            Self::Forecast => "forecast",
         })
     }
 }

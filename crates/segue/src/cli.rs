@@ -11,6 +11,7 @@ mod events;
 mod explain;
 mod failure;
 mod field;
+mod forecast;
 mod input;
 mod interrupt;
 mod key;

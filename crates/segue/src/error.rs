@@ -37,6 +37,8 @@ pub enum Kind {
     Subscription,
     /// An API key.
     Key,
+    /// A plan's forecast.
+    Forecast,
 }
 
 impl Kind {
@@ -52,7 +54,8 @@ impl Kind {
             | Self::Tenant
             | Self::Stream
             | Self::Subscription
-            | Self::Key => "choose another id",
+            | Self::Key
+            | Self::Forecast => "choose another id",
         }
     }
 }
@@ -70,6 +73,7 @@ impl std::fmt::Display for Kind {
             Self::Stream => "stream",
             Self::Subscription => "subscription",
             Self::Key => "key",
+            Self::Forecast => "forecast of plan",
         })
     }
 }
@@ -205,6 +209,12 @@ pub enum Error {
     TooMany {
         /// Of what.
         kind: Kind,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// As many forecasts are being computed as a process computes at once.
+    #[error("{limit} forecasts are being computed here: try again when one of them is done")]
+    TooManyForecasts {
         /// How many there may be.
         limit: usize,
     },

@@ -16,6 +16,7 @@ pub mod events;
 pub mod extract;
 pub mod fields;
 mod followed;
+pub mod forecasts;
 mod health;
 pub mod keys;
 pub mod live;
@@ -95,6 +96,7 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(plans::update_anchor_policies))
         .routes(routes!(plans::approve_migration_plan))
         .routes(routes!(plans::reject_migration_plan))
+        .routes(routes!(forecasts::forecast_migration_plan, forecasts::get_forecast))
         .routes(routes!(deployments::deploy_migration_plan))
         .routes(routes!(deployments::withdraw_migration_plan))
         .routes(routes!(deployments::get_deployment_status))

@@ -2,17 +2,19 @@
 //!
 //! - [`Catalog`] keeps scenarios, versions and fields.
 //! - [`MigrationPlanner`] makes plans and takes them through review.
+//! - [`MigrationForecaster`] says what a plan would do to every session, and compares that with what it did.
 //! - [`MigrationDeployer`] deploys them, takes them back, and counts whom they concern.
 //! - [`Sessions`] takes turns, and migrates each session just in time before its turn.
 //! - [`Erasure`] forgets: a stream, or everything about a customer.
 //!
-//! All five are handles on one [`Shared`] and cheap to clone. Nothing in it is state that matters: the
+//! All six are handles on one [`Shared`] and cheap to clone. Nothing in it is state that matters: the
 //! archive holds immutable versions and what the control plane's generations vouch for.
 
 mod archive;
 mod catalog;
 mod deployer;
 mod erasure;
+mod forecaster;
 mod planner;
 mod retention;
 mod scope;
@@ -30,6 +32,9 @@ use segue_store::events::{Choice, Count, CountBy, CountQuery, Filter};
 pub use catalog::{Catalog, Standings};
 pub use deployer::{Application, DeploymentResult, DeploymentStatus, MigrationDeployer};
 pub use erasure::{Asked, ErasedCustomer, Erasure, RedactedStream};
+pub use forecaster::{
+    ForecastActual, ForecastResult, ForecastState, ForecastView, MigrationForecaster, Stale,
+};
 pub use planner::{MigrationPlanner, Overview};
 pub use retention::Removed;
 pub use sessions::{SessionFilter, SessionPage, SessionView, Sessions, StartSession, TurnAnswer};
@@ -39,6 +44,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::tenants::TenantStoreRouter;
 use archive::Archive;
+use forecaster::Forecasting;
 use sessions::Turnstiles;
 
 /// The stream type of sessions.
@@ -55,6 +61,8 @@ pub struct Scenarios {
     pub catalog: Catalog,
     /// Plans up to their approval.
     pub planner: MigrationPlanner,
+    /// Forecasts of plans.
+    pub forecaster: MigrationForecaster,
     /// Plans from their deploy on.
     pub deployer: MigrationDeployer,
     /// Sessions and profiles.
@@ -74,10 +82,13 @@ impl Scenarios {
     ) -> Self {
         let archive = Archive::new(control.clone());
         let turnstiles = Turnstiles::default();
-        let shared = Arc::new(Shared { control, router, clock, config, archive, turnstiles });
+        let forecasting = Forecasting::default();
+        let shared =
+            Arc::new(Shared { control, router, clock, config, archive, turnstiles, forecasting });
         Self {
             catalog: Catalog(shared.clone()),
             planner: MigrationPlanner(shared.clone()),
+            forecaster: MigrationForecaster(shared.clone()),
             deployer: MigrationDeployer(shared.clone()),
             sessions: Sessions(shared.clone()),
             erasure: Erasure(shared),
@@ -94,6 +105,7 @@ struct Shared {
     config: Migration,
     archive: Archive,
     turnstiles: Turnstiles,
+    forecasting: Forecasting,
 }
 
 impl Shared {

@@ -43,6 +43,7 @@ impl Session {
             actions_due: Vec::new(),
             actions_done: Vec::new(),
             actions_ahead: Vec::new(),
+            waiting_for: Vec::new(),
             settled: Vec::new(),
             turn_count: 0,
             created_at: recorded_at,
@@ -82,6 +83,11 @@ impl Session {
                 self.unconfirmed.extend(found.unconfirmed.clone());
             }
             Event::MigrationWaits(waits) => {
+                for plan in &waits.plan_ids {
+                    if !self.waiting_for.contains(plan) {
+                        self.waiting_for.push(*plan);
+                    }
+                }
                 self.fields_asked.extend(waits.collect_fields.iter().cloned());
                 for action in &waits.execute_action_ids {
                     if !self.actions_due.contains(action) {
@@ -152,6 +158,7 @@ impl Session {
     fn migrate(&mut self, applied: &MigrationApplied, recorded_at: Timestamp) {
         self.fields_asked.clear();
         self.actions_due.clear();
+        self.waiting_for.clear();
         let Some(place) = &applied.place else {
             self.status = Status::Exited;
             return;
@@ -177,6 +184,7 @@ impl Session {
         debug_assert_eq!(settled.migration.action, Action::Continue);
         self.fields_asked.clear();
         self.actions_due.clear();
+        self.waiting_for.clear();
         for plan in &settled.migration.plan_ids {
             if !self.settled.contains(plan) {
                 self.settled.push(*plan);

@@ -136,20 +136,10 @@ pub enum Outcome {
 /// # Errors
 /// When the session takes no more turns, or the caller chose a step that no transition leads to.
 pub fn take(turn: &Turn<'_>) -> Result<Outcome, Refused> {
-    let before = turn.situation.session;
-    match before.status {
-        Status::Active => {}
-        status @ (Status::Finished | Status::Exited | Status::Erased) => {
-            return Err(Refused::NotActive { status });
-        }
-    }
-    let mut progress = Progress::begin(turn);
-    let decision = {
-        let situation = Situation { session: &progress.session, ..turn.situation };
-        match reconcile::reconcile(&situation) {
-            Ok(decision) => decision,
-            Err(need) => return Ok(Outcome::Need(need)),
-        }
+    let mut progress = Progress::begin(turn)?;
+    let decision = match progress.reconcile(turn) {
+        Ok(decision) => decision,
+        Err(need) => return Ok(Outcome::Need(need)),
     };
     progress.reconciled(decision, turn);
     match progress.answer.reconciliation.action {
@@ -163,6 +153,29 @@ pub fn take(turn: &Turn<'_>) -> Result<Outcome, Refused> {
     Ok(Outcome::Taken(Box::new(progress.finish())))
 }
 
+/// What is foreseen of a session.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Foreseen {
+    /// What its next turn would decide about its migration.
+    Decided(Box<Decision>),
+    /// It would need an answer from outside first.
+    Need(Need),
+}
+
+/// Foresees what the session's next turn would make of its pending migration if the turn brought nothing: the
+/// first half of [`take`], the very same. Where the session goes by its own rules after that is left out.
+///
+/// # Errors
+/// When the session takes no more turns.
+pub fn foresee(situation: &Situation<'_>) -> Result<Foreseen, Refused> {
+    let turn = Turn { situation: *situation, input: &Input::default(), idempotency: None };
+    let progress = Progress::begin(&turn)?;
+    Ok(match progress.reconcile(&turn) {
+        Ok(decision) => Foreseen::Decided(Box::new(decision)),
+        Err(need) => Foreseen::Need(need),
+    })
+}
+
 /// A turn under way: the events so far, and the session after them.
 struct Progress {
     session: Session,
@@ -173,8 +186,14 @@ struct Progress {
 }
 
 impl Progress {
-    fn begin(turn: &Turn<'_>) -> Self {
+    fn begin(turn: &Turn<'_>) -> Result<Self, Refused> {
         let Situation { session, now, config, .. } = turn.situation;
+        match session.status {
+            Status::Active => {}
+            status @ (Status::Finished | Status::Exited | Status::Erased) => {
+                return Err(Refused::NotActive { status });
+            }
+        }
         let mut progress = Self {
             session: session.clone(),
             events: Vec::new(),
@@ -198,7 +217,12 @@ impl Progress {
                 progress.profile_writes.insert(field.clone(), known.clone());
             }
         }
-        progress
+        Ok(progress)
+    }
+
+    /// Decides about a pending migration, on what the turn has brought so far.
+    fn reconcile(&self, turn: &Turn<'_>) -> Result<Decision, Need> {
+        reconcile::reconcile(&Situation { session: &self.session, ..turn.situation })
     }
 
     fn happen(&mut self, event: impl Into<Event>) {

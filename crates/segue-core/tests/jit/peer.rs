@@ -328,6 +328,7 @@ impl Case {
             actions_due: Vec::new(),
             actions_done: Vec::new(),
             actions_ahead: Vec::new(),
+            waiting_for: Vec::new(),
             settled: Vec::new(),
             turn_count: peer["turn_count"].as_u64().unwrap(),
             created_at: started,

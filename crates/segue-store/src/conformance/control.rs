@@ -11,6 +11,7 @@ pub mod audit;
 pub mod changes;
 pub mod deployments;
 pub mod fields;
+pub mod forecasts;
 pub mod keys;
 pub mod migrations;
 pub mod plans;
@@ -74,6 +75,14 @@ macro_rules! control_plane_suite {
             deployments: whatever_a_turn_must_know_changes_the_generation,
             fields: a_definition_reads_back_and_is_replaced_by_the_next,
             fields: the_generation_changes_with_each_new_definition_only,
+            forecasts: a_forecast_is_told_of_page_by_page_and_read_by_everybody,
+            forecasts: one_forecast_of_a_plan_runs_at_a_time,
+            forecasts: of_racing_forecasts_one_begins,
+            forecasts: a_forecast_whose_process_is_not_heard_of_is_replaced,
+            forecasts: a_new_forecast_leaves_nothing_of_the_one_before,
+            forecasts: a_forecast_that_is_over_takes_nothing_more,
+            forecasts: a_forecast_is_of_one_tenants_plan,
+            forecasts: forecasts_go_with_their_plans,
             routing: a_new_tenant_is_placed_once_at_epoch_one,
             routing: tenants_list_by_store_in_pages,
             routing: a_pause_is_decided_once_per_term,

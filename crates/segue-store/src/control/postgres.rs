@@ -11,6 +11,7 @@ mod changes;
 mod column;
 mod deployments;
 mod fields;
+mod forecasts;
 mod keys;
 mod list;
 mod logins;

@@ -14,6 +14,7 @@ mod column;
 mod connections;
 mod deployments;
 mod fields;
+mod forecasts;
 mod keys;
 mod list;
 mod logins;

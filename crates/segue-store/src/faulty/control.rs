@@ -18,6 +18,7 @@ use super::{Fault, Weather};
 use crate::control::audit::{self, Action};
 use crate::control::deployments::{Deployment, History, Withdrawal};
 use crate::control::fields::Defined;
+use crate::control::forecasts::{self, Begun, End, Forecast, NewForecast, Range};
 use crate::control::keys::Key;
 use crate::control::logins::Login;
 use crate::control::migrations::{self, Decided, Migration};
@@ -29,8 +30,8 @@ use crate::control::scenarios::{
 use crate::control::standing::Standing;
 use crate::control::subscriptions::{Put, Subscription};
 use crate::control::{
-    Audit, By, Changes, ControlPlane, Deployments, Error, Fields, Generation, Keys, Listing,
-    Logins, Migrations, Page, Plans, Result, Routing, Scenarios, Standings, Subscriptions,
+    Audit, By, Changes, ControlPlane, Deployments, Error, Fields, Forecasts, Generation, Keys,
+    Listing, Logins, Migrations, Page, Plans, Result, Routing, Scenarios, Standings, Subscriptions,
     Unavailable,
 };
 
@@ -93,6 +94,8 @@ pub enum Call {
     Deployments,
     /// Any of [`Fields`].
     Fields,
+    /// Any of [`Forecasts`].
+    Forecasts,
     /// [`ControlPlane::check`].
     Check,
 }
@@ -547,5 +550,67 @@ impl Logins for FaultyControl {
 
     async fn close_login(&self, token_hash: &[u8; 32], by: &By) -> Result<()> {
         self.call(Call::Access, self.inner.close_login(token_hash, by)).await
+    }
+}
+
+#[async_trait]
+impl Forecasts for FaultyControl {
+    async fn begin_forecast(
+        &self,
+        tenant: TenantId,
+        new: &NewForecast,
+        alive_since: Timestamp,
+    ) -> Result<Begun> {
+        self.call(Call::Forecasts, self.inner.begin_forecast(tenant, new, alive_since)).await
+    }
+
+    async fn note_forecast(
+        &self,
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid,
+        progress: forecasts::Progress,
+        page: Option<forecasts::Page>,
+    ) -> Result<bool> {
+        let note = self.inner.note_forecast(tenant, plan, forecast, progress, page);
+        self.call(Call::Forecasts, note).await
+    }
+
+    async fn end_forecast(
+        &self,
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid,
+        end: End,
+        at: Timestamp,
+    ) -> Result<bool> {
+        let end = self.inner.end_forecast(tenant, plan, forecast, end, at);
+        self.call(Call::Forecasts, end).await
+    }
+
+    async fn forecast(&self, tenant: TenantId, plan: PlanId) -> Result<Forecast> {
+        self.call(Call::Forecasts, self.inner.forecast(tenant, plan)).await
+    }
+
+    async fn forecast_result(
+        &self,
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid,
+    ) -> Result<Option<Box<RawValue>>> {
+        self.call(Call::Forecasts, self.inner.forecast_result(tenant, plan, forecast)).await
+    }
+
+    async fn forecast_ranges(&self, tenant: TenantId, plan: PlanId) -> Result<Vec<Range>> {
+        self.call(Call::Forecasts, self.inner.forecast_ranges(tenant, plan)).await
+    }
+
+    async fn forecast_page(
+        &self,
+        tenant: TenantId,
+        plan: PlanId,
+        page: u64,
+    ) -> Result<forecasts::Page> {
+        self.call(Call::Forecasts, self.inner.forecast_page(tenant, plan, page)).await
     }
 }

@@ -49,6 +49,8 @@ const OF_TENANTS: &[(&str, &str, Door)] = &[
     ("POST", "/migration-plans/{plan_id}/withdraw", Tenant(&[Operator])),
     ("GET", "/migration-plans/{plan_id}/deployment-status", Tenant(&[Operator])),
     ("GET", "/migration-plans/{plan_id}/applications", Tenant(&[Operator])),
+    ("POST", "/migration-plans/{plan_id}/forecast", Tenant(&[Operator])),
+    ("GET", "/migration-plans/{plan_id}/forecast", Tenant(&[Operator])),
     ("PUT", "/fields/{name}", Tenant(&[Operator])),
     ("GET", "/fields", Tenant(&[App, Operator])),
     ("POST", "/sessions", Tenant(&[App])),

@@ -17,6 +17,7 @@ use super::client::Client;
 use super::compare::{Compare, Drawing};
 use super::explain::Explain;
 use super::failure::Failure;
+use super::forecast::Forecast;
 use super::input::{self, File, part};
 use super::screen::{Screen, items, plain, when};
 use super::{Paging, Remote};
@@ -43,6 +44,9 @@ pub enum Plan {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Say what would become of every live session if the plan were deployed now; of a deployed plan, compare the
+    /// last forecast with what became of them
+    Forecast(Forecast),
     /// Agree
     Approve(Sign),
     /// Refuse
@@ -164,6 +168,7 @@ impl Plan {
             Self::List(list) => list.run(),
             Self::Show(show) => show.run(),
             Self::Policies { plan, file, remote } => policies(plan, &file, &remote),
+            Self::Forecast(forecast) => forecast.run(),
             Self::Approve(sign) => sign.approve(),
             Self::Reject { sign, reason } => sign.reject(reason),
             Self::Deploy { plan, remote } => deploy(plan, &remote),

@@ -67,11 +67,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stop = http::asked_to_stop();
     let moves = app.opened.moves.clone();
     warn_without_keys(&app).await;
+    let forecaster = app.opened.scenarios.forecaster.clone();
     announce(address, moves.process());
     let patience = Duration::from_secs_f64(config.server.shutdown_timeout_seconds);
     moves.attend();
     let served = http::serve(listener, app, stop, patience).await;
     tidying.abort();
+    forecaster.stop(patience).await;
     leave(&moves, patience).await;
     served.map_err(|error| Failure::Other(format!("the server stopped: {error}")))
 }

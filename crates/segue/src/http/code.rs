@@ -97,6 +97,8 @@ codes! {
     SubscriptionNotFound = "subscription_not_found", NOT_FOUND;
     /// There is no such API key.
     KeyNotFound = "key_not_found", NOT_FOUND;
+    /// Nobody asked for a forecast of the plan.
+    ForecastNotFound = "forecast_not_found", NOT_FOUND;
     /// The path exists but not with this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
     /// The id is taken.
@@ -147,6 +149,8 @@ codes! {
     RateLimited = "rate_limited", TOO_MANY_REQUESTS;
     /// The tenant follows its log as often at once as it may.
     TooManyStreams = "too_many_streams", TOO_MANY_REQUESTS;
+    /// The server computes as many forecasts as it does at once.
+    TooManyForecasts = "too_many_forecasts", TOO_MANY_REQUESTS;
     /// A defect of Segue.
     Internal = "internal", INTERNAL_SERVER_ERROR;
     /// Stored data was damaged.

@@ -118,6 +118,7 @@ fn code_and_details(error: &Error) -> (Code, Value) {
         Error::TooMany { kind, limit } => {
             (Code::LimitReached, json!({ "kind": kind.to_string(), "limit": limit }))
         }
+        Error::TooManyForecasts { limit } => (Code::TooManyForecasts, json!({ "limit": limit })),
         Error::VersionConflict { stream, expected, current } => (
             Code::VersionConflict,
             json!({
@@ -201,6 +202,7 @@ fn not_found(kind: Kind) -> Code {
         Kind::Stream => Code::StreamNotFound,
         Kind::Subscription => Code::SubscriptionNotFound,
         Kind::Key => Code::KeyNotFound,
+        Kind::Forecast => Code::ForecastNotFound,
     }
 }
 

@@ -14,6 +14,7 @@ use segue_core::diff::{Diff, Mapping};
 use segue_core::ids::{ScenarioId, TenantId, Version};
 use segue_core::plan::deployed::Deployed;
 use segue_core::scenario::graph::Graph;
+use segue_store::control::deployments::{History, current_version};
 use segue_store::control::fields::Defined;
 use segue_store::control::standing::Standing;
 use segue_store::control::{ControlPlane, Error as ControlError, Generation};
@@ -149,19 +150,31 @@ impl Archive {
             Some(view) => view,
             None => self.read_view(tenant, scenario).await?,
         };
+        let version = version.unwrap_or(view.current_version);
+        if self.grow(tenant, scenario, &view, version).await? {
+            // Weighs it again.
+            self.views.insert((tenant, scenario), Weighed::now(&view));
+        }
+        Ok(view)
+    }
+
+    /// Gives a view the graphs that a session on `version` may need; answers whether it lacked any.
+    pub(super) async fn grow(
+        &self,
+        tenant: TenantId,
+        scenario: ScenarioId,
+        view: &View,
+        version: Version,
+    ) -> Result<bool> {
         let mut has_grown = false;
-        for version in view.reachable(version.unwrap_or(view.current_version)) {
+        for version in view.reachable(version) {
             if !view.knows(version) {
                 let graph = self.graph(tenant, scenario, version).await?;
                 view.graphs.write().expect("no panic while it is held").insert(version, graph);
                 has_grown = true;
             }
         }
-        if has_grown {
-            // Weighs it again.
-            self.views.insert((tenant, scenario), Weighed::now(&view));
-        }
-        Ok(view)
+        Ok(has_grown)
     }
 
     /// As [`Archive::view`], for callers that have not read the standing.
@@ -173,6 +186,20 @@ impl Archive {
     ) -> Result<Arc<View>> {
         let standing = self.control.standing(tenant, scenario).await?;
         self.view(tenant, scenario, version, &standing).await
+    }
+
+    /// What would be deployed of a scenario if one more plan were. It is remembered nowhere, and has no
+    /// graphs before it is grown.
+    pub(super) fn imagined(history: History, record: Deployed) -> View {
+        let mut deployed = history.deployed;
+        deployed.push(record);
+        View {
+            generation: history.generation,
+            current_version: current_version(history.first_version, &deployed),
+            deployed,
+            graphs: RwLock::default(),
+            diffs: RwLock::default(),
+        }
     }
 
     async fn read_view(&self, tenant: TenantId, scenario: ScenarioId) -> Result<Arc<View>> {
@@ -229,6 +256,11 @@ impl View {
     /// The version itself, the current one, and every one that deployed plans lead to from there.
     fn reachable(&self, version: Version) -> BTreeSet<Version> {
         reachable([version, self.current_version], &self.deployed)
+    }
+
+    /// The generation of the scenario that this is true of.
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
     }
 
     fn knows(&self, version: Version) -> bool {

@@ -151,22 +151,7 @@ impl MigrationDeployer {
                 superseded.push(change);
             }
         }
-        let checksum = |version| async move {
-            let stored = shared.control.version(tenant, plan.scenario_id, version).await;
-            Ok::<_, Error>(stored.map_err(|error| plan_error(error, plan_id))?.checksum)
-        };
-        let record = Deployed {
-            plan_id,
-            scenario_id: plan.scenario_id,
-            from_version: plan.from_version,
-            to_version: plan.to_version,
-            from_checksum: checksum(plan.from_version).await?,
-            to_checksum: checksum(plan.to_version).await?,
-            policies: planner::set_by_operator(&plan.policies),
-            deployed_at: now,
-            marks_sessions: shared.config.deployment.auto_mark_sessions,
-            withdrawn_at: None,
-        };
+        let record = record(shared, tenant, &plan, now).await?;
         Ok(deployments::Deployment { plan: deployed, superseded, record })
     }
 
@@ -360,6 +345,31 @@ impl MigrationDeployer {
         latest.truncate(limit);
         latest.iter().map(|(decided, event)| application(*decided, event)).collect()
     }
+}
+
+/// What is kept of a plan that is deployed now.
+pub(super) async fn record(
+    shared: &Shared,
+    tenant: TenantId,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Deployed> {
+    let checksum = |version| async move {
+        let stored = shared.control.version(tenant, plan.scenario_id, version).await;
+        Ok::<_, Error>(stored.map_err(|error| plan_error(error, plan.plan_id))?.checksum)
+    };
+    Ok(Deployed {
+        plan_id: plan.plan_id,
+        scenario_id: plan.scenario_id,
+        from_version: plan.from_version,
+        to_version: plan.to_version,
+        from_checksum: checksum(plan.from_version).await?,
+        to_checksum: checksum(plan.to_version).await?,
+        policies: planner::set_by_operator(&plan.policies),
+        deployed_at: now,
+        marks_sessions: shared.config.deployment.auto_mark_sessions,
+        withdrawn_at: None,
+    })
 }
 
 fn application(decided: Decided, event: &Event) -> Result<Application> {

@@ -1,6 +1,7 @@
 //! Sessions: started, read and listed here; their turns are taken in [`turns`].
 
-mod profiles;
+pub(super) mod asked;
+pub(super) mod profiles;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -285,7 +286,7 @@ fn one_or_any<T>(value: Option<T>) -> Choice<T> {
     value.map_or(Choice::Any, |value| Choice::Only(vec![value]))
 }
 
-fn session_stream(id: SessionId) -> StreamId {
+pub(super) fn session_stream(id: SessionId) -> StreamId {
     stream(format!("session-{id}"))
 }
 
@@ -295,7 +296,7 @@ fn not_found(id: SessionId) -> Error {
 
 /// The session that a stream's snapshot holds. Every append to a session's stream brings its snapshot, so
 /// there is never an event after it.
-fn folded(state: Option<StreamState>) -> Result<Option<Session>> {
+pub(super) fn folded(state: Option<StreamState>) -> Result<Option<Session>> {
     let Some(state) = state else { return Ok(None) };
     let corrupt = |reason: String| Error::Corrupt {
         what: "the event store",

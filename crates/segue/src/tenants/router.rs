@@ -231,6 +231,23 @@ impl TenantStoreRouter {
         Ok(std::array::from_fn(|_| states.next().flatten()))
     }
 
+    /// As [`TenantStoreRouter::load`], for as many streams as one call loads.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] as [`EventStore::load_many`], fences aside.
+    pub async fn load_many(
+        &self,
+        tenant: TenantId,
+        streams: &[StreamId],
+    ) -> Result<Vec<Option<StreamState>>, Failure> {
+        let loaded =
+            self.read(tenant, |store, access| async move {
+                store.load_many(tenant, access, streams).await
+            })
+            .await?;
+        Ok(loaded.unwrap_or_else(|| streams.iter().map(|_| None).collect()))
+    }
+
     /// The versions of streams, 0 for one that does not exist.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use segue_core::tenancy::migration::{Entry, FailureStats, Progress};
 use segue_store::control::audit::{self, Action};
 use segue_store::control::deployments::{Deployment, History, Withdrawal};
 use segue_store::control::fields::Defined;
+use segue_store::control::forecasts::{self, Begun, End, Forecast, NewForecast, Range};
 use segue_store::control::keys::Key;
 use segue_store::control::logins::Login;
 use segue_store::control::migrations::{self, Decided, Migration};
@@ -29,8 +30,8 @@ use segue_store::control::scenarios::{
 use segue_store::control::standing::Standing;
 use segue_store::control::subscriptions::{Put, Subscription};
 use segue_store::control::{
-    self, Audit, By, Changes, ControlPlane, Deployments, Fields, Generation, Keys, Listing, Logins,
-    Migrations, Page, Plans, Routing, Scenarios, Standings, Subscriptions,
+    self, Audit, By, Changes, ControlPlane, Deployments, Fields, Forecasts, Generation, Keys,
+    Listing, Logins, Migrations, Page, Plans, Routing, Scenarios, Standings, Subscriptions,
 };
 use segue_store::events::{
     self, Access, Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head,
@@ -377,4 +378,30 @@ passes_on! { ControlPlane as Logins, control::Result {} {
     fn open_login(login: &Login, by: &By) -> ();
     fn login(token_hash: &[u8; 32]) -> Login;
     fn close_login(token_hash: &[u8; 32], by: &By) -> ();
+}}
+
+passes_on! { ControlPlane as Forecasts, control::Result {} {
+    fn begin_forecast(tenant: TenantId, new: &NewForecast, alive_since: Timestamp) -> Begun;
+    fn note_forecast(
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid,
+        progress: forecasts::Progress,
+        page: Option<forecasts::Page>
+    ) -> bool;
+    fn end_forecast(
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid,
+        end: End,
+        at: Timestamp
+    ) -> bool;
+    fn forecast(tenant: TenantId, plan: PlanId) -> Forecast;
+    fn forecast_result(
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid
+    ) -> Option<Box<RawValue>>;
+    fn forecast_ranges(tenant: TenantId, plan: PlanId) -> Vec<Range>;
+    fn forecast_page(tenant: TenantId, plan: PlanId, page: u64) -> forecasts::Page;
 }}

@@ -16,7 +16,7 @@ use super::super::plans::Plan;
 use super::super::{By, Conflict, Error, Generation, Noun, Result};
 use super::column::{Hex, Json, Micros, Number};
 use super::statement::{decide, execute, rows};
-use super::{Control, audit, plans, scenarios};
+use super::{Control, audit, forecasts, plans, scenarios};
 
 fn row(row: &Row) -> Result<Deployed> {
     Ok(Deployed {
@@ -216,6 +216,7 @@ async fn cleanup(
         &[&tenant.0, &ids],
     )
     .await?;
+    forecasts::remove(transaction, tenant, &ids).await?;
     scenarios::renew(transaction, tenant, scenarios_of).await?;
     let by = by.with("plan_ids", plans.iter().map(PlanId::to_string).collect::<Vec<_>>());
     let subject = (Subject::Tenant, tenant.to_string());

@@ -13,7 +13,7 @@ use super::super::deployments::{Deployment, Deployments, History, Withdrawal, cu
 use super::super::plans::Plan;
 use super::super::{By, Conflict, Error, Noun, Result};
 use super::column::{Hex, Id, Json, Micros, Number};
-use super::{Control, audit, plans, scenarios};
+use super::{Control, audit, forecasts, plans, scenarios};
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Deployed> {
     Ok(Deployed {
@@ -183,6 +183,9 @@ fn cleanup(
         for (plan, _) in &old {
             delete.execute([Id(tenant.0), Id(plan.0)])?;
         }
+    }
+    for (plan, _) in &old {
+        forecasts::remove(transaction, tenant, *plan)?;
     }
     let scenarios_of: BTreeSet<ScenarioId> = old.iter().map(|(_, scenario)| *scenario).collect();
     for scenario in scenarios_of {

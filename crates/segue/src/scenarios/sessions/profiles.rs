@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use segue_core::fields::{Known, Profile, Source};
 use segue_core::ids::{CustomerId, EventId, FieldName, StreamVersion, TenantId};
 use segue_store::control::audit::{Action, Entry, Subject};
-use segue_store::events::{self, Expected, Facets, NewEvent, Snapshot, StreamAppend};
+use segue_store::events::{self, Expected, Facets, NewEvent, Snapshot, StreamAppend, StreamState};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,8 +20,8 @@ const ROUNDS: usize = 16;
 
 /// A profile and where its stream stands.
 #[derive(Debug, Default)]
-pub(super) struct LoadedProfile {
-    pub(super) profile: Profile,
+pub(in crate::scenarios) struct LoadedProfile {
+    pub(in crate::scenarios) profile: Profile,
     version: StreamVersion,
 }
 
@@ -40,7 +40,11 @@ pub(super) async fn load(
     customer: &CustomerId,
 ) -> Result<LoadedProfile> {
     let [state] = router.load(tenant, [customer_stream(customer)]).await?;
-    let Some(state) = state else { return Ok(LoadedProfile::default()) };
+    state.map_or_else(|| Ok(LoadedProfile::default()), folded)
+}
+
+/// The profile that a customer's stream holds.
+pub(in crate::scenarios) fn folded(state: StreamState) -> Result<LoadedProfile> {
     // Every change brings the profile along, so a stream without one was redacted: it begins anew.
     let Some(taken) = &state.snapshot else {
         return Ok(LoadedProfile { profile: Profile::default(), version: state.version });

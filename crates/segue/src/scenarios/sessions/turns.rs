@@ -30,7 +30,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::profiles::{self, LoadedProfile};
-use super::{SessionView, Sessions, append_to, folded, not_found, session_stream};
+use super::{SessionView, Sessions, append_to, asked, folded, not_found, session_stream};
 use crate::error::{Error, Result};
 use crate::scenarios::{PLAN, stream};
 use crate::telemetry;
@@ -207,9 +207,15 @@ impl Sessions {
             let writes = &taken.profile_writes;
             appends.push(profiles::append(customer, profile, writes, None, fresh()));
         }
+        appends.extend(asked::appends(before, taken, fresh));
         for (decided, migration) in taken.events.iter().filter_map(Decided::by) {
             for plan in &migration.plan_ids {
-                let record = Recorded { session_id: before.id, migration };
+                let record = Recorded {
+                    session_id: before.id,
+                    session_version: before.stream_version,
+                    has_waited: before.waiting_for.contains(plan),
+                    migration,
+                };
                 appends.push(StreamAppend {
                     stream_id: outcome_stream(*plan, decided),
                     stream_type: PLAN.into(),
@@ -412,6 +418,10 @@ pub(in crate::scenarios) fn outcome_stream(plan: PlanId, decided: Decided) -> St
 #[derive(Debug, Serialize)]
 struct Recorded<'a> {
     session_id: SessionId,
+    /// The version of the session's stream before the turn.
+    session_version: StreamVersion,
+    /// Whether the plan has told the session's customer or caller to do something first.
+    has_waited: bool,
     #[serde(flatten)]
     migration: &'a Migration,
 }
