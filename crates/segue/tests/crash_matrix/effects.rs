@@ -18,6 +18,7 @@ use segue_core::tenancy::migration::{Entry, FailureStats, Progress};
 use segue_store::control::audit::{self, Action};
 use segue_store::control::deployments::{Deployment, History, Withdrawal};
 use segue_store::control::fields::Defined;
+use segue_store::control::forecasts::{self, Begun, End, Forecast, NewForecast, Range};
 use segue_store::control::migrations::{self, Decided, Migration};
 use segue_store::control::plans::{self, Change, NewPlan, Plan};
 use segue_store::control::routing::{PhaseChange, Placement, Route, Tenant};
@@ -27,8 +28,8 @@ use segue_store::control::scenarios::{
 use segue_store::control::standing::Standing;
 use segue_store::control::subscriptions::{Put, Subscription};
 use segue_store::control::{
-    self, Audit, By, Changes, ControlPlane, Deployments, Fields, Generation, Listing, Migrations,
-    Page, Plans, Routing, Scenarios, Standings, Subscriptions,
+    self, Audit, By, Changes, ControlPlane, Deployments, Fields, Forecasts, Generation, Listing,
+    Migrations, Page, Plans, Routing, Scenarios, Standings, Subscriptions,
 };
 use segue_store::events::{
     self, Access, Append, Appended, Count, CountQuery, Durability, Error, Event, EventStore, Head,
@@ -359,4 +360,26 @@ passes_on! { ControlPlane as Fields, control::Result {} {
     fn put_field(tenant: TenantId, definition: &Definition, by: &By) -> Generation;
     fn field(tenant: TenantId, name: &FieldName) -> Definition;
     fn fields(tenant: TenantId) -> Defined;
+}}
+
+passes_on! { ControlPlane as Forecasts, control::Result {} {
+    fn begin_forecast(tenant: TenantId, new: &NewForecast, alive_since: Timestamp) -> Begun;
+    fn note_forecast(
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid,
+        progress: forecasts::Progress,
+        page: Option<forecasts::Page>
+    ) -> bool;
+    fn end_forecast(
+        tenant: TenantId,
+        plan: PlanId,
+        forecast: Uuid,
+        end: End,
+        at: Timestamp
+    ) -> bool;
+    fn forecast(tenant: TenantId, plan: PlanId) -> Forecast;
+    fn forecast_result(tenant: TenantId, plan: PlanId, forecast: Uuid) -> Option<Box<RawValue>>;
+    fn forecast_ranges(tenant: TenantId, plan: PlanId) -> Vec<Range>;
+    fn forecast_page(tenant: TenantId, plan: PlanId, page: u64) -> forecasts::Page;
 }}
