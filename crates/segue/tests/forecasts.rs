@@ -10,8 +10,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use segue::Error;
 use segue::scenarios::{ForecastState, ForecastView, Stale, TurnAnswer};
+use segue_core::config::Migration;
 use segue_core::ids::SessionId;
-use segue_core::plan::forecast::{Kind, Outcome, Why};
+use segue_core::plan::forecast::{Kind, Outcome, Unaffected, Why};
 use segue_core::reconcile::Action;
 use segue_core::session::Status;
 use segue_store::control::Forecasts;
@@ -208,6 +209,55 @@ async fn a_forecast_says_what_has_changed_since() {
     let third = other.plan_to(3).await;
     other.approve_and_deploy(third).await;
     assert_eq!(other.shown(plan).await.stale, [Stale::Deployments]);
+}
+
+#[tokio::test]
+async fn sessions_from_further_back_are_foreseen_along_the_whole_chain() {
+    let world = World::new().await;
+    let behind = world.at("checkout", "web", Some(30)).await;
+    let left_out = world.at("checkout", "sms", None).await;
+    let up_to_date = world.at("welcome", "web", None).await;
+    let first = world.plan().await;
+    world.approve_and_deploy(first).await;
+    world.turn(up_to_date, json!({})).await;
+
+    let second = world.plan_between(2, 3).await;
+    world
+        .with_policy(second, "Checkout", json!({"scope_filter": {"exclude_channels": ["web"]}}))
+        .await;
+    let view = world.forecast(second).await;
+    let expected = [(Kind::CleanGraft, 1), (Kind::OtherPlans, 1), (Kind::Unaffected, 1)];
+    assert_eq!(counts(&view), BTreeMap::from(expected), "the first plan alone concerns one");
+    world.with_policy(second, "Checkout", json!({})).await;
+    let view = world.forecast(second).await;
+    let expected = [(Kind::CleanGraft, 1), (Kind::GapFill, 1), (Kind::Unaffected, 1)];
+    assert_eq!(counts(&view), BTreeMap::from(expected));
+    let result = view.result.unwrap();
+    let other_version = BTreeMap::from([(Unaffected::OtherVersion, 1)]);
+    assert_eq!(result.summary.unaffected_because, other_version);
+
+    world.approve_and_deploy(second).await;
+    for (session, version) in [(behind, 3), (left_out, 1), (up_to_date, 3)] {
+        let after = world.turn(session, json!({})).await.session.session;
+        assert_eq!(after.version.0, version);
+    }
+    let actual = world.shown(second).await.actual.unwrap();
+    assert_eq!((actual.decided, actual.as_forecast, actual.pending), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn where_plans_mark_no_sessions_none_is_affected() {
+    let mut settings = Migration::default();
+    settings.deployment.auto_mark_sessions = false;
+    let world = World::configured(settings).await;
+    let session = world.at("checkout", "web", None).await;
+    let plan = world.plan().await;
+    let view = world.forecast(plan).await;
+    let summary = view.result.unwrap().summary;
+    let not_marked = BTreeMap::from([(Unaffected::NotMarked, 1)]);
+    assert_eq!(summary.unaffected_because, not_marked);
+    world.approve_and_deploy(plan).await;
+    assert_eq!(noticed(&world.turn(session, json!({})).await), Kind::Unaffected);
 }
 
 #[tokio::test]

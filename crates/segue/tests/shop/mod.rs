@@ -83,10 +83,15 @@ pub struct World {
 impl World {
     /// With the first version.
     pub async fn new() -> Self {
+        Self::configured(Migration::default()).await
+    }
+
+    /// With the first version, and other settings.
+    pub async fn configured(settings: Migration) -> Self {
         let clock = Arc::new(ManualClock::at("2026-11-27T10:00:00Z".parse().unwrap()));
         let control = Arc::new(Control::in_memory().unwrap());
         let store = Arc::new(FaultyEventStore::around(Arc::new(MemoryEventStore::new())));
-        let world = Self::with_stores(clock, control, store);
+        let world = Self::with_stores(clock, control, store, settings);
         let first = serde_json::from_value(document(1)).unwrap();
         world.segue.catalog.register(TENANT, first, "ops").await.unwrap();
         world
@@ -96,17 +101,18 @@ impl World {
         clock: Arc<ManualClock>,
         control: Arc<Control>,
         store: Arc<FaultyEventStore>,
+        settings: Migration,
     ) -> Self {
         let id = "shared".parse().unwrap();
         let router = Arc::new(TenantStoreRouter::new(control.clone(), id, store.clone()));
-        let settings = Migration::default();
         let segue = Scenarios::new(control.clone(), router.clone(), clock.clone(), settings);
         Self { segue, clock, control, store, router }
     }
 
     /// Another process on the same stores.
     pub fn other_process(&self) -> Self {
-        Self::with_stores(self.clock.clone(), self.control.clone(), self.store.clone())
+        let (clock, control) = (self.clock.clone(), self.control.clone());
+        Self::with_stores(clock, control, self.store.clone(), Migration::default())
     }
 
     pub fn now(&self) -> Timestamp {
@@ -177,13 +183,17 @@ impl World {
     }
 
     pub async fn plan_to(&self, version: u64) -> PlanId {
-        let new = serde_json::from_value(document(version)).unwrap();
-        let from = Some(Version(1));
+        self.plan_between(1, version).await
+    }
+
+    pub async fn plan_between(&self, from: u64, to: u64) -> PlanId {
+        let new = serde_json::from_value(document(to)).unwrap();
+        let from = Some(Version(from));
         let planner = &self.segue.planner;
         planner.generate_plan(TENANT, SCENARIO, new, None, from).await.unwrap().id
     }
 
-    async fn with_policy(&self, plan: PlanId, anchor: &str, policy: Value) {
+    pub async fn with_policy(&self, plan: PlanId, anchor: &str, policy: Value) {
         let planner = &self.segue.planner;
         let read = planner.plan(TENANT, plan).await.unwrap();
         let key = &read.map.anchors().iter().find(|found| found.name == anchor).unwrap().key;
