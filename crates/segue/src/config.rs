@@ -10,6 +10,7 @@ mod check;
 mod locate;
 mod postgres;
 mod stores;
+mod telemetry;
 mod tenant_migration;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,6 +27,7 @@ pub use access::Access;
 pub use locate::{Error, Place};
 pub use postgres::{Options, Url};
 pub use stores::{Control, Database, Store, Stores};
+pub use telemetry::Telemetry;
 pub use tenant_migration::TenantMigration;
 
 use crate::http::live::Limits;
@@ -49,6 +51,8 @@ pub struct Config {
     pub scenario_migration: Migration,
     /// How tenants are moved between stores.
     pub tenant_migration: TenantMigration,
+    /// What Segue tells about itself.
+    pub telemetry: Telemetry,
     /// An OpenAI-compatible endpoint. Refused: this version cannot call one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extraction: Option<Extraction>,

@@ -24,6 +24,7 @@ pub mod moves;
 mod observe;
 pub mod page;
 pub mod plans;
+mod request_id;
 pub mod scenarios;
 mod serve;
 pub mod sessions;

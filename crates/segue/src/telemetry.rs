@@ -1,7 +1,12 @@
-//! What Segue tells about itself: a log on stderr, and metrics for Prometheus.
+//! What Segue tells about itself: a log on stderr, metrics for Prometheus, and traces for a collector.
 //!
 //! Metric names are those of the original system. No metric carries a tenant: their number has no limit,
 //! and who talks to whom is nobody's business on a dashboard.
+
+mod collector;
+pub mod lookout;
+mod process;
+pub mod traces;
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -11,33 +16,59 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use segue_core::fields::Source;
 use segue_core::plan::policy::MigrationScenario;
-use segue_core::tenancy::migration::Why;
-use tracing_subscriber::EnvFilter;
+use segue_core::tenancy::migration::{VerificationLevel, Why};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::config::Telemetry;
+use crate::http::code::Code;
+pub use traces::Traces;
 
 /// The environment variable with the log filter, such as `info` or `segue=debug,info`.
 pub const LOG_VARIABLE: &str = "SEGUE_LOG";
 
-/// Sends the log to stderr: for people if that is a terminal, as JSON lines otherwise. Does nothing when
-/// a log is set up already.
+/// Sends the log to stderr: for people if that is a terminal, as JSON lines otherwise; and spans to the
+/// collector that the settings name, for as long as the answer is kept. Does nothing when a log is set up
+/// already.
 ///
 /// # Errors
-/// When `SEGUE_LOG` is not a filter.
-pub fn init_log() -> Result<(), String> {
-    let filter = match std::env::var(LOG_VARIABLE) {
+/// When `SEGUE_LOG` is not a filter, or the collector cannot be used as it is named.
+pub fn init(settings: &Telemetry) -> Result<Option<Traces>, String> {
+    let traces = Traces::open(settings)?;
+    // The only failure is that the process has a log already, which then is the one to keep.
+    let _set = match &traces {
+        // A filter for both, where there is one taker, makes a span that nobody wants free.
+        None => tracing_subscriber::registry().with(filter()?).with(log()).try_init(),
+        Some(traces) => {
+            let log = log().with_filter(filter()?);
+            tracing_subscriber::registry().with(log).with(traces.layer()).try_init()
+        }
+    };
+    Ok(traces)
+}
+
+fn filter() -> Result<EnvFilter, String> {
+    match std::env::var(LOG_VARIABLE) {
         Ok(text) => EnvFilter::try_new(&text).map_err(|error| {
             format!("{LOG_VARIABLE}=\"{text}\" is not a log filter: {error}; write info, or segue=debug,info")
-        })?,
-        Err(_) => EnvFilter::new("info"),
-    };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = if std::io::stderr().is_terminal() {
-        log.with_target(false).try_init()
+        }),
+        Err(_) => Ok(EnvFilter::new("info")),
+    }
+}
+
+fn log<S>() -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+{
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.with_target(false).boxed()
     } else {
-        log.json().flatten_event(true).with_ansi(false).try_init()
-    };
-    // The only failure is that the process has a log already, which then is the one to keep.
-    drop(set);
-    Ok(())
+        // The list of all spans around a line holds the present one.
+        log.json().flatten_event(true).with_current_span(false).with_ansi(false).boxed()
+    }
 }
 
 const PLANS_GENERATED: &str = "migration_plans_generated_total";
@@ -53,15 +84,26 @@ const TURN_CONFLICTS: &str = "session_turn_conflicts_total";
 const EVENTS_APPENDED: &str = "events_appended_total";
 const LIVE_STREAMS: &str = "event_streams_open";
 const WRITES_PAUSED: &str = "writes_paused_total";
+const WRITES_WAITING: &str = "writes_waiting";
+const WRITES_TIMED_OUT: &str = "writes_paused_timeouts_total";
 const EVENTS_COPIED: &str = "tenant_migration_events_copied_total";
 const TENANTS_MIGRATED: &str = "tenant_migrations_completed_total";
 const CUTOVER_PAUSE: &str = "tenant_migration_cutover_pause_ms";
 const CUTOVERS_GIVEN_UP: &str = "tenant_migration_cutovers_given_up_total";
 const MIGRATIONS_FAILED: &str = "tenant_migrations_failed_total";
 const DUAL_WRITES_FAILED: &str = "tenant_migration_dual_write_failures_total";
+const BREAKERS_OPENED: &str = "tenant_migration_breaker_openings_total";
+const VERIFICATIONS: &str = "tenant_migration_verifications_total";
+const TRACE_EXPORTS_FAILED: &str = "segue_trace_exports_failed_total";
+const PANICS: &str = "segue_panics_total";
+const REFUSALS: &str = "http_refusals_total";
 const REQUESTS: &str = "http_requests_total";
 const REQUEST_DURATION: &str = "http_request_duration_seconds";
 const BUILD: &str = "segue_build_info";
+
+/// What a comparison came to.
+const SOUND: &str = "consistent";
+const DIFFERS: &str = "differs";
 
 /// Milliseconds, from a clean graft in memory to a plan of 10,000 steps.
 const MILLISECONDS: [f64; 14] =
@@ -111,6 +153,11 @@ fn describe() {
     describe_counter!(EVENTS_APPENDED, "Events that applications appended to their streams.");
     describe_gauge!(LIVE_STREAMS, "Live streams and waiting long polls that are open.");
     describe_counter!(WRITES_PAUSED, "Writes that met a pause and waited.");
+    describe_gauge!(
+        WRITES_WAITING,
+        "Writes of this server that wait now, for a pause or a cutover."
+    );
+    describe_counter!(WRITES_TIMED_OUT, "Writes that met a pause which did not end in time.");
     describe_counter!(EVENTS_COPIED, "Events that tenant migrations copied.");
     describe_counter!(TENANTS_MIGRATED, "Tenants that moved to another store.");
     describe_histogram!(
@@ -120,6 +167,14 @@ fn describe() {
     describe_counter!(CUTOVERS_GIVEN_UP, "Cutovers that were given up, by reason.");
     describe_counter!(MIGRATIONS_FAILED, "Tenant migrations that cannot go on by themselves.");
     describe_counter!(DUAL_WRITES_FAILED, "Writes to a migration's target that failed.");
+    describe_counter!(
+        BREAKERS_OPENED,
+        "Times that a store of a tenant migration was left alone because it kept failing, by who met it."
+    );
+    describe_counter!(VERIFICATIONS, "Comparisons of a copy with its source, by level and result.");
+    describe_counter!(TRACE_EXPORTS_FAILED, "Requests to the collector of traces that failed.");
+    describe_counter!(PANICS, "Defects of Segue that ended what they came up in.");
+    describe_counter!(REFUSALS, "HTTP requests that were not granted, by code.");
     describe_counter!(REQUESTS, "HTTP requests answered, by method, route and status.");
     describe_histogram!(
         REQUEST_DURATION,
@@ -136,10 +191,30 @@ fn describe() {
         TURN_CONFLICTS,
         EVENTS_APPENDED,
         WRITES_PAUSED,
+        WRITES_TIMED_OUT,
+        EVENTS_COPIED,
+        TENANTS_MIGRATED,
+        MIGRATIONS_FAILED,
+        DUAL_WRITES_FAILED,
+        TRACE_EXPORTS_FAILED,
+        PANICS,
     ] {
         counter!(name).increment(0);
     }
     gauge!(LIVE_STREAMS).set(0.0);
+    gauge!(WRITES_WAITING).set(0.0);
+    touch_labelled();
+    // A histogram is rendered from the moment on that it is asked for.
+    for name in [PLAN_DURATION, DEPLOY_DURATION, APPLICATION_DURATION, CUTOVER_PAUSE] {
+        drop(histogram!(name));
+    }
+    lookout::describe();
+    process::describe();
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// The same for counters with labels: every label that they may have.
+fn touch_labelled() {
     for scenario in
         [MigrationScenario::CleanGraft, MigrationScenario::GapFill, MigrationScenario::ReRoute]
     {
@@ -148,7 +223,21 @@ fn describe() {
     for source in [Source::Profile, Source::Session, Source::Extraction] {
         counter!(GAP_FILLS, "source" => source_label(source)).increment(0);
     }
-    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    for why in [Why::Timeout, Why::Inconsistent, Why::TargetLost] {
+        counter!(CUTOVERS_GIVEN_UP, "why" => why.as_str()).increment(0);
+    }
+    for of in [BreakerOf::Mirror, BreakerOf::Coordinator] {
+        counter!(BREAKERS_OPENED, "of" => of.as_str()).increment(0);
+    }
+    for level in [VerificationLevel::Count, VerificationLevel::Hash, VerificationLevel::Full] {
+        for result in [SOUND, DIFFERS] {
+            let labels = [("level", level.as_str()), ("result", result)];
+            counter!(VERIFICATIONS, &labels).increment(0);
+        }
+    }
+    for code in Code::ALL.iter().filter(|code| code.status().is_server_error()) {
+        counter!(REFUSALS, "code" => code.as_str()).increment(0);
+    }
 }
 
 /// An application's events were stored.
@@ -166,9 +255,27 @@ pub fn stream_closed() {
     gauge!(LIVE_STREAMS).decrement(1.0);
 }
 
-/// A write met a pause, and waits.
-pub fn write_paused() {
+/// A write met a pause, and waits until this is dropped.
+#[must_use]
+pub fn write_paused() -> WaitingWrite {
     counter!(WRITES_PAUSED).increment(1);
+    gauge!(WRITES_WAITING).increment(1.0);
+    WaitingWrite
+}
+
+/// A write that waits.
+#[derive(Debug)]
+pub struct WaitingWrite;
+
+impl Drop for WaitingWrite {
+    fn drop(&mut self) {
+        gauge!(WRITES_WAITING).decrement(1.0);
+    }
+}
+
+/// A write met a pause that did not end in time.
+pub fn write_timed_out() {
+    counter!(WRITES_TIMED_OUT).increment(1);
 }
 
 /// A migration copied events.
@@ -195,6 +302,51 @@ pub fn migration_failed() {
 /// A write to the target of a migration failed.
 pub fn dual_write_failed() {
     counter!(DUAL_WRITES_FAILED).increment(1);
+}
+
+/// Who met a store that kept failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerOf {
+    /// The mirror of a server's own writes.
+    Mirror,
+    /// Who carries a migration on.
+    Coordinator,
+}
+
+impl BreakerOf {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Coordinator => "coordinator",
+        }
+    }
+}
+
+/// A store of a migration is left alone, because it kept failing.
+pub fn breaker_opened(of: BreakerOf) {
+    counter!(BREAKERS_OPENED, "of" => of.as_str()).increment(1);
+}
+
+/// A copy was compared with what it was copied from.
+pub fn copy_verified(level: VerificationLevel, is_consistent: bool) {
+    let result = if is_consistent { SOUND } else { DIFFERS };
+    let labels = [("level", level.as_str()), ("result", result)];
+    counter!(VERIFICATIONS, &labels).increment(1);
+}
+
+/// Segue met a defect of its own.
+pub fn panicked() {
+    counter!(PANICS).increment(1);
+}
+
+/// The collector did not take traces.
+fn trace_export_failed() {
+    counter!(TRACE_EXPORTS_FAILED).increment(1);
+}
+
+/// A request was not granted.
+pub fn request_refused(code: Code) {
+    counter!(REFUSALS, "code" => code.as_str()).increment(1);
 }
 
 /// A plan was generated.

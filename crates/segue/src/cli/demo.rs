@@ -58,12 +58,13 @@ pub struct Demo {
 impl Demo {
     /// Tells the story.
     pub fn run(self) -> Result<(), Failure> {
-        if std::env::var_os(telemetry::LOG_VARIABLE).is_some() {
-            telemetry::init_log().map_err(Failure::Other)?;
-        }
         let temporary = TempDir::new().map_err(|error| Failure::Other(error.to_string()))?;
         let data = self.data.unwrap_or_else(|| temporary.path().to_owned());
         let mut config = Config::load(None, Some(self.listen))?;
+        let _traces = match std::env::var_os(telemetry::LOG_VARIABLE) {
+            Some(_) => telemetry::init(&config.telemetry).map_err(Failure::Other)?,
+            None => None,
+        };
         config.control.url = Database::Sqlite(data.join("control.db"));
         let shared = StoreId::new("shared").expect("a word is a store id");
         let own = StoreId::new(OWN_STORE).expect("a word is a store id");

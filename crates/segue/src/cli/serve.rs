@@ -22,7 +22,7 @@ use crate::http::live::Live;
 use crate::http::{self, App};
 use crate::scenarios::Removed;
 use crate::stores::Opened;
-use crate::telemetry;
+use crate::telemetry::{self, lookout};
 use crate::tenants::{Migration, MigrationCoordinator};
 
 /// How often what is past its retention is removed.
@@ -43,7 +43,7 @@ impl Serve {
     /// Serves until SIGTERM or Ctrl-C.
     pub fn run(self) -> Result<(), Failure> {
         let config = Config::load(self.config.as_deref(), self.listen)?;
-        telemetry::init_log().map_err(Failure::Other)?;
+        let _traces = telemetry::init(&config.telemetry).map_err(Failure::Other)?;
         log_panics();
         runtime(&config)?.block_on(serve(config))
     }
@@ -62,6 +62,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listener = bind(config.server.listen).await?;
     let app = open(&config).await?;
     let tidying = tokio::spawn(tidy(app.clone()));
+    let every = Duration::from_secs_f64(config.telemetry.refresh_seconds);
+    let prometheus = app.prometheus.clone();
+    let looking = lookout::keep(app.opened.clone(), app.clock.clone(), prometheus, every);
+    let looking = tokio::spawn(looking);
     let address = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
     // Whoever reads the line may ask to stop at once.
     let stop = http::asked_to_stop();
@@ -74,6 +78,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let served = http::serve(listener, app, stop, patience).await;
     tidying.abort();
     forecaster.stop(patience).await;
+    looking.abort();
     leave(&moves, patience).await;
     served.map_err(|error| Failure::Other(format!("the server stopped: {error}")))
 }
@@ -119,7 +124,6 @@ async fn tidy(app: App) {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "could not tidy; trying again later"),
         }
-        app.prometheus.run_upkeep();
     }
 }
 
@@ -174,6 +178,7 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let text = panic.payload_as_str().unwrap_or("a panic without text");
+        telemetry::panicked();
         tracing::error!(place, "panic: {text}");
     }));
 }

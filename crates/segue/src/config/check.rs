@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     stores(config)?;
     scenario_migration(config)?;
     tenant_migration(config)?;
+    telemetry(config)?;
     match config.extraction {
         None => Ok(()),
         Some(_) => Err(problem(
@@ -179,6 +180,28 @@ fn tenant_migration(config: &Config) -> Result<(), Problem> {
         between(&format!("tenant_migration.{key}"), value, 0.1, most)?;
     }
     seconds("tenant_migration.write_pause_timeout", settings.write_pause_timeout)
+}
+
+fn telemetry(config: &Config) -> Result<(), Problem> {
+    let settings = &config.telemetry;
+    between("telemetry.refresh_seconds", settings.refresh_seconds, 0.1, 300.0)?;
+    between("telemetry.otlp_timeout_seconds", settings.otlp_timeout_seconds, 0.1, 60.0)?;
+    if let Some(ratio) = settings.sample_ratio {
+        between("telemetry.sample_ratio", ratio, 0.0, 1.0)?;
+    }
+    if let Some(endpoint) = &settings.otlp_endpoint
+        && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
+    {
+        let message = "it must be a URL such as http://127.0.0.1:4318, of a collector that takes OTLP by HTTP";
+        return Err(problem("telemetry.otlp_endpoint", message));
+    }
+    match &settings.otlp_headers_env {
+        Some(name) if std::env::var_os(name).is_none() => Err(problem(
+            "telemetry.otlp_headers_env",
+            format!("the environment variable {name} is not set; set it to name=value,name=value"),
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn seconds(key: &str, value: f64) -> Result<(), Problem> {

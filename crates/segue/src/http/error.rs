@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::code::Code;
 use crate::error::{Error, Kind};
+use crate::telemetry;
 use crate::tenants::MigrationError;
 
 /// Seconds after which a refused request may succeed.
@@ -32,12 +33,30 @@ pub struct ErrorBody {
 pub struct Refusal {
     /// What is answered.
     pub body: ErrorBody,
+    /// What lies behind it, for the log, if that says more than the answer.
+    behind: Option<String>,
+}
+
+/// What is to be logged of an answer with a status of 500 and more.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The code that was answered.
+    pub code: Code,
+    /// What happened, with its causes.
+    pub message: String,
 }
 
 impl Refusal {
     /// Refuses with details.
     pub fn new(code: Code, message: impl Into<String>, details: Value) -> Self {
-        Self { body: ErrorBody { code, message: message.into(), details } }
+        Self { body: ErrorBody { code, message: message.into(), details }, behind: None }
+    }
+
+    /// What is to be logged of it, if anything is.
+    pub fn failure(&self) -> Option<Failure> {
+        let code = self.body.code;
+        let message = || self.behind.clone().unwrap_or_else(|| self.body.message.clone());
+        code.status().is_server_error().then(|| Failure { code, message: message() })
     }
 
     /// Refuses a part of the path, the query or a header.
@@ -48,11 +67,15 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = self.body.code.status();
+        telemetry::request_refused(self.body.code);
+        let (status, failure) = (self.body.code.status(), self.failure());
         let mut response = (status, axum::Json(self.body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"segue\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(failure) = failure {
+            response.extensions_mut().insert(failure);
         }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response
@@ -66,10 +89,8 @@ impl IntoResponse for Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (code, details) = code_and_details(&error);
-        if code.status().is_server_error() {
-            tracing::error!(code = code.as_str(), error = %with_sources(&error), "request failed");
-        }
-        Self::new(code, error.to_string(), details)
+        let behind = code.status().is_server_error().then(|| with_sources(&error));
+        Self { behind, ..Self::new(code, error.to_string(), details) }
     }
 }
 

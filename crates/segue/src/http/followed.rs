@@ -8,6 +8,7 @@ use axum::response::Response;
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::live::{HEARTBEAT, Live, SIGN_OF_LIFE, event_stream, named, problem};
 use crate::error::Result;
@@ -38,7 +39,7 @@ where
 {
     let (told, events) = mpsc::channel(PROGRESS);
     let live = Arc::clone(live);
-    tokio::spawn(async move {
+    let work = async move {
         tokio::select! {
             outcome = begin(Teller(told.clone())) => {
                 let last = match outcome {
@@ -51,7 +52,9 @@ where
             () = told.closed() => {}
             () = live.stopped() => {}
         }
-    });
+    };
+    // What is logged on the way belongs to the request.
+    tokio::spawn(work.in_current_span());
     event_stream(stream::unfold(events, |mut events| async move {
         let chunk = match tokio::time::timeout(HEARTBEAT, events.recv()).await {
             Ok(chunk) => chunk?,

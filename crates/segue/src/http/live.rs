@@ -304,9 +304,13 @@ fn encoded(page: LogPage) -> Bytes {
     chunk.into()
 }
 
-/// Says why a stream ends.
+/// Says why a stream ends. Its answer has begun long ago, so it is logged here.
 pub(super) fn problem(error: crate::Error) -> Bytes {
-    named("problem", &Refusal::from(error).body)
+    let refusal = Refusal::from(error);
+    if let Some(failure) = refusal.failure() {
+        tracing::error!(code = failure.code.as_str(), error = failure.message, "a stream failed");
+    }
+    named("problem", &refusal.body)
 }
 
 /// An event with a name.

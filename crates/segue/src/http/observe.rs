@@ -1,5 +1,6 @@
-//! One layer around every endpoint: it lets requests in ([`super::access`]), gives up requests that take too long, answers for those that
-//! panic, and counts and times them all. One layer, because turns pass through here.
+//! One layer around every endpoint: it names requests, lets them in ([`super::access`]), gives up those that
+//! take too long, answers for those that panic, traces, counts and times them all, and logs those that
+//! failed, once. One layer, because turns pass through here.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -10,18 +11,44 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use serde_json::json;
+use tracing::Instrument;
 
 use super::code::Code;
-use super::error::Refusal;
-use super::{App, access};
-use crate::telemetry;
+use super::error::{Failure, Refusal};
+use super::{App, access, request_id};
+use crate::telemetry::{self, traces};
+
+/// The route of a request that has none.
+const UNMATCHED: &str = "unmatched";
 
 /// Runs the endpoint under observation.
-pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = label(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let id = request_id::of(request.headers(), &*app.clock);
 
+    // Of the highest level, so that whatever is logged at all has the id.
+    let named = tracing::error_span!("request", request_id = request_id::text(&id));
+    let traced = named.in_scope(|| traces::of_request(method, route, request.headers()));
+    let mut response =
+        answer(&app, request, next).instrument(traced.clone()).instrument(named.clone()).await;
+    traces::answered(&traced, response.status().as_u16());
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        let status = response.status().as_u16();
+        let code = failure.code.as_str();
+        let error = failure.message;
+        named.in_scope(|| tracing::error!(method, route, status, code, error, "request failed"));
+    }
+    response.headers_mut().insert(request_id::HEADER, id);
+    access::protect(&app.access, matched.as_ref().map(MatchedPath::as_str), response.headers_mut());
+    let status = status_label(response.status());
+    telemetry::request_answered(method, route.to_owned(), status, started.elapsed());
+    response
+}
+
+async fn answer(app: &App, mut request: Request, next: Next) -> Response {
     let answer = async {
         match access::admit(&app.access, &mut request).await {
             Ok(()) => next.run(request).await,
@@ -29,7 +56,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
         }
     };
     let answer = AssertUnwindSafe(answer).catch_unwind();
-    let mut response = match tokio::time::timeout(app.request_timeout, answer).await {
+    match tokio::time::timeout(app.request_timeout, answer).await {
         Ok(Ok(response)) => response,
         // The panic hook has logged what happened and where.
         Ok(Err(_panic)) => Refusal::new(
@@ -45,12 +72,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
             json!({ "timeout_ms": app.request_timeout.as_millis() }),
         )
         .into_response(),
-    };
-
-    access::protect(&app.access, route.as_ref().map(MatchedPath::as_str), response.headers_mut());
-    let route = route.map_or_else(|| "unmatched".to_owned(), |route| route.as_str().to_owned());
-    telemetry::request_answered(method, route, status_label(response.status()), started.elapsed());
-    response
+    }
 }
 
 /// A label without allocation, and without a series for every word a client makes up.

@@ -121,7 +121,7 @@ impl MigrationDeployer {
         let sessions_marked = sessions_by_anchor.values().sum();
         self.keep_counts(tenant, plan, sessions_marked, &sessions_by_anchor, &signature).await?;
         telemetry::sessions_marked(sessions_marked);
-        tracing::info!(%plan_id, sessions_marked, "plan deployed");
+        tracing::info!(%tenant, %plan_id, sessions_marked, "plan deployed");
         let deployed_at = record.deployed_at;
         Ok(DeploymentResult { plan_id, sessions_marked, sessions_by_anchor, deployed_at })
     }

@@ -17,6 +17,7 @@ mod driver;
 mod effects;
 pub mod lifecycle;
 pub mod repair;
+mod spans;
 mod trouble;
 pub mod verification;
 mod wait;

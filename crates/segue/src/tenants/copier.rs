@@ -154,7 +154,7 @@ impl BulkCopier {
         term: Term,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<CopyResult, CopyError> {
-        tracing::debug!(tenant = %self.tenant, %migration, "copying");
+        tracing::debug!(tenant = %self.tenant, migration_id = %migration, "copying");
         let begun = Instant::now();
         let claimed = self.target.begin_copy(self.tenant, epoch, term).await;
         let first = claimed.map_err(CopyError::Target)?;

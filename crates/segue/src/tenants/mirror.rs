@@ -34,6 +34,7 @@ use tokio::time::Instant;
 
 use super::reached::Reached;
 use super::router::TenantStoreRouter;
+use crate::telemetry::{self, BreakerOf};
 
 /// How long appends gather before they are imported together.
 const GATHER: Duration = Duration::from_millis(5);
@@ -273,7 +274,7 @@ impl DualWriteInterceptor {
     fn failed(&self, groups: &[Group]) {
         let Some(at) = groups.iter().map(|group| group.recorded_at).max() else { return };
         if self.is_counted.load(Ordering::Relaxed) {
-            crate::telemetry::dual_write_failed();
+            telemetry::dual_write_failed();
         }
         let mut failures = lock(&self.failures);
         let Failures { stats, streams, .. } = &mut *failures;
@@ -407,7 +408,12 @@ impl Serving {
             Err(error) => {
                 tracing::debug!(tenant = %self.mirror.tenant, %error, "a dual write failed");
                 *head = None;
+                let was_open = self.breaker.is_open();
                 self.breaker.failed(self.begun.elapsed());
+                let is_counted = self.mirror.is_counted.load(Ordering::Relaxed);
+                if is_counted && self.breaker.is_open() && !was_open {
+                    telemetry::breaker_opened(BreakerOf::Mirror);
+                }
                 self.mirror.failed(groups);
                 // Nobody waits for a target that fails.
                 self.mirror.wait_no_more();

@@ -157,7 +157,7 @@ impl TenantStoreRouter {
             Error::WritePaused(WritePausedError { tenant_id: tenant, timeout_seconds })
         };
         let waiting = self.waiting.enter(tenant, paused.term).ok_or_else(paused_error)?;
-        telemetry::write_paused();
+        let _counted = telemetry::write_paused();
         let mut settled = None;
         loop {
             let news = waiting.news();
@@ -172,6 +172,7 @@ impl TenantStoreRouter {
             }
             let now = Instant::now();
             if now >= deadline {
+                telemetry::write_timed_out();
                 return Err(paused_error().into());
             }
             news.or_until((now + waiting.step()).min(deadline)).await;

@@ -8,8 +8,11 @@
 //! A turn with an idempotency key appends its first event under an id made from session and key. The key
 //! again finds that event, and is answered with what was answered then.
 
+mod trace;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segue_core::digest::Digest;
@@ -23,17 +26,21 @@ use segue_core::scenario::validate::Problem;
 use segue_core::session::event::{Answer, Event, Idempotency, Migration};
 use segue_core::session::turn::{Input, Outcome, Refused, Taken, Turn, take};
 use segue_core::session::{Session, Status};
+use segue_store::control::fields::Defined;
 use segue_store::events::{self, Direction, Expected, NewEvent, StreamAppend, StreamRead};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::profiles::{self, LoadedProfile};
 use super::{SessionView, Sessions, append_to, asked, folded, not_found, session_stream};
 use crate::error::{Error, Result};
-use crate::scenarios::{PLAN, stream};
-use crate::telemetry;
+use crate::scenarios::archive::View;
+use crate::scenarios::{PLAN, Shared, stream};
+use crate::telemetry::{self, traces::traced};
 use crate::tenants::failure::Failure;
 
 /// How often a turn is decided again because another came first. Inside one process the turnstile
@@ -101,10 +108,24 @@ impl Sessions {
         input: Input,
         key: Option<String>,
     ) -> Result<TurnAnswer> {
+        let span = traced!("turn", rounds = Empty, outcome = Empty);
+        let taken = self.take_in_turn(tenant, id, input, key).instrument(span.clone()).await;
+        span.record("outcome", trace::outcome_of(&taken));
+        taken
+    }
+
+    async fn take_in_turn(
+        &self,
+        tenant: TenantId,
+        id: SessionId,
+        input: Input,
+        key: Option<String>,
+    ) -> Result<TurnAnswer> {
         within_limits(&input)?;
         let idempotency = key.map(|key| Idempotency { key, request_hash: request_hash(&input) });
         let _pass = self.0.turnstiles.pass(tenant, id).await;
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
+            Span::current().record("rounds", round);
             if let Some(idempotency) = &idempotency
                 && let Some(answer) = self.first_answer(tenant, id, idempotency).await?
             {
@@ -127,20 +148,20 @@ impl Sessions {
         idempotency: Option<&Idempotency>,
     ) -> Result<Option<TurnAnswer>> {
         let shared = &self.0;
-        let [state] = shared.router.load(tenant, [session_stream(id)]).await?;
+        let loading = shared.router.load(tenant, [session_stream(id)]);
+        let [state] = loading.instrument(traced!("load")).await?;
         let session = folded(state)?.ok_or_else(|| not_found(id))?;
-        let standing = shared.control.standing(tenant, session.scenario_id).await?;
-        let view = shared
-            .archive
-            .view(tenant, session.scenario_id, Some(session.version), &standing)
-            .await?;
-        let fields = shared.archive.fields(tenant, &standing).await?;
+        let (view, fields) =
+            self.standing(tenant, &session).instrument(traced!("standing")).await?;
         let input = Input {
             fields: accepted(&fields.definitions, input.fields.clone(), "/fields")?,
             ..input.clone()
         };
         let profile = match &session.customer_id {
-            Some(customer) => profiles::load(&shared.router, tenant, customer).await?,
+            Some(customer) => {
+                let loading = profiles::load(&shared.router, tenant, customer);
+                loading.instrument(traced!("profile")).await?
+            }
             None => LoadedProfile::default(),
         };
         let current = view.graph(view.current_version).ok_or_else(|| Error::Corrupt {
@@ -163,27 +184,44 @@ impl Sessions {
             judge: Judge::Nobody,
             now,
         };
-        let mut taken = match take(&Turn { situation, input: &input, idempotency }) {
-            Ok(Outcome::Taken(taken)) => *taken,
-            Ok(Outcome::Need(need)) => {
-                unreachable!("the embedded extractor and no judge need nothing: {need:?}")
-            }
-            Err(refused) => return Err(refusal(id, refused)),
-        };
+        let deciding = traced!("reconcile", migration.scenario = Empty, migration.outcome = Empty);
+        let mut taken =
+            match trace::within(&deciding, &Turn { situation, input: &input, idempotency }, take) {
+                Ok(Outcome::Taken(taken)) => *taken,
+                Ok(Outcome::Need(need)) => {
+                    unreachable!("the embedded extractor and no judge need nothing: {need:?}")
+                }
+                Err(refused) => return Err(refusal(id, refused)),
+            };
         let took = begun.elapsed();
+        trace::note_decision(deciding, &taken);
         note_duration(&mut taken, took.as_secs_f64() * 1_000.0);
 
         let appends = self.appends(&session, &taken, idempotency, profile);
-        match shared.router.append(tenant, now, appends).await {
+        let appending = shared.router.append(tenant, now, appends);
+        match appending.instrument(traced!("append")).await {
             Ok(_) => {}
             Err(Failure::Store(
                 events::Error::Conflict { .. } | events::Error::DuplicateEvent { .. },
             )) => return Ok(None),
             Err(failure) => return Err(failure.into()),
         }
-        self.report(&taken, took);
+        self.report(tenant, &taken, took);
         let session = self.viewed_in(&view, taken.session);
         Ok(Some(TurnAnswer { answer: taken.answer, session }))
+    }
+
+    /// What is decided about the session's scenario, and the tenant's fields, at one moment.
+    async fn standing(
+        &self,
+        tenant: TenantId,
+        session: &Session,
+    ) -> Result<(Arc<View>, Arc<Defined>)> {
+        let Shared { control, archive, .. } = &*self.0;
+        let standing = control.standing(tenant, session.scenario_id).await?;
+        let version = Some(session.version);
+        let view = archive.view(tenant, session.scenario_id, version, &standing).await?;
+        Ok((view, archive.fields(tenant, &standing).await?))
     }
 
     /// Everything that a turn writes, as one append group.
@@ -307,7 +345,7 @@ impl Sessions {
     }
 
     /// Counts and logs what a turn did, once it is stored.
-    fn report(&self, taken: &Taken, took: std::time::Duration) {
+    fn report(&self, tenant: TenantId, taken: &Taken, took: std::time::Duration) {
         telemetry::turn_taken();
         let logging = &self.0.config.logging;
         let session = taken.session.id;
@@ -315,7 +353,7 @@ impl Sessions {
             for filled in &migration.fields_filled {
                 telemetry::gap_filled(filled.source);
             }
-            let reason = &migration.reason;
+            let Migration { reason, plan_ids, .. } = migration;
             match decided {
                 Decided::Applied(scenario) => {
                     telemetry::migration_applied(scenario, took);
@@ -325,18 +363,20 @@ impl Sessions {
                         MigrationScenario::ReRoute => logging.log_re_routes,
                     };
                     if logged {
-                        tracing::info!(%session, ?scenario, %reason, "migration applied");
+                        tracing::info!(%tenant, %session, ?plan_ids, ?scenario, %reason, "migration applied");
                     }
                 }
-                Decided::Relocated => tracing::info!(%session, %reason, "session relocated"),
+                Decided::Relocated => {
+                    tracing::info!(%tenant, %session, ?plan_ids, %reason, "session relocated")
+                }
                 Decided::Blocked => {
                     telemetry::checkpoint_blocked();
                     if logging.log_checkpoint_blocks {
-                        tracing::warn!(%session, %reason, "migration blocked by a checkpoint");
+                        tracing::warn!(%tenant, %session, ?plan_ids, %reason, "migration blocked by a checkpoint");
                     }
                 }
                 Decided::Stayed => {
-                    tracing::info!(%session, %reason, "session stays on its version")
+                    tracing::info!(%tenant, %session, ?plan_ids, %reason, "session stays on its version")
                 }
             }
         }

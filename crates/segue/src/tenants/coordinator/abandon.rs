@@ -77,7 +77,7 @@ impl MigrationCoordinator {
         Gone { store, why }: Gone,
         by: &By,
     ) -> Result<Migration> {
-        tracing::warn!(migration = %id, %store, why, "what this store holds is given up");
+        tracing::warn!(migration_id = %id, %store, why, "what this store holds is given up");
         let left = "what was copied of the tenant's log up to then; a tombstone is missing";
         let by = by
             .with("store_id", store.as_str())

@@ -7,7 +7,7 @@ use segue_core::ids::Position;
 use segue_core::tenancy::Route;
 use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::pace::Pace;
-use segue_core::tenancy::migration::{MigrationState, Pause, Progress, Sight, Stage};
+use segue_core::tenancy::migration::{Effect, MigrationState, Pause, Progress, Sight, Stage};
 use segue_store::control::migrations as row;
 use segue_store::events::EventStore;
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::attempt::Attempt;
+use super::spans::Spans;
 use crate::tenants::copier::BulkCopier;
 use crate::tenants::read_back::ReadBack;
 
@@ -47,6 +48,7 @@ pub(super) struct At {
     /// somebody has dealt with it.
     pub(super) standing: Option<String>,
     pub(super) telling: watch::Sender<Progress>,
+    pub(super) spans: Spans,
     /// How long this process may be silent.
     pub(super) lease: watch::Sender<Duration>,
 }
@@ -78,6 +80,21 @@ impl At {
     pub(super) fn predicted_pause(&self) -> Duration {
         let lag = self.telling.borrow().lag();
         self.measured.pause().predict(lag, self.measured.rate.max(5_000.0))
+    }
+
+    /// How far an effect has come that is about events.
+    pub(super) fn reached(&self, effect: &Effect) -> u64 {
+        match effect {
+            Effect::ReadBack => self.sight.read_back.position.0,
+            Effect::Copy | Effect::Drain { .. } => {
+                self.sight.peer.map_or(0, |peer| peer.position.0)
+            }
+            Effect::Preflight
+            | Effect::Claim { .. }
+            | Effect::SwapOwner(_)
+            | Effect::Retire(_)
+            | Effect::Purge { .. } => 0,
+        }
     }
 
     /// Whether writes wait for the target.

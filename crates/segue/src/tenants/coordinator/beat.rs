@@ -30,7 +30,7 @@ pub(super) async fn beat(
                 return;
             }
             Err(error) => {
-                tracing::debug!(migration = %id, %error, "a coordinator could not say it is alive")
+                tracing::debug!(migration_id = %id, %error, "a coordinator could not say it is alive")
             }
         }
         let every = *lease.borrow_and_update() / 4;

@@ -7,11 +7,13 @@ use segue_core::tenancy::migration::{Decision, Entry};
 use segue_store::control::migrations::Decided;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::When;
 use super::at::At;
 use super::attempt::Attempt;
 use super::driver::Driver;
+use super::spans::outcome_of;
 use super::trouble::Trouble;
 use crate::telemetry;
 
@@ -29,12 +31,23 @@ impl Driver {
         shared.observer.step(self.tenant, name, When::Before).await;
         let mut decided = Decided::new(at.route.term, decision.clone());
         decided.entries = self.entries(at, &decision);
+        let span = at.spans.decision(name, &at.migration);
         let begun = Instant::now();
-        let made = shared.control.decide_migration(self.tenant, decided, &self.by()).await;
+        let by = self.by();
+        let made = shared.control.decide_migration(self.tenant, decided, &by);
+        let made = made.instrument(span.clone()).await.map_err(Trouble::from);
+        if let Ok((route, _)) = &made {
+            span.record("term", route.term.0);
+        }
+        span.record("outcome", outcome_of(&made));
+        drop(span);
         at.measured.decision = begun.elapsed();
         shared.observer.step(self.tenant, name, When::After).await;
         let (route, migration) = made?;
-        tracing::info!(tenant = %self.tenant, migration = %self.id, decision = name, "decided");
+        tracing::info!(
+            tenant = %self.tenant, migration_id = %self.id, decision = name, phase = %migration.state,
+            term = route.term.0, "decided"
+        );
         self.settle(at, route, migration)?;
         self.after(at, &decision).await
     }
@@ -57,17 +70,24 @@ impl Driver {
         match decision {
             Decision::Commit { .. } => {
                 if let Some(attempt) = at.attempt.take() {
+                    at.spans.cutover_over(&attempt.told(None));
                     self.committed(at, attempt).await;
                 }
             }
+            Decision::CutOver => {
+                let number = at.attempt.map_or(0, |attempt| attempt.number);
+                at.spans.cutover_begun(number);
+            }
             Decision::BeginDualWrite => at.analyzing = Some(self.analyze(at)),
             Decision::GiveUp { why } => {
-                at.attempt = None;
+                if let Some(attempt) = at.attempt.take() {
+                    at.spans.cutover_over(&attempt.told(Some(*why)));
+                }
                 at.retry_auto_at = Some(Instant::now() + AUTO_RETRY);
                 if at.migration.config.enable_metrics {
                     telemetry::cutover_given_up(*why);
                 }
-                tracing::warn!(tenant = %self.tenant, migration = %self.id, %why, "a cutover was given up");
+                tracing::warn!(tenant = %self.tenant, migration_id = %self.id, %why, "a cutover was given up");
             }
             _ => {}
         }
@@ -81,7 +101,7 @@ impl Driver {
         let (peer, tenant, migration) = (Arc::clone(&at.peer), self.tenant, self.id);
         AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = peer.analyze().await {
-                tracing::warn!(%tenant, %migration, %error, "the target was not analyzed");
+                tracing::warn!(%tenant, migration_id = %migration, %error, "the target was not analyzed");
             }
         }))
     }
@@ -95,7 +115,7 @@ impl Driver {
             telemetry::tenant_migrated(pause_ms);
         }
         tracing::info!(
-            tenant = %self.tenant, migration = %self.id, pause_ms, drained = cutover.events_drained,
+            tenant = %self.tenant, migration_id = %self.id, pause_ms, drained = cutover.events_drained,
             waited, "a tenant has moved"
         );
         tokio::time::sleep(HEAD_START).await;

@@ -29,6 +29,7 @@ use tracing::Instrument;
 use super::at::{At, Measured};
 use super::attempt::Attempt;
 use super::beat::beat;
+use super::spans::Spans;
 use super::trouble::Trouble;
 use super::{Shared, When};
 use crate::error::Error;
@@ -65,7 +66,7 @@ impl Driver {
         let mut at = match self.take_over().await {
             Ok(at) => at,
             Err(Trouble::Unavailable(error)) => {
-                tracing::debug!(migration = %self.id, %error, "a migration cannot be taken over yet");
+                tracing::debug!(migration_id = %self.id, %error, "a migration cannot be taken over yet");
                 return;
             }
             Err(Trouble::Deposed | Trouble::Outdated | Trouble::Stuck(_)) => return,
@@ -99,23 +100,13 @@ impl Driver {
 
     /// One step, and what it comes to if it fails. Answers whether there may be another.
     async fn go_on(&self, at: &mut At) -> bool {
-        match self.round(at).await {
+        match self.step(at).await {
             Ok(goes_on) => goes_on,
             Err(trouble) => self.meet(at, trouble).await.is_ok(),
         }
     }
 
-    /// One step, in a span of its own where the migration is traced. Answers whether there may be another.
-    async fn round(&self, at: &mut At) -> Result<bool, Trouble> {
-        let span = match at.migration.config.enable_tracing {
-            true => tracing::debug_span!(
-                "tenant_migration", tenant = %self.tenant, migration = %self.id, state = %at.migration.state
-            ),
-            false => tracing::Span::none(),
-        };
-        self.step(at).instrument(span).await
-    }
-
+    /// One step. Answers whether there may be another.
     async fn step(&self, at: &mut At) -> Result<bool, Trouble> {
         let is_in_time = at.gives_up_at().is_none_or(|end| end > Instant::now());
         if !at.has_looked && is_in_time {
@@ -138,7 +129,11 @@ impl Driver {
             Step::Decide(decision) => self.decide(at, decision).await?,
             Step::Perform(effect) => {
                 self.shared.observer.step(self.tenant, effect.name(), When::Before).await;
-                let performed = self.perform(at, effect).await;
+                let span = at.spans.effect(effect.name(), at.migration.state, at.route.term.0);
+                let before = at.reached(&effect);
+                let performed = self.perform(at, effect).instrument(span).await;
+                let events = at.reached(&effect).saturating_sub(before);
+                at.spans.performed(&performed, events);
                 self.shared.observer.step(self.tenant, effect.name(), When::After).await;
                 performed?;
                 at.breaker.succeeded();
@@ -178,11 +173,16 @@ impl Driver {
             let mut decided = Decided::new(route.term, Decision::TakeOver);
             decided.coordinator = Some(shared.process);
             let taken = shared.control.decide_migration(self.tenant, decided, &self.by()).await?;
-            tracing::info!(tenant = %self.tenant, migration = %self.id, "carrying a migration on");
+            tracing::info!(tenant = %self.tenant, migration_id = %self.id, "carrying a migration on");
             taken
         };
         shared.router.remember(self.tenant, Some(&route));
-        self.at(route, migration)
+        let mut at = self.at(route, migration)?;
+        at.spans = Spans::begin(&at.migration);
+        if let Some(attempt) = at.attempt {
+            at.spans.cutover_begun(attempt.number);
+        }
+        Ok(at)
     }
 
     /// What there is to work with, from what is decided and was told.
@@ -220,6 +220,7 @@ impl Driver {
             retry_auto_at: None,
             standing: None,
             telling: watch::Sender::new(migration.progress),
+            spans: Spans::untraced(),
             lease: watch::Sender::new(self.shared.settings.lease_in(&route)),
             route,
             migration,
@@ -267,7 +268,9 @@ impl Driver {
         let (sight, attempt, has_looked) = (at.sight, at.attempt, at.has_looked);
         let (telling, lease) = (at.telling.clone(), at.lease.clone());
         let analyzing = at.analyzing.take();
-        *at = self.at(route, migration)?;
+        let mut anew = self.at(route, migration)?;
+        std::mem::swap(&mut anew.spans, &mut at.spans);
+        *at = anew;
         at.analyzing = analyzing;
         (at.attempt, at.telling, at.lease, at.has_looked) = (attempt, telling, lease, has_looked);
         (at.sight.owner, at.sight.peer) = (sight.peer, sight.owner);

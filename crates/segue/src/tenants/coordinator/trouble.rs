@@ -10,7 +10,7 @@ use segue_store::control::{self, Conflict};
 use super::at::At;
 use super::driver::Driver;
 use crate::error::Error;
-use crate::telemetry;
+use crate::telemetry::{self, BreakerOf};
 
 /// The pauses after something that does not answer.
 const RETRY: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ impl Driver {
         match met {
             // The control plane or a store is away: what was known still holds.
             Err(Trouble::Unavailable(error)) => {
-                tracing::debug!(migration = %self.id, %error, "waiting for a part that is away");
+                tracing::debug!(migration_id = %self.id, %error, "waiting for a part that is away");
                 tokio::time::sleep(RETRY).await;
                 Ok(())
             }
@@ -86,7 +86,11 @@ impl Driver {
 
     /// Something does not answer: left alone for a while, longer each time; while writes wait, not for long.
     async fn wait_for(&self, at: &mut At, error: Error) -> Result<(), Trouble> {
+        let was_open = at.breaker.is_open();
         at.breaker.failed(at.begun.elapsed());
+        if at.migration.config.enable_metrics && at.breaker.is_open() && !was_open {
+            telemetry::breaker_opened(BreakerOf::Coordinator);
+        }
         let wait = at.breaker.admits(at.begun.elapsed()).err().unwrap_or(RETRY).max(RETRY / 4);
         let wait = if at.route.is_cut_over() { wait.min(RETRY / 2) } else { wait };
         tracing::debug!(migration = %self.id, %error, ?wait, "a step failed; trying again");
@@ -108,7 +112,7 @@ impl Driver {
             return self.look(at).await;
         }
         tracing::error!(
-            tenant = %self.tenant, migration = %self.id, error = obstacle.message,
+            tenant = %self.tenant, migration_id = %self.id, error = obstacle.message,
             "a migration cannot go on by itself"
         );
         let stage = at.route.moving.as_ref().map(|moving| moving.stage.clone());

@@ -8,12 +8,14 @@ use segue_core::tenancy::migration::{Entry, MigrationConfig, Stage, Verification
 use segue_store::control::By;
 use segue_store::control::audit::Action;
 use segue_store::control::migrations as row;
+use tracing::Instrument;
 
 use super::at::At;
 use super::driver::Driver;
 use super::trouble::Trouble;
 use super::{MigrationCoordinator, Shared};
 use crate::error::Result;
+use crate::telemetry;
 use crate::tenants::consistency::{ConsistencyVerifier, VerificationReport};
 use crate::tenants::migration_error::MigrationError;
 use crate::tenants::verify::Progress;
@@ -60,6 +62,9 @@ impl MigrationCoordinator {
             }
             round += 1;
         };
+        if migration.config.enable_metrics {
+            telemetry::copy_verified(report.level, report.is_consistent);
+        }
         let entries = vec![Entry::Verified(verified(&report, by.at))];
         let by = by.with("level", level.as_str()).with("is_consistent", report.is_consistent);
         let (tenant, action) = (migration.tenant_id, Some(Action::MigrationVerified));
@@ -135,9 +140,13 @@ impl Driver {
     async fn verify_history(&self, at: &mut At) -> std::result::Result<bool, Trouble> {
         let config = &at.migration.config;
         let (level, sample) = (compared(config), config.sample_percentage);
+        let span = at.spans.verification(level);
         let verifier = self.verifier(at).await?;
-        let report = verifier.verify_tenant_consistency(level, sample, Mark::START, |_| ()).await;
-        let report = report.map_err(Trouble::Unavailable)?;
+        let report = verifier.verify_tenant_consistency(level, sample, Mark::START, |_| ());
+        let report = report.instrument(span.clone()).await.map_err(Trouble::Unavailable)?;
+        span.record("is_consistent", report.is_consistent);
+        span.record("position", report.position.0);
+        drop(span);
         let is_consistent = report.is_consistent;
         self.keep(at, verified(&report, self.shared.clock.now())).await?;
         Ok(is_consistent)
@@ -151,9 +160,13 @@ impl Driver {
         end: Position,
     ) -> std::result::Result<bool, Trouble> {
         let sample = at.migration.config.sample_percentage;
+        let span = at.spans.verification(VerificationLevel::Full);
         let verifier = self.verifier(at).await?;
-        let violations = verifier.compare_events(after, end, sample).await;
-        let violations = violations.map_err(Trouble::Unavailable)?;
+        let violations = verifier.compare_events(after, end, sample).instrument(span.clone());
+        let violations = violations.await.map_err(Trouble::Unavailable)?;
+        span.record("is_consistent", violations.is_empty());
+        span.record("position", end.0);
+        drop(span);
         let is_consistent = violations.is_empty();
         let verified = Verified {
             level: VerificationLevel::Full,
@@ -193,11 +206,18 @@ impl Driver {
         end: Position,
     ) -> std::result::Result<bool, Trouble> {
         let after = at.migration.journal.proof().map_or(Position(0), |proof| proof.position);
+        let span = at.spans.verification(VerificationLevel::Full);
         let verifier = self.verifier(at).await?;
-        let violations = verifier.compare_events(after, end, 100.0).await;
-        let violations = violations.map_err(Trouble::Unavailable)?;
+        let violations = verifier.compare_events(after, end, 100.0).instrument(span.clone());
+        let violations = violations.await.map_err(Trouble::Unavailable)?;
+        span.record("is_consistent", violations.is_empty());
+        span.record("position", end.0);
+        drop(span);
+        if at.migration.config.enable_metrics {
+            telemetry::copy_verified(VerificationLevel::Full, violations.is_empty());
+        }
         for violation in &violations {
-            tracing::error!(tenant = %self.tenant, migration = %self.id, %violation, "the copy differs");
+            tracing::error!(tenant = %self.tenant, migration_id = %self.id, %violation, "the copy differs");
         }
         if let Some(attempt) = &mut at.attempt {
             attempt.compared = violations.is_empty().then_some(end);
@@ -211,6 +231,9 @@ impl Driver {
 
     /// Keeps what was found; a difference ends the wish to cut over.
     async fn keep(&self, at: &mut At, verified: Verified) -> std::result::Result<(), Trouble> {
+        if at.migration.config.enable_metrics {
+            telemetry::copy_verified(verified.level, verified.is_consistent);
+        }
         if !verified.is_consistent {
             // Another process may have moved the tenant while this one looked.
             self.reread(at).await?;
