@@ -153,7 +153,7 @@ fn require_json(request: &Request) -> Result<(), Refusal> {
 }
 
 /// Reads the body up to the limit. A body that comes in one piece, as most do, is not copied.
-async fn read(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut rest: Vec<u8> = Vec::new();
     let mut length = 0;
