@@ -29,28 +29,40 @@
 
 pub mod answer;
 pub mod assets;
+pub mod audit;
 #[cfg(test)]
 pub mod check;
 #[cfg(test)]
 mod contrast;
+pub mod counts;
+pub mod deployment;
 pub mod done;
 pub mod frame;
 pub mod home;
 pub mod parts;
 pub mod paths;
+pub mod plan;
+pub mod plans;
+#[cfg(test)]
+mod samples;
+pub mod scenario;
+pub mod scenarios;
 pub mod sent;
+pub mod session;
+pub mod sessions;
 pub mod viewer;
 pub mod words;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use segue_core::ids::TenantId;
 
 use answer::Trouble;
+use counts::Counts;
 
 use crate::http::App;
 
@@ -66,8 +78,47 @@ pub fn routes() -> Router<App> {
         .route("/console/open", get(home::open))
         .route("/console/assets/{name}", get(assets::serve))
         .route("/console/tenants/{tenant}", get(tenant))
+        .merge(of_scenarios())
+        .merge(of_plans())
+        .route("/console/tenants/{tenant}/sessions", get(sessions::show))
+        .route("/console/tenants/{tenant}/sessions/{session}", get(session::show))
+        .route("/console/tenants/{tenant}/audit", get(audit::show))
         .route("/console/{*path}", get(no_such_page).post(no_such_page))
+        .layer(Extension(Counts::default()))
         .layer(map_response(secured))
+}
+
+/// A tenant's scenarios.
+fn of_scenarios() -> Router<App> {
+    Router::new()
+        .route("/console/tenants/{tenant}/scenarios", get(scenarios::show))
+        .route(
+            "/console/tenants/{tenant}/scenarios/new",
+            get(scenario::document::register_form).post(scenario::document::register),
+        )
+        .route("/console/tenants/{tenant}/scenarios/{scenario}", get(scenario::show))
+        .route(
+            "/console/tenants/{tenant}/scenarios/{scenario}/new-version",
+            get(scenario::document::plan_form).post(scenario::document::plan),
+        )
+}
+
+/// A tenant's plans.
+fn of_plans() -> Router<App> {
+    use plan::{anchor, decision};
+    Router::new()
+        .route("/console/tenants/{tenant}/plans", get(plans::show))
+        .route("/console/tenants/{tenant}/plans/{plan}", get(plan::show))
+        .route(
+            "/console/tenants/{tenant}/plans/{plan}/anchors/{key}",
+            get(anchor::show).post(anchor::save),
+        )
+        .route("/console/tenants/{tenant}/plans/{plan}/approve", post(decision::approve))
+        .route("/console/tenants/{tenant}/plans/{plan}/reject", post(decision::reject))
+        .route("/console/tenants/{tenant}/plans/{plan}/deploy", post(decision::deploy))
+        .route("/console/tenants/{tenant}/plans/{plan}/withdraw", post(decision::withdraw))
+        .route("/console/tenants/{tenant}/plans/{plan}/deployment", get(deployment::show))
+        .route("/console/tenants/{tenant}/plans/{plan}/deployment/live", get(deployment::live))
 }
 
 /// A tenant's first page.
