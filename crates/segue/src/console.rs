@@ -27,6 +27,7 @@
 //! - A colour never says anything alone: a [`parts::Tone`] comes with an icon or a word.
 //! - Who acts is a [`viewer::Viewer`], from one extractor.
 
+pub mod address;
 pub mod answer;
 pub mod assets;
 pub mod audit;
@@ -37,6 +38,8 @@ mod contrast;
 pub mod counts;
 pub mod deployment;
 pub mod done;
+#[cfg(test)]
+mod flows;
 pub mod frame;
 pub mod home;
 pub mod parts;
@@ -53,7 +56,7 @@ pub mod sessions;
 pub mod viewer;
 pub mod words;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -61,6 +64,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use segue_core::ids::TenantId;
 
+use address::Path;
 use answer::Trouble;
 use counts::Counts;
 
