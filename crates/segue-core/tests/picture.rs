@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use segue_core::diff::picture::Picture;
 use segue_core::diff::{Diff, picture};
 use segue_core::ids::StepId;
 use segue_core::plan::summary::SessionCounts;
@@ -90,4 +91,60 @@ fn hostile_names_cannot_leave_their_labels() {
     assert!(!svg.contains("<script") && !svg.contains('\u{1}') && !svg.contains('\u{202e}'));
     let dot = picture::dot(&diff, &SessionCounts::default());
     assert!(dot.contains("\\\"><script>"));
+}
+
+/// A chain of steps in which one is new, far from the entry.
+fn long_chain() -> Diff {
+    let steps = |names: &[String]| -> Value {
+        let all = names.iter().enumerate().map(|(nth, name)| {
+            let next = names.get(nth + 1).map(|next| json!({"to_step_id": next}));
+            let ways: Vec<Value> = next.into_iter().collect();
+            json!({"id": name, "name": name, "transitions": ways})
+        });
+        let mut all: Vec<Value> = all.collect();
+        all[0]["id"] = json!("welcome");
+        json!(all)
+    };
+    let mut names: Vec<String> = (0..300).map(|nth| format!("step{nth}")).collect();
+    let v1 = steps(&names);
+    names.insert(200, "brand_new".to_owned());
+    Diff::between(graph(1, &v1), graph(2, &steps(&names)), &[])
+}
+
+#[test]
+fn of_a_long_graph_the_part_around_the_changes_is_shown_and_how_much_is_not() {
+    let picture = Picture::of(&long_chain(), &SessionCounts::default());
+    assert!(picture.around_changes(400).is_none(), "all of it has room");
+    let part = picture.around_changes(40).unwrap();
+    let svg = part.inline("p-", &|_| None);
+    assert_eq!(
+        part.len(),
+        5,
+        "the entry and its neighbour, and the new step with both of its own: {svg}"
+    );
+    assert!(svg.contains("brand_new (inserted)") && svg.contains("step199"), "{svg}");
+    assert!(svg.contains("… 197 more"), "{svg}");
+    assert!(!svg.contains("step100"), "{svg}");
+}
+
+#[test]
+fn a_picture_in_a_page_leads_to_what_it_shows_and_brings_no_style() {
+    let (diff, sessions) = order_flow();
+    let picture = Picture::of(&diff, &sessions);
+    let svg = picture.inline("p-", &|spot| {
+        let anchor = spot.anchor.as_ref()?;
+        Some(format!("/anchors/{anchor}?x=\"><script>"))
+    });
+    assert!(!svg.contains("<style") && !svg.contains("style=") && !svg.contains("<script"));
+    assert!(svg.contains("<a href=\"/anchors/") && svg.contains("url(#p-to-inserted)"));
+    assert_eq!(svg.matches("<a ").count(), diff.anchors().len());
+}
+
+#[test]
+fn one_version_is_drawn_with_whoever_stands_where() {
+    let (diff, sessions) = order_flow();
+    let svg = Picture::of_version(diff.v1(), &sessions.by_step)
+        .inline("v-", &|spot| Some(format!("/steps/{}", spot.step)));
+    assert!(svg.contains("Payment, irreversible, 1200 session(s) here"), "{svg}");
+    assert!(svg.contains("<a href=\"/steps/payment\">"), "{svg}");
 }

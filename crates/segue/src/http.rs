@@ -175,6 +175,7 @@ pub fn router(app: App) -> Router {
     let (router, api) = endpoints().split_for_parts();
     router
         .merge(docs::routes(&api))
+        .merge(crate::console::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), observe::observe))

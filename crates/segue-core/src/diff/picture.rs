@@ -2,15 +2,19 @@
 //!
 //! The two graphs are laid over each other: an anchor is one node, a deleted or new step is one that only
 //! one version has. [`svg`] draws it in layers, top to bottom, readable in light and dark and without
-//! colours; [`dot`] writes the same for Graphviz.
+//! colours; [`dot`] writes the same for Graphviz. A [`Picture`] can also be of one version alone, be cut down
+//! to what changes ([`Picture::around_changes`]), and become part of a page ([`Picture::inline`]).
 
 mod dot;
+mod focus;
 mod layout;
 mod svg;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff::{Diff, changes};
+use crate::ids::StepId;
+use crate::plan::policy::AnchorKey;
 use crate::plan::summary::SessionCounts;
 use crate::scenario::Step;
 use crate::scenario::graph::{Edge, Graph, Ix};
@@ -62,9 +66,21 @@ impl Fate {
     }
 }
 
+/// What a node of the picture stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The step: of V1 if it is deleted, of V2 or the only version otherwise.
+    pub step: StepId,
+    /// What policies call its anchor, if it is one.
+    pub anchor: Option<AnchorKey>,
+    /// Whether only V1 has it.
+    pub is_deleted: bool,
+}
+
 /// A step of either version, or the same step of both.
 #[derive(Debug, Clone)]
 struct Node {
+    spot: Spot,
     name: String,
     fate: Fate,
     is_entry: bool,
@@ -82,19 +98,25 @@ struct Line {
     to: usize,
     fate: Fate,
     condition: String,
+    /// Steps that are not shown and lie between the two.
+    skipped: usize,
 }
 
-/// Two graphs laid over each other.
+/// A graph, or two laid over each other.
 #[derive(Debug, Clone)]
-struct Picture {
+pub struct Picture {
     title: String,
     nodes: Vec<Node>,
     lines: Vec<Line>,
     entry: usize,
+    /// Whether it is of two versions.
+    is_comparison: bool,
 }
 
 impl Picture {
-    fn of(diff: &Diff, sessions: &SessionCounts) -> Self {
+    /// Both versions of a diff, with the sessions at each step of V1 where they are known.
+    #[must_use]
+    pub fn of(diff: &Diff, sessions: &SessionCounts) -> Self {
         let mut nodes = Vec::new();
         // By step: its node. V2 first, so that the picture follows the version to come.
         let mut at_v2 = vec![0; diff.v2.len()];
@@ -107,7 +129,9 @@ impl Picture {
             at_v1[ix.at()] = match diff.counterpart(ix) {
                 Some(v2) => at_v2[v2.at()],
                 None => {
-                    nodes.push(node(diff.v1.step(ix), Fate::Deleted));
+                    let mut node = node(diff.v1.step(ix), Fate::Deleted);
+                    node.spot.is_deleted = true;
+                    nodes.push(node);
                     nodes.len() - 1
                 }
             };
@@ -115,7 +139,51 @@ impl Picture {
         }
         let entry = at_v2[diff.v2.entry().at()];
         nodes[entry].is_entry = true;
-        Self { title: title(diff), lines: lines(diff, &at_v1, &at_v2), nodes, entry }
+        let lines = lines(diff, &at_v1, &at_v2);
+        Self { title: title(diff), lines, nodes, entry, is_comparison: true }
+    }
+
+    /// One version, with the sessions at each of its steps.
+    #[must_use]
+    pub fn of_version(graph: &Graph, sessions: &BTreeMap<StepId, u64>) -> Self {
+        let mut nodes = Vec::with_capacity(graph.len());
+        let mut ways: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+        for ix in graph.indices() {
+            let mut node = node(graph.step(ix), Fate::Kept);
+            node.sessions = sessions.get(&graph.step(ix).id).copied().unwrap_or(0);
+            nodes.push(node);
+            for edge in graph.edges(ix) {
+                ways.entry((ix.at(), edge.to.at())).or_default().push(edge.condition_text());
+            }
+        }
+        let entry = graph.entry().at();
+        nodes[entry].is_entry = true;
+        let lines = ways.into_iter().map(|((from, to), mut conditions)| {
+            conditions.retain(|text| !text.is_empty());
+            Line { from, to, fate: Fate::Kept, condition: conditions.join(" / "), skipped: 0 }
+        });
+        let scenario = graph.scenario();
+        let title = format!("{}: version {}", scenario.name, scenario.version);
+        Self { title, lines: lines.collect(), nodes, entry, is_comparison: false }
+    }
+
+    /// How many steps it shows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether it shows none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Draws it as part of a page: without a heading and colours of its own, for the page's style sheet. `name`
+    /// begins every id in it; `link` says where a node leads.
+    #[must_use]
+    pub fn inline(&self, name: &str, link: &dyn Fn(&Spot) -> Option<String>) -> String {
+        svg::inline(self, name, link)
     }
 }
 
@@ -126,6 +194,7 @@ fn title(diff: &Diff) -> String {
 
 fn node(step: &Step, fate: Fate) -> Node {
     Node {
+        spot: Spot { step: step.id.clone(), anchor: None, is_deleted: false },
         name: step.name.clone(),
         fate,
         is_entry: false,
@@ -143,10 +212,10 @@ fn in_v2(diff: &Diff, ix: Ix) -> Node {
         Some(_) => Fate::Kept,
     };
     let branches = changes::branches(&diff.v2, ix) > 1;
-    Node {
-        is_new_fork: branches && (fate == Fate::Inserted || changes::gained_branch(diff, ix)),
-        ..node(diff.v2.step(ix), fate)
-    }
+    let mut node = node(diff.v2.step(ix), fate);
+    node.is_new_fork = branches && (fate == Fate::Inserted || changes::gained_branch(diff, ix));
+    node.spot.anchor = diff.anchor_at_v2(ix).map(|anchor| anchor.key.clone());
+    node
 }
 
 /// Whether a step is reached from none of the steps that it was reached from; what was inserted or deleted
@@ -202,6 +271,7 @@ fn lines(diff: &Diff, at_v1: &[usize], at_v2: &[usize]) -> Vec<Line> {
                     _ => Fate::Changed,
                 },
                 condition: conditions.join(" / "),
+                skipped: 0,
             }
         })
         .collect()

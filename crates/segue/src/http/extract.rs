@@ -153,7 +153,7 @@ fn require_json(request: &Request) -> Result<(), Refusal> {
 }
 
 /// Reads the body up to the limit. A body that comes in one piece, as most do, is not copied.
-async fn read(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut rest: Vec<u8> = Vec::new();
     let mut length = 0;
@@ -194,7 +194,7 @@ async fn drain(mut body: Body, mut left: usize) {
 }
 
 /// Parses the body; only a wrong one is parsed a second time, to find out where it is wrong.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     match serde_json::from_slice(bytes) {
         Ok(value) => Ok(value),
         Err(error) => Err(explain::<T>(bytes, &error)),

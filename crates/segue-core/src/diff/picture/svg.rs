@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::layout::{Layout, NODE_HEIGHT, NODE_WIDTH, layout};
-use super::{Fate, Line, Node, Picture};
+use super::{Fate, Line, Node, Picture, Spot};
 
 const MARGIN: f64 = 32.0;
 /// Room for the title and the legend above the graph.
@@ -70,7 +70,7 @@ pub(super) fn draw(picture: &Picture) -> String {
     let width = (placed.width + 2.0 * MARGIN).max(MIN_WIDTH);
     let height = placed.height + HEAD + 2.0 * MARGIN;
     let left = (width - placed.width) / 2.0;
-    let mut svg = Svg { text: String::new() };
+    let mut svg = Svg { text: String::new(), name: "", link: &|_| None };
     svg.add(format_args!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-labelledby=\"title description\">"
@@ -78,35 +78,79 @@ pub(super) fn draw(picture: &Picture) -> String {
     svg.add(format_args!("<title id=\"title\">{}</title>", escaped(&picture.title)));
     svg.add(format_args!("<desc id=\"description\">{}</desc>", escaped(&description(picture))));
     svg.add(format_args!("<style>{}</style>", style()));
-    for fate in ["kept", "changed", "inserted", "deleted"] {
-        svg.add(format_args!(
-            "<marker id=\"to-{fate}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"9\" \
-             markerHeight=\"9\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">\
-             <path class=\"head {fate}\" d=\"M0 1L10 5L0 9Z\"/></marker>"
-        ));
-    }
+    svg.heads();
     svg.add(format_args!("<rect class=\"paper\" width=\"100%\" height=\"100%\"/>"));
     svg.heading(picture);
     svg.add(format_args!("<g transform=\"translate({left:.1} {:.1})\">", HEAD + MARGIN));
-    for nth in 0..picture.lines.len() {
-        svg.line(picture, &placed, nth);
-    }
-    for (node, at) in picture.nodes.iter().zip(&placed.nodes) {
-        svg.node(node, *at);
-    }
-    for nth in 0..picture.lines.len() {
-        svg.condition(picture, &placed, nth);
-    }
+    svg.graph(picture, &placed);
     svg.add(format_args!("</g>"));
     svg.add(format_args!("</svg>"));
     svg.text
 }
 
-struct Svg {
-    text: String,
+/// The room around a picture in a page.
+const INLINE_MARGIN: f64 = 24.0;
+
+/// Draws the graph alone, in the colours of the page around it.
+pub(super) fn inline(picture: &Picture, name: &str, link: Link<'_>) -> String {
+    let placed = layout(picture);
+    let width = placed.width + 2.0 * INLINE_MARGIN;
+    // Loops stand out to the right.
+    let width =
+        if picture.lines.iter().any(|line| line.from == line.to) { width + 64.0 } else { width };
+    let height = placed.height + 2.0 * INLINE_MARGIN;
+    let mut svg = Svg { text: String::new(), name, link };
+    svg.add(format_args!(
+        "<svg class=\"graph\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} \
+         {height:.0}\" role=\"group\" aria-labelledby=\"{name}title {name}description\">"
+    ));
+    svg.add(format_args!("<title id=\"{name}title\">{}</title>", escaped(&picture.title)));
+    svg.add(format_args!(
+        "<desc id=\"{name}description\">{}</desc>",
+        escaped(&description(picture))
+    ));
+    svg.heads();
+    svg.add(format_args!("<g transform=\"translate({INLINE_MARGIN} {INLINE_MARGIN})\">"));
+    svg.graph(picture, &placed);
+    svg.add(format_args!("</g></svg>"));
+    svg.text
 }
 
-impl Svg {
+/// Where a node leads, if anywhere.
+type Link<'a> = &'a dyn Fn(&Spot) -> Option<String>;
+
+struct Svg<'a> {
+    text: String,
+    /// What ids begin with.
+    name: &'a str,
+    link: Link<'a>,
+}
+
+impl Svg<'_> {
+    /// The heads of arrows.
+    fn heads(&mut self) {
+        let name = self.name;
+        for fate in ["kept", "changed", "inserted", "deleted"] {
+            self.add(format_args!(
+                "<marker id=\"{name}to-{fate}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"9\" \
+                 markerHeight=\"9\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">\
+                 <path class=\"head {fate}\" d=\"M0 1L10 5L0 9Z\"/></marker>"
+            ));
+        }
+    }
+
+    fn graph(&mut self, picture: &Picture, placed: &Layout) {
+        for nth in 0..picture.lines.len() {
+            self.line(picture, placed, nth);
+        }
+        for (node, at) in picture.nodes.iter().zip(&placed.nodes) {
+            self.node(node, *at, picture.is_comparison);
+        }
+        for nth in 0..picture.lines.len() {
+            self.condition(picture, placed, nth);
+        }
+    }
+
     fn add(&mut self, element: std::fmt::Arguments<'_>) {
         self.text.write_fmt(element).expect("a string takes any text");
         self.text.push('\n');
@@ -152,12 +196,16 @@ impl Svg {
         ));
     }
 
-    fn node(&mut self, node: &Node, (x, y): (f64, f64)) {
+    fn node(&mut self, node: &Node, (x, y): (f64, f64), is_comparison: bool) {
         let (left, top) = (x - NODE_WIDTH / 2.0, y - NODE_HEIGHT / 2.0);
+        let link = (self.link)(&node.spot);
+        if let Some(link) = &link {
+            self.add(format_args!("<a href=\"{}\">", escaped(link)));
+        }
         self.add(format_args!(
             "<g class=\"{}\" transform=\"translate({left:.1} {top:.1})\"><title>{}</title>",
             node.fate.word(),
-            escaped(&told(node))
+            escaped(&if is_comparison { told(node) } else { described(node) })
         ));
         self.add(format_args!(
             "<rect class=\"card\" width=\"{NODE_WIDTH}\" height=\"{NODE_HEIGHT}\" rx=\"10\"/>"
@@ -203,13 +251,19 @@ impl Svg {
             ));
         }
         self.add(format_args!("</g>"));
+        if link.is_some() {
+            self.add(format_args!("</a>"));
+        }
     }
 
     fn line(&mut self, picture: &Picture, placed: &Layout, nth: usize) {
         let line = &picture.lines[nth];
+        let name = self.name;
         self.add(format_args!(
-            "<path class=\"line {0}\" marker-end=\"url(#to-{0})\" d=\"{1}\"/>",
+            "<path class=\"line {0}{1}\" marker-end=\"url(#{2}to-{0})\" d=\"{3}\"/>",
             line.fate.word(),
+            if line.skipped > 0 { " skips" } else { "" },
+            name,
             path(line, placed, nth)
         ));
     }
@@ -283,9 +337,19 @@ fn detail(node: &Node) -> String {
     parts.join(" · ")
 }
 
-/// A node in words.
+/// A node in words, and what becomes of it.
 fn told(node: &Node) -> String {
-    let mut told = format!("{} ({})", node.name, node.fate.word());
+    let fate = format!(" ({})", node.fate.word());
+    in_words(node, &fate)
+}
+
+/// A node in words.
+fn described(node: &Node) -> String {
+    in_words(node, "")
+}
+
+fn in_words(node: &Node, fate: &str) -> String {
+    let mut told = format!("{}{fate}", node.name);
     if !detail(node).is_empty() {
         write!(told, ", {}", detail(node)).expect("a string takes any text");
     }
@@ -312,6 +376,10 @@ fn counts(picture: &Picture) -> String {
 }
 
 fn description(picture: &Picture) -> String {
+    if !picture.is_comparison {
+        let sessions: u64 = picture.nodes.iter().map(|node| node.sessions).sum();
+        return format!("{} step(s), {sessions} active session(s)", picture.nodes.len());
+    }
     let changed: Vec<String> = picture
         .nodes
         .iter()
