@@ -37,6 +37,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
+use super::course::{Course, Courses};
 use super::migration::Migration;
 use super::migration_error::MigrationError;
 use super::preflight::{DryRun, Preflight};
@@ -138,6 +139,8 @@ pub(super) struct Shared {
     /// The migrations that this process carries on.
     driven: Mutex<BTreeMap<MigrationId, Driven>>,
     attending: Mutex<Option<[AbortHandle; 2]>>,
+    /// How active migrations went, as this process saw them.
+    courses: Courses,
     observer: Arc<dyn Observer>,
 }
 
@@ -178,6 +181,7 @@ impl MigrationCoordinator {
             copies,
             driven: Mutex::default(),
             attending: Mutex::default(),
+            courses: Courses::default(),
             observer,
         });
         Self { _alive: Arc::new(Alive(Arc::clone(&shared))), shared }
@@ -201,6 +205,12 @@ impl MigrationCoordinator {
     /// [`MigrationError::NotFound`].
     pub async fn get_migration(&self, id: MigrationId) -> Result<Migration> {
         self.shared.row(id).await.map(Migration::from)
+    }
+
+    /// How a migration went, as this process saw it while it attended; nothing of one that it never saw.
+    #[must_use]
+    pub fn course(&self, id: MigrationId) -> Course {
+        self.shared.courses.of(id)
     }
 
     /// What the control plane keeps of a migration.

@@ -166,6 +166,7 @@ async fn look(
             break;
         }
     }
+    shared.courses.see(&active, shared.clock.now());
     seen.retain(|id, _| active.iter().any(|migration| migration.id == *id));
     for migration in active {
         let wants_nobody =
