@@ -31,24 +31,32 @@ pub mod answer;
 pub mod assets;
 #[cfg(test)]
 pub mod check;
+pub mod checks;
 #[cfg(test)]
 mod contrast;
+pub mod decided;
 pub mod done;
 pub mod frame;
 pub mod home;
+pub mod lengths;
+pub mod moves;
 pub mod parts;
 pub mod paths;
+pub mod platform;
 pub mod sent;
+pub mod stores;
+pub mod tenant;
+pub mod tenants;
+pub mod told;
 pub mod viewer;
 pub mod words;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use segue_core::ids::TenantId;
 
 use answer::Trouble;
 
@@ -65,14 +73,9 @@ pub fn routes() -> Router<App> {
         .route("/console/", get(|| async { Redirect::permanent(paths::HOME) }))
         .route("/console/open", get(home::open))
         .route("/console/assets/{name}", get(assets::serve))
-        .route("/console/tenants/{tenant}", get(tenant))
+        .merge(platform::routes())
         .route("/console/{*path}", get(no_such_page).post(no_such_page))
         .layer(map_response(secured))
-}
-
-/// A tenant's first page.
-async fn tenant(Path(tenant): Path<TenantId>) -> Redirect {
-    Redirect::to(&paths::scenarios(tenant))
 }
 
 async fn no_such_page(State(_): State<App>, uri: Uri) -> Trouble {

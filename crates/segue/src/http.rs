@@ -52,6 +52,7 @@ use error::Refusal;
 use live::Live;
 
 use crate::clock::Clock;
+use crate::console::checks::Checks;
 use crate::stores::Opened;
 
 /// Where the API lives.
@@ -74,6 +75,8 @@ pub struct App {
     pub stalled_reader_timeout: Duration,
     /// Live streams and long polls.
     pub live: Arc<Live>,
+    /// Verifications and repairs that the console has begun.
+    pub checks: Arc<Checks>,
 }
 
 fn endpoints() -> OpenApiRouter<App> {
