@@ -218,6 +218,13 @@ impl MigrationCoordinator {
         self.shared.row(id).await
     }
 
+    /// Takes note of how a migration is now.
+    pub(super) fn saw(&self, migration: &row::Migration) {
+        if migration.is_active {
+            self.shared.courses.see(std::slice::from_ref(migration), self.shared.clock.now());
+        }
+    }
+
     /// Where tenants live.
     pub(super) fn router(&self) -> &TenantStoreRouter {
         &self.shared.router

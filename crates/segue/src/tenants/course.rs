@@ -26,6 +26,9 @@ const WHOLE: usize = 256;
 /// How many migrations' courses are remembered.
 const COURSES: usize = 256;
 
+/// Over how long a rate is observed at least.
+const OBSERVED: SignedDuration = SignedDuration::from_secs(5);
+
 /// The least time between two moments; a change of state is remembered in any case.
 const APART: SignedDuration = SignedDuration::from_millis(900);
 
@@ -79,6 +82,25 @@ impl Course {
         let last = self.whole.last().map(|moment| moment.at);
         let newest = self.lately.back().filter(|moment| Some(moment.at) > last);
         self.whole.iter().chain(newest)
+    }
+
+    /// How fast events came to the target, at each of some moments, the oldest first: over the seconds before
+    /// it, as they were seen and with every rest. A copy that is taken back counts as a standstill.
+    #[must_use]
+    pub fn rates(moments: &[&Moment]) -> Vec<(Timestamp, f64)> {
+        let mut from = 0;
+        let mut rates = Vec::new();
+        for (nth, moment) in moments.iter().enumerate().skip(1) {
+            while from + 1 < nth && moment.at.duration_since(moments[from + 1].at) >= OBSERVED {
+                from += 1;
+            }
+            let seconds = moment.at.duration_since(moments[from].at).as_secs_f64();
+            let came = moment.copied.saturating_sub(moments[from].copied) as f64;
+            if seconds > 0.0 {
+                rates.push((moment.at, came / seconds));
+            }
+        }
+        rates
     }
 
     /// Remembers a moment.
@@ -181,6 +203,19 @@ mod tests {
         assert!(whole.is_sorted());
         let widest = whole.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(widest <= 1_024, "no gap hides anything: {widest}");
+    }
+
+    #[test]
+    fn rates_are_what_came_in_the_seconds_before() {
+        let moments: Vec<Moment> = [(0, 0), (10, 100), (20, 1_100), (21, 1_100), (22, 500)]
+            .map(|(second, copied)| moment(second, copied))
+            .to_vec();
+        let moments: Vec<&Moment> = moments.iter().collect();
+        let rates: Vec<f64> = Course::rates(&moments).into_iter().map(|(_, rate)| rate).collect();
+        assert_eq!(rates[..2], [10.0, 100.0]);
+        assert!((rates[2] - 1_000.0 / 11.0).abs() < 0.01, "over at least some seconds: {rates:?}");
+        assert!(rates[3] >= 0.0, "a copy that is taken back is no negative rate");
+        assert_eq!(Course::rates(&moments[..1]), []);
     }
 
     #[test]
