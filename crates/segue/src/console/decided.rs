@@ -52,6 +52,9 @@ const ACTIONS: [Action; 24] = [
     Action::FencesRestored,
 ];
 
+/// Details that are folded: the same in every line of a move, or long.
+const FOLDED: [&str; 4] = ["tenant_id", "source_store_id", "target_store_id", "digest"];
+
 /// What is wanted, as it was typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Wanted {
@@ -250,8 +253,8 @@ pub fn table(lines: &[Entry], now: Timestamp) -> Markup {
                     tr {
                         td { (words::when(line.at, now)) }
                         td { (actor(&line.actor)) }
-                        th scope="row" { (words::capital(line.action.as_str())) }
-                        td { (details(&line.details)) }
+                        th.nowrap scope="row" { (words::capital(line.action.as_str())) }
+                        td.further { (details(&line.details)) }
                     }
                 } }
             }
@@ -267,15 +270,40 @@ fn actor(actor: &str) -> Markup {
     }
 }
 
-/// What explains it further, as words.
+/// What explains it further, as words. What is the same in every line, or long, is folded.
 fn details(details: &Value) -> Markup {
     let Value::Object(details) = details else {
         return html! { @if !details.is_null() { (details) } };
     };
+    let is_folded = |name: &str, value: &Value| FOLDED.contains(&name) || value.is_object();
+    let shown: Vec<_> =
+        details.iter().filter(|(name, value)| !is_folded(name.as_str(), value)).collect();
+    let folded: Vec<_> =
+        details.iter().filter(|(name, value)| is_folded(name.as_str(), value)).collect();
     html! {
-        ul.details { @for (name, value) in details {
+        ul.details { @for (name, value) in shown {
             li { span.quiet { (words::spaced(name)) } " " (plain(value)) }
         } }
+        @if !folded.is_empty() {
+            details.small {
+                summary.quiet { "More" }
+                dl.pairs { @for (name, value) in folded { (pair(name, value)) } }
+            }
+        }
+    }
+}
+
+/// A name and what it is; of an object, each thing in it.
+fn pair(name: &str, value: &Value) -> Markup {
+    html! {
+        @match value {
+            Value::Object(within) => { @for (name, value) in within {
+                dt { (words::spaced(name)) } dd { (plain(value)) }
+            } },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                dt { (words::spaced(name)) } dd { (plain(value)) }
+            }
+        }
     }
 }
 
@@ -284,7 +312,8 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Null => "–".to_owned(),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 

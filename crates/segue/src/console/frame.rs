@@ -160,7 +160,7 @@ impl Frame<'_> {
                     h2 { "Platform" }
                     ul {
                         (link(Place::Overview, paths::HOME, Icon::Home, "Overview"))
-                        (link(Place::Tenants, paths::TENANTS, Icon::Talk, "Tenants"))
+                        (link(Place::Tenants, paths::TENANTS, Icon::People, "Tenants"))
                         (link(Place::Stores, paths::STORES, Icon::Store, "Stores"))
                         (link(Place::Moves, paths::MOVES, Icon::Move, "Moves"))
                         (link(Place::Decided, paths::DECIDED, Icon::Book, "Decisions"))

@@ -39,11 +39,18 @@ pub fn lasting_ms(millis: f64) -> String {
 
 /// A rate of events: `12,400 events/s`.
 #[must_use]
-pub fn rate(per_second: f64) -> String {
-    if per_second > 0.0 && per_second < 10.0 {
-        return format!("{per_second:.1} events/s");
-    }
-    format!("{} events/s", words::count(whole(per_second)))
+pub fn rate(events_per_second: f64) -> String {
+    format!("{} events/s", number(events_per_second))
+}
+
+/// A rate of what is said beside it: `12,400/s`.
+#[must_use]
+pub fn per_second(rate: f64) -> String {
+    format!("{}/s", number(rate))
+}
+
+fn number(rate: f64) -> String {
+    if rate > 0.0 && rate < 9.95 { format!("{rate:.1}") } else { words::count(whole(rate)) }
 }
 
 /// A share in percent, that is 100 only when nothing is left.

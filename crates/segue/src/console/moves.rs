@@ -226,9 +226,11 @@ fn row(one: &Migration, now: Timestamp, shown: Shown) -> Markup {
             }
             td { (state(one.state, one.is_active)) }
             td {
-                progress class={ "short " (tone(one.state, one.is_active).class()) } max="100"
-                    value=(format!("{:.1}", one.progress_percentage)) aria-label="Copied" {}
-                span.under { (lengths::percent(one.progress_percentage)) " of " (words::count(one.total_events)) }
+                @if one.total_events == 0 { span.quiet { "–" } } @else {
+                    progress class={ "short " (tone(one.state, one.is_active).class()) } max="100"
+                        value=(format!("{:.1}", one.progress_percentage)) aria-label="Copied" {}
+                    span.under { (lengths::percent(one.progress_percentage)) " of " (words::count(one.total_events)) }
+                }
             }
             td {
                 @match one.cutover.pause_ms {

@@ -112,7 +112,7 @@ impl View {
         let store =
             Field { name: "store", label: "Lives in", value: &self.store, ..Field::default() };
         html! {
-            form.filters action=(paths::TENANTS) method="get" {
+            form.filters.few action=(paths::TENANTS) method="get" {
                 (store.select(&choices))
                 button { "Filter" }
             }

@@ -15,7 +15,7 @@ use segue_core::tenancy::migration::{MigrationState, Stage};
 use super::chart::{Bar, Chart, Drawn};
 use super::phase::{Look, Phase, Standing};
 use crate::console::answer::{Page, Trouble};
-use crate::console::lengths::{lasting, lasting_ms, percent, rate};
+use crate::console::lengths::{lasting, lasting_ms, per_second, percent, rate};
 use crate::console::parts::{Figure, Icon, Tone, alert, figures, icon};
 use crate::console::sent::Asked;
 use crate::console::{paths, told, words};
@@ -25,6 +25,9 @@ use crate::tenants::{Course, Migration, Moment};
 
 /// Tells htmx to go to another page.
 const GO_TO: HeaderName = HeaderName::from_static("hx-redirect");
+
+/// For how long what was seen of a rate is the rate.
+const FRESH_SECONDS: i64 = 10;
 
 /// How much of its course is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,16 +212,13 @@ impl View {
 
     fn progress(&self) -> Markup {
         let one = &self.migration;
-        let is_copied = one.total_events == one.events_copied;
         html! {
             div.copied {
                 div.row.apart {
                     span { strong { (percent(one.progress_percentage)) } " copied" }
                     span.quiet.small {
                         (words::count(one.events_copied)) " of " (words::counted(one.total_events, "event"))
-                        @if let Some(eta) = one.eta_seconds.filter(|_| self.is_copying() && !is_copied) {
-                            ", about " (lasting(eta)) " to go"
-                        }
+                        @if let Some(left) = self.left() { ", about " (lasting(left)) " to go" }
                     }
                 }
                 progress class=(self.tone().class()) max="100"
@@ -227,8 +227,21 @@ impl View {
         }
     }
 
-    fn is_copying(&self) -> bool {
-        self.migration.state == MigrationState::BulkCopy
+    /// How fast events come to the target: as seen here, or as its coordinator told when nothing was seen yet.
+    fn rate_now(&self) -> f64 {
+        let lately: Vec<&Moment> = self.course.lately().collect();
+        let seen = Course::rates(&lately).last().copied();
+        let is_fresh = |at: Timestamp| self.now.duration_since(at).as_secs() < FRESH_SECONDS;
+        seen.filter(|(at, _)| is_fresh(*at))
+            .map_or(self.migration.events_per_second, |(_, rate)| rate)
+    }
+
+    /// How long the rest of the bulk copy takes at that rate, in seconds; nothing while that is not known.
+    fn left(&self) -> Option<f64> {
+        let one = &self.migration;
+        let rate = self.rate_now();
+        let is_copying = one.state == MigrationState::BulkCopy && one.sync_lag > 0 && rate > 0.0;
+        is_copying.then(|| one.sync_lag as f64 / rate)
     }
 
     fn tone(&self) -> Tone {
@@ -237,19 +250,28 @@ impl View {
 
     fn words(&self) -> Markup {
         let one = &self.migration;
+        let next = self.told.iter().find_map(|line| line.strip_prefix("Next: "));
+        let more = self.told.iter().map(String::as_str);
+        let more =
+            more.filter(|line| !line.starts_with("Next: ") && !line.starts_with("In the way"));
         html! {
             @if let Some(error) = &one.error {
                 (alert(if error.recoverable { Tone::Warn } else { Tone::Bad }, "In the way", html! {
-                    p { (words::sentence(&error.message)) }
-                    @if let Some(action) = &error.suggested_action { p.quiet { (words::sentence(action)) } }
+                    p { (told::sentence(&words::sentence(&error.message))) }
+                    @if let Some(action) = &error.suggested_action {
+                        p.quiet { (told::sentence(&words::sentence(action))) }
+                    }
                     p.small.quiet { "Since " (words::when(error.at, self.now)) }
                 }))
             }
             @if let Some(reason) = &one.abort_reason {
                 (alert(Tone::Idle, "It was aborted", html! { p { (reason) } }))
             }
+            @if let Some(next) = next {
+                p.next { span.strong { "Next" } " " (told::sentence(next)) }
+            }
             @if !self.told.is_empty() {
-                (told::sentences(self.told.iter().map(String::as_str).filter(|line| !line.starts_with("In the way"))))
+                details.in-words { summary { "In more words" } (told::sentences(more)) }
             }
         }
     }
@@ -268,8 +290,8 @@ impl View {
             },
             Figure {
                 name: "Rate",
-                value: html! { (rate(one.events_per_second)) },
-                note: html! { "of late, as the copier told" },
+                value: html! { (per_second(self.rate_now())) },
+                note: html! { "events that come to the target" },
             },
             Figure {
                 name: "Read back",
@@ -314,7 +336,7 @@ impl View {
                 }
                 div.inside {
                     div.sparks {
-                        (self.rate(&moments).markup())
+                        (self.rates(&moments).markup())
                         (self.lag(&moments).markup())
                         (self.pauses().markup())
                     }
@@ -324,14 +346,15 @@ impl View {
         }
     }
 
-    fn rate(&self, moments: &[&Moment]) -> Chart {
-        let points = line(moments, |moment| moment.events_per_second);
+    fn rates(&self, moments: &[&Moment]) -> Chart {
+        let rates = Course::rates(moments).into_iter();
+        let points: Vec<(f64, f64)> = rates.map(|(at, rate)| (second(at), rate)).collect();
         let highest = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
         let mark = self.migration.config.max_bulk_copy_rate;
         let mark = mark.map(|most| (most, format!("at most {}", rate(most))));
         Chart {
             title: "Rate",
-            now: rate(self.migration.events_per_second),
+            now: rate(self.rate_now()),
             note: format!("Highest {}", rate(highest)),
             drawn: Drawn::Line { points, mark },
         }
@@ -374,8 +397,11 @@ impl View {
     }
 }
 
+fn second(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1e3
+}
+
 fn line(moments: &[&Moment], value: impl Fn(&Moment) -> f64) -> Vec<(f64, f64)> {
-    let second = |at: Timestamp| at.as_millisecond() as f64 / 1e3;
     moments.iter().map(|moment| (second(moment.at), value(moment))).collect()
 }
 

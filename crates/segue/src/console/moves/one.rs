@@ -121,7 +121,7 @@ impl View {
             ))
             (Done::shown(self.done))
             @if let Some(refused) = &self.refused { (refused.shown()) }
-            div.split {
+            div.split.of-move {
                 div.stack {
                     (self.live.markup())
                     (self.cutovers())
@@ -423,8 +423,8 @@ mod tests {
         for told in [
             "41 %",
             "512,000 of 1,234,567 events",
-            "about 40 s to go",
-            "18,300 events/s",
+            "about 39 s to go",
+            "18,300/s",
             "12.3 ms",
             "5 s",
             "722,567",

@@ -160,7 +160,11 @@ pub fn decisions() -> Vec<Entry> {
         details,
     };
     vec![
-        entry("olga <script>", Action::MigrationStarted, json!({ "to": "<script>", "term": 1 })),
+        entry(
+            "olga <script>",
+            Action::MigrationStarted,
+            json!({ "to": "<script>", "term": 1, "tenant_id": "7", "config": { "batch_size": 5, "rate": null } }),
+        ),
         entry(
             &format!("segue {}", id()),
             Action::MigrationVerified,
