@@ -173,3 +173,89 @@ impl Drop for Entered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use segue_core::ids::Position;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::console::check;
+    use crate::console::moves::sample;
+    use crate::error::Error;
+
+    const ABOUT: About = About::Copy(MigrationId(uuid::Uuid::nil()));
+
+    fn live() -> Arc<Live> {
+        Live::new(Config::default().server.live_limits())
+    }
+
+    fn broken() -> Result<Found> {
+        let reason = "it is away".to_owned();
+        Err(Error::Unavailable { what: "the store", reason, source: None })
+    }
+
+    async fn ended(checks: &Checks) -> Option<Check> {
+        for _ in 0..1_000 {
+            match checks.of(ABOUT) {
+                Some(Check::Running { .. }) => tokio::time::sleep(Duration::from_millis(1)).await,
+                other => return other,
+            }
+        }
+        panic!("it goes on");
+    }
+
+    #[tokio::test]
+    async fn a_check_is_not_begun_twice_and_tells_how_far_it_is() {
+        let (checks, live) = (Arc::new(Checks::default()), live());
+        let (go_on, wait) = tokio::sync::oneshot::channel::<()>();
+        let (position, last_position) = (Position(1), Position(2));
+        let told = Progress { position, last_position, streams_checked: 0 };
+        let begun = checks.begin(
+            ABOUT,
+            &live,
+            || sample::at(1),
+            |teller| async move {
+                teller.tell(told);
+                let _ = wait.await;
+                broken()
+            },
+        );
+        assert!(begun);
+        tokio::task::yield_now().await;
+        let running = Check::Running { since: sample::at(1), progress: Some(told) };
+        assert_eq!(checks.of(ABOUT), Some(running));
+        assert!(!checks.begin(ABOUT, &live, || sample::at(2), |_| async { broken() }));
+        go_on.send(()).unwrap();
+        let Some(Check::Failed { reason, .. }) = ended(&checks).await else { panic!("no reason") };
+        assert!(reason.contains("it is away"), "{reason}");
+        assert!(checks.begin(ABOUT, &live, || sample::at(3), |_| async { broken() }));
+    }
+
+    #[tokio::test]
+    async fn a_check_ends_with_the_server_and_is_forgotten_when_it_panics() {
+        let (checks, live) = (Arc::new(Checks::default()), live());
+        checks.begin(ABOUT, &live, || sample::at(1), |_| async { panic!("a defect") });
+        assert_eq!(ended(&checks).await, None);
+        checks.begin(ABOUT, &live, || sample::at(1), |_| std::future::pending());
+        live.stop();
+        let Some(Check::Failed { reason, .. }) = ended(&checks).await else { panic!("no reason") };
+        assert_eq!(reason, "the server was stopped");
+    }
+
+    #[test]
+    fn only_so_many_are_remembered_and_the_oldest_makes_room() {
+        let checks = Checks::default();
+        let about = |nth: u128| About::Copy(MigrationId(uuid::Uuid::from_u128(nth)));
+        for nth in 0..REMEMBERED as u128 {
+            assert!(checks.enter(about(nth), sample::at(0)));
+            let at = sample::at(if nth == 7 { -5 } else { 5 });
+            checks.lock().insert(about(nth), Check::Failed { at, reason: String::new() });
+        }
+        assert!(checks.enter(About::Log(check::tenant()), sample::at(9)));
+        assert_eq!(checks.of(about(7)), None);
+        assert_eq!(checks.lock().len(), REMEMBERED);
+    }
+}

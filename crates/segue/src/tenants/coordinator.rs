@@ -37,7 +37,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-use super::course::{Course, Courses};
+use super::course::{Course, Courses, Source};
 use super::migration::Migration;
 use super::migration_error::MigrationError;
 use super::preflight::{DryRun, Preflight};
@@ -221,7 +221,8 @@ impl MigrationCoordinator {
     /// Takes note of how a migration is now.
     pub(super) fn saw(&self, migration: &row::Migration) {
         if migration.is_active {
-            self.shared.courses.see(std::slice::from_ref(migration), self.shared.clock.now());
+            let now = self.shared.clock.now();
+            self.shared.courses.see(std::slice::from_ref(migration), now, Source::Stores);
         }
     }
 

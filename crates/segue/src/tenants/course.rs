@@ -5,6 +5,11 @@
 //! how many the source has, and how fast that goes. So the charts of any server show any migration, and begin
 //! when that server did. Another server has seen it at other moments.
 //!
+//! Whoever follows a migration by [`present_migration`] has both stores asked, which is newer than what the
+//! row says; while somebody does, that is what is remembered.
+//!
+//! [`present_migration`]: super::MigrationCoordinator::present_migration
+//!
 //! Each course keeps its last minutes as they were, and the whole way ever more coarsely: when there is no room
 //! left every other moment of it is forgotten. Memory is bounded, however long a migration takes and however
 //! many there are.
@@ -27,10 +32,22 @@ const WHOLE: usize = 256;
 const COURSES: usize = 256;
 
 /// Over how long a rate is observed at least.
-const OBSERVED: SignedDuration = SignedDuration::from_secs(5);
+const OBSERVED: SignedDuration = SignedDuration::from_secs(15);
 
 /// The least time between two moments; a change of state is remembered in any case.
 const APART: SignedDuration = SignedDuration::from_millis(900);
+
+/// For how long the stores' own answer keeps out what a row says.
+const NEWER: SignedDuration = SignedDuration::from_secs(3);
+
+/// Who says how far a migration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Its row, as its coordinator told a second or two ago.
+    Told,
+    /// Both stores, now.
+    Stores,
+}
 
 /// A migration at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,11 +79,13 @@ pub struct Course {
     whole: Vec<Moment>,
     /// The least time between two moments of the whole way.
     spacing: SignedDuration,
+    /// When the stores were asked last.
+    asked: Option<Timestamp>,
 }
 
 impl Default for Course {
     fn default() -> Self {
-        Self { lately: VecDeque::new(), whole: Vec::new(), spacing: APART }
+        Self { lately: VecDeque::new(), whole: Vec::new(), spacing: APART, asked: None }
     }
 }
 
@@ -104,7 +123,17 @@ impl Course {
     }
 
     /// Remembers a moment.
-    pub fn see(&mut self, moment: Moment) {
+    pub fn see(&mut self, moment: Moment, source: Source) {
+        match source {
+            Source::Stores => self.asked = Some(moment.at),
+            Source::Told => {
+                let is_newer = |asked: Timestamp| moment.at.duration_since(asked) < NEWER;
+                let is_decision = self.lately.back().is_some_and(|last| last.state != moment.state);
+                if !is_decision && self.asked.is_some_and(is_newer) {
+                    return;
+                }
+            }
+        }
         let is_due = |last: Option<&Moment>, spacing: SignedDuration| {
             last.is_none_or(|last| {
                 last.state != moment.state || moment.at.duration_since(last.at) >= spacing
@@ -142,20 +171,21 @@ pub(super) struct Courses {
 
 impl Courses {
     /// Remembers how migrations are now.
-    pub(super) fn see(&self, migrations: &[Migration], at: Timestamp) {
+    pub(super) fn see(&self, migrations: &[Migration], at: Timestamp, source: Source) {
         let mut courses = self.lock();
         for migration in migrations.iter().filter(|migration| migration.beats > 0) {
             if courses.len() >= COURSES && !courses.contains_key(&migration.id) {
                 forget_one(&mut courses);
             }
             let progress = &migration.progress;
-            courses.entry(migration.id).or_default().see(Moment {
+            let moment = Moment {
                 at,
                 state: migration.state,
                 copied: progress.copied.0,
                 total: progress.total.0,
                 events_per_second: progress.events_per_second,
-            });
+            };
+            courses.entry(migration.id).or_default().see(moment, source);
         }
     }
 
@@ -194,7 +224,8 @@ mod tests {
     #[test]
     fn the_last_minutes_are_kept_as_they_were_and_the_whole_way_coarsely() {
         let mut course = Course::default();
-        (0..100_000).for_each(|second| course.see(moment(second, second.unsigned_abs())));
+        (0..100_000)
+            .for_each(|second| course.see(moment(second, second.unsigned_abs()), Source::Told));
         let lately: Vec<u64> = course.lately().map(|moment| moment.copied).collect();
         assert_eq!(lately, (99_700..100_000).collect::<Vec<_>>());
         let whole: Vec<u64> = course.whole().map(|moment| moment.copied).collect();
@@ -207,13 +238,13 @@ mod tests {
 
     #[test]
     fn rates_are_what_came_in_the_seconds_before() {
-        let moments: Vec<Moment> = [(0, 0), (10, 100), (20, 1_100), (21, 1_100), (22, 500)]
+        let moments: Vec<Moment> = [(0, 0), (20, 200), (40, 2_200), (41, 2_200), (42, 500)]
             .map(|(second, copied)| moment(second, copied))
             .to_vec();
         let moments: Vec<&Moment> = moments.iter().collect();
         let rates: Vec<f64> = Course::rates(&moments).into_iter().map(|(_, rate)| rate).collect();
         assert_eq!(rates[..2], [10.0, 100.0]);
-        assert!((rates[2] - 1_000.0 / 11.0).abs() < 0.01, "over at least some seconds: {rates:?}");
+        assert!((rates[2] - 2_000.0 / 21.0).abs() < 0.01, "over at least some seconds: {rates:?}");
         assert!(rates[3] >= 0.0, "a copy that is taken back is no negative rate");
         assert_eq!(Course::rates(&moments[..1]), []);
     }
@@ -221,13 +252,26 @@ mod tests {
     #[test]
     fn what_comes_too_soon_is_not_kept_but_a_change_of_state_is() {
         let mut course = Course::default();
-        course.see(moment(1, 1));
-        course.see(moment(1, 2));
+        course.see(moment(1, 1), Source::Told);
+        course.see(moment(1, 2), Source::Told);
         let cut = Moment { state: MigrationState::CutoverPaused, ..moment(1, 3) };
-        course.see(cut);
+        course.see(cut, Source::Told);
         let copied: Vec<u64> = course.lately().map(|moment| moment.copied).collect();
         assert_eq!(copied, [1, 3]);
         assert_eq!(cut.lag(), 999_997);
+    }
+
+    #[test]
+    fn what_the_stores_say_keeps_out_what_was_told_before() {
+        let mut course = Course::default();
+        let copied =
+            |course: &Course| course.lately().map(|moment| moment.copied).collect::<Vec<_>>();
+        course.see(moment(1, 10), Source::Told);
+        course.see(moment(2, 30), Source::Stores);
+        course.see(moment(3, 20), Source::Told);
+        assert_eq!(copied(&course), [10, 30], "or it would seem to go backwards");
+        course.see(moment(5, 40), Source::Told);
+        assert_eq!(copied(&course), [10, 30, 40], "nobody follows it any more");
     }
 
     #[test]
@@ -235,7 +279,7 @@ mod tests {
         let id = |nth: usize| MigrationId(uuid::Uuid::from_u128(nth as u128));
         let mut courses: BTreeMap<MigrationId, Course> = BTreeMap::new();
         for nth in 0..COURSES {
-            courses.entry(id(nth)).or_default().see(moment(1_000 - nth as i64, 0));
+            courses.entry(id(nth)).or_default().see(moment(1_000 - nth as i64, 0), Source::Told);
         }
         forget_one(&mut courses);
         assert_eq!((courses.len(), courses.contains_key(&id(COURSES - 1))), (COURSES - 1, false));

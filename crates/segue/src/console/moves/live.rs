@@ -212,6 +212,9 @@ impl View {
 
     fn progress(&self) -> Markup {
         let one = &self.migration;
+        if one.total_events == 0 && !one.is_active {
+            return html! {};
+        }
         html! {
             div.copied {
                 div.row.apart {
@@ -268,7 +271,7 @@ impl View {
                 (alert(Tone::Idle, "It was aborted", html! { p { (reason) } }))
             }
             @if let Some(next) = next {
-                p.next { span.strong { "Next" } " " (told::sentence(next)) }
+                p.next { span.strong { "Next:" } " " (told::sentence(next)) }
             }
             @if !self.told.is_empty() {
                 details.in-words { summary { "In more words" } (told::sentences(more)) }
@@ -308,7 +311,7 @@ impl View {
                 },
                 note: html! {
                     @match one.cutover.attempts {
-                        0 => { "no cutover yet; at most " (lasting(one.config.cutover_timeout_seconds)) },
+                        0 => { (lasting(one.config.cutover_timeout_seconds)) " at most" },
                         tried => { "in the last of " (words::counted(u64::from(tried), "cutover")) },
                     }
                 },

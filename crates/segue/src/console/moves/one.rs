@@ -352,12 +352,13 @@ mod tests {
     use crate::console::moves::phase::{Act, allowed};
     use crate::console::moves::sample;
     use crate::tenants::coordinator::repair::Repaired;
+    use crate::tenants::course::Source;
     use crate::tenants::verify::Progress;
     use crate::tenants::{Course, MigrationError};
 
     fn view(migration: Migration, stage: Option<Stage>) -> View {
         let mut course = Course::default();
-        sample::moments().into_iter().for_each(|moment| course.see(moment));
+        sample::moments().into_iter().for_each(|moment| course.see(moment, Source::Told));
         let told = vec!["Next: `segue <script>`".to_owned()];
         let now = sample::at(600);
         View {
