@@ -29,12 +29,15 @@
 
 pub mod answer;
 pub mod assets;
+pub mod audit;
 #[cfg(test)]
 pub mod check;
 pub mod checks;
 #[cfg(test)]
 mod contrast;
+pub mod counts;
 pub mod decided;
+pub mod deployment;
 pub mod done;
 pub mod frame;
 pub mod home;
@@ -42,8 +45,16 @@ pub mod lengths;
 pub mod moves;
 pub mod parts;
 pub mod paths;
+pub mod plan;
+pub mod plans;
 pub mod platform;
+#[cfg(test)]
+mod samples;
+pub mod scenario;
+pub mod scenarios;
 pub mod sent;
+pub mod session;
+pub mod sessions;
 pub mod stores;
 pub mod tenant;
 pub mod tenants;
@@ -51,14 +62,15 @@ pub mod told;
 pub mod viewer;
 pub mod words;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 use answer::Trouble;
+use counts::Counts;
 
 use crate::http::App;
 
@@ -74,8 +86,47 @@ pub fn routes() -> Router<App> {
         .route("/console/open", get(home::open))
         .route("/console/assets/{name}", get(assets::serve))
         .merge(platform::routes())
+        .merge(of_scenarios())
+        .merge(of_plans())
+        .route("/console/tenants/{tenant}/sessions", get(sessions::show))
+        .route("/console/tenants/{tenant}/sessions/{session}", get(session::show))
+        .route("/console/tenants/{tenant}/audit", get(audit::show))
         .route("/console/{*path}", get(no_such_page).post(no_such_page))
+        .layer(Extension(Counts::default()))
         .layer(map_response(secured))
+}
+
+/// A tenant's scenarios.
+fn of_scenarios() -> Router<App> {
+    Router::new()
+        .route("/console/tenants/{tenant}/scenarios", get(scenarios::show))
+        .route(
+            "/console/tenants/{tenant}/scenarios/new",
+            get(scenario::document::register_form).post(scenario::document::register),
+        )
+        .route("/console/tenants/{tenant}/scenarios/{scenario}", get(scenario::show))
+        .route(
+            "/console/tenants/{tenant}/scenarios/{scenario}/new-version",
+            get(scenario::document::plan_form).post(scenario::document::plan),
+        )
+}
+
+/// A tenant's plans.
+fn of_plans() -> Router<App> {
+    use plan::{anchor, decision};
+    Router::new()
+        .route("/console/tenants/{tenant}/plans", get(plans::show))
+        .route("/console/tenants/{tenant}/plans/{plan}", get(plan::show))
+        .route(
+            "/console/tenants/{tenant}/plans/{plan}/anchors/{key}",
+            get(anchor::show).post(anchor::save),
+        )
+        .route("/console/tenants/{tenant}/plans/{plan}/approve", post(decision::approve))
+        .route("/console/tenants/{tenant}/plans/{plan}/reject", post(decision::reject))
+        .route("/console/tenants/{tenant}/plans/{plan}/deploy", post(decision::deploy))
+        .route("/console/tenants/{tenant}/plans/{plan}/withdraw", post(decision::withdraw))
+        .route("/console/tenants/{tenant}/plans/{plan}/deployment", get(deployment::show))
+        .route("/console/tenants/{tenant}/plans/{plan}/deployment/live", get(deployment::live))
 }
 
 async fn no_such_page(State(_): State<App>, uri: Uri) -> Trouble {

@@ -50,6 +50,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The word that is stored and shown.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -213,6 +216,10 @@ pub struct Filter {
     pub subject_id: Option<String>,
     /// Only this actor.
     pub actor: Option<String>,
+    /// Only what was done at this moment or later.
+    pub from: Option<Timestamp>,
+    /// Only what was done before this moment.
+    pub until: Option<Timestamp>,
 }
 
 /// Keeps the audit.

@@ -85,6 +85,24 @@ impl List {
         }
     }
 
+    /// Only rows whose column has this number or a higher one, if there is one.
+    pub(super) fn from(mut self, column: &str, number: Option<i64>) -> Self {
+        if let Some(number) = number {
+            let parameter = self.bind(Value::Number(number));
+            self.conditions.push(format!("{column} >= {parameter}"));
+        }
+        self
+    }
+
+    /// Only rows whose column has a lower number, if there is one.
+    pub(super) fn below(mut self, column: &str, number: Option<i64>) -> Self {
+        if let Some(number) = number {
+            let parameter = self.bind(Value::Number(number));
+            self.conditions.push(format!("{column} < {parameter}"));
+        }
+        self
+    }
+
     /// Only rows of which this is true.
     pub(super) fn that(mut self, condition: &str) -> Self {
         self.conditions.push(condition.to_owned());

@@ -5,7 +5,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
 use maud::{Markup, html};
 use segue_core::ids::{MigrationId, TenantId};
 use segue_store::control::audit::{Action, Entry, Filter, Subject};
@@ -17,7 +18,7 @@ use super::frame::{Frame, Place};
 use super::parts::{Field, empty, heading, pager};
 use super::sent::Asked;
 use super::viewer::Viewer;
-use super::{paths, words};
+use super::{audit, paths, words};
 use crate::error::Error;
 use crate::http::App;
 
@@ -64,6 +65,9 @@ struct Wanted {
     about: String,
     action: String,
     actor: String,
+    /// The first day and the last, in UTC.
+    from: String,
+    until: String,
     cursor: String,
 }
 
@@ -93,6 +97,8 @@ pub async fn show(
         about: text("about"),
         action: text("action"),
         actor: text("actor"),
+        from: text("from"),
+        until: text("until"),
         cursor: text("cursor"),
     };
     let view = View::read(&app, asked).await?;
@@ -101,18 +107,29 @@ pub async fn show(
 }
 
 impl Wanted {
-    fn filter(&self, of_move: Option<MigrationId>) -> Filter {
+    /// What to ask for; or the field that is wrong, and how.
+    fn filter(&self, of_move: Option<MigrationId>) -> Result<Filter, (&'static str, String)> {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let about = match of_move {
             Some(_) => Some(Subject::Migration),
             None => self.about.parse().ok(),
         };
-        Filter {
+        let day = |field, text: &str| match text {
+            "" => Ok(None),
+            text => text
+                .parse::<Date>()
+                .map(Some)
+                .map_err(|_| (field, format!("“{text}” is not a day such as 2026-11-27."))),
+        };
+        let after = |day: Date| audit::begin(day.checked_add(1.day()).ok()?);
+        Ok(Filter {
+            from: day("from", &self.from)?.and_then(audit::begin),
+            until: day("until", &self.until)?.and_then(after),
             action: self.action.parse().ok(),
             subject: about,
             subject_id: of_move.map(|id| id.to_string()),
             actor: given(&self.actor),
-        }
+        })
     }
 
     fn path(&self, cursor: &str) -> String {
@@ -124,6 +141,8 @@ impl Wanted {
                 ("about", &self.about),
                 ("action", &self.action),
                 ("actor", &self.actor),
+                ("from", &self.from),
+                ("until", &self.until),
                 ("cursor", cursor),
             ],
         )
@@ -158,7 +177,11 @@ impl View {
         };
         let cursor = Some(&*asked.cursor).filter(|cursor| !cursor.is_empty());
         let after = cursor.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
-        let (filter, part) = (asked.filter(of_move), Part { limit: LINES, after });
+        let filter = match asked.filter(of_move) {
+            Ok(filter) => filter,
+            Err(wrong) => return Ok(nothing(asked, Some(wrong))),
+        };
+        let part = Part { limit: LINES, after };
         let found = app.opened.control.list_audit(tenant, &filter, part).await;
         let found = found.map_err(Error::from)?;
         Ok(Self {
@@ -229,6 +252,8 @@ impl View {
                 (field("about", "About", &self.asked.about).select(&abouts))
                 (field("action", "What", &self.asked.action).select(&actions))
                 (field("actor", "Who", &self.asked.actor).text())
+                (field("from", "From (UTC)", &self.asked.from).day())
+                (field("until", "To and with", &self.asked.until).day())
                 button { "Filter" }
             }
         }
@@ -367,8 +392,19 @@ mod tests {
             action: "nonsense".to_owned(),
             ..Wanted::default()
         };
-        let filter = wanted.filter(Some(id));
+        let filter = wanted.filter(Some(id)).unwrap();
         assert_eq!(filter.subject, Some(Subject::Migration));
         assert_eq!((filter.subject_id, filter.action), (Some(id.to_string()), None));
+    }
+
+    #[test]
+    fn days_are_whole_and_a_wrong_one_is_named() {
+        let day = || "2026-11-27".to_owned();
+        let wanted = Wanted { from: day(), until: day(), ..Wanted::default() };
+        let filter = wanted.filter(None).unwrap();
+        assert_eq!(filter.from, "2026-11-27T00:00:00Z".parse().ok());
+        assert_eq!(filter.until, "2026-11-28T00:00:00Z".parse().ok());
+        let wrong = Wanted { until: "soon".to_owned(), ..Wanted::default() }.filter(None);
+        assert_eq!(wrong.unwrap_err().0, "until");
     }
 }

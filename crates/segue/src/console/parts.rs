@@ -220,7 +220,7 @@ pub fn parts(whole: &[Part<'_>]) -> Markup {
 /// What a list says when it is empty: what to do next.
 #[must_use]
 pub fn empty(title: &str, next: Markup) -> Markup {
-    html! { div.empty { h3 { (title) } (next) } }
+    html! { div.empty { p.title { (title) } (next) } }
 }
 
 /// The foot of a list: how much of it is shown, and where it goes on.
@@ -293,6 +293,15 @@ impl Field<'_> {
     pub fn number(&self) -> Markup {
         self.around(&html! {
             input id=(self.name) name=(self.name) value=(self.value) inputmode="numeric" autocomplete="off"
+                aria-describedby=[self.described()] aria-invalid=[self.wrong.map(|_| "true")];
+        })
+    }
+
+    /// A day.
+    #[must_use]
+    pub fn day(&self) -> Markup {
+        self.around(&html! {
+            input type="date" id=(self.name) name=(self.name) value=(self.value)
                 aria-describedby=[self.described()] aria-invalid=[self.wrong.map(|_| "true")];
         })
     }

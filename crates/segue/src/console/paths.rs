@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use segue_core::ids::{MigrationId, TenantId};
+use segue_core::ids::{MigrationId, PlanId, ScenarioId, SessionId, TenantId, Version};
+use segue_core::plan::policy::AnchorKey;
 
 /// The first page.
 pub const HOME: &str = "/console";
@@ -17,6 +18,54 @@ pub fn tenant(tenant: TenantId) -> String {
 #[must_use]
 pub fn scenarios(of: TenantId) -> String {
     format!("{}/scenarios", tenant(of))
+}
+
+/// Where a scenario is registered.
+#[must_use]
+pub fn new_scenario(of: TenantId) -> String {
+    format!("{}/scenarios/new", tenant(of))
+}
+
+/// A scenario.
+#[must_use]
+pub fn scenario(of: TenantId, id: ScenarioId) -> String {
+    format!("{}/{id}", scenarios(of))
+}
+
+/// One version of a scenario.
+#[must_use]
+pub fn version(of: TenantId, id: ScenarioId, version: Version) -> String {
+    format!("{}?version={version}", scenario(of, id))
+}
+
+/// Where a plan to a new version is made.
+#[must_use]
+pub fn new_version(of: TenantId, id: ScenarioId) -> String {
+    format!("{}/new-version", scenario(of, id))
+}
+
+/// A plan.
+#[must_use]
+pub fn plan(of: TenantId, id: PlanId) -> String {
+    format!("{}/{id}", plans(of))
+}
+
+/// One thing that is done to a plan, or one part of it.
+#[must_use]
+pub fn of_plan(of: TenantId, id: PlanId, what: &str) -> String {
+    format!("{}/{what}", plan(of, id))
+}
+
+/// An anchor of a plan, or a deleted step by its policy's key.
+#[must_use]
+pub fn anchor(of: TenantId, id: PlanId, key: &AnchorKey) -> String {
+    format!("{}/anchors/{}", plan(of, id), segment(&key.0))
+}
+
+/// A session.
+#[must_use]
+pub fn session(of: TenantId, id: SessionId) -> String {
+    format!("{}/{id}", sessions(of))
 }
 
 /// A tenant's plans.

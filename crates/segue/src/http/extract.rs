@@ -194,7 +194,7 @@ async fn drain(mut body: Body, mut left: usize) {
 }
 
 /// Parses the body; only a wrong one is parsed a second time, to find out where it is wrong.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     match serde_json::from_slice(bytes) {
         Ok(value) => Ok(value),
         Err(error) => Err(explain::<T>(bytes, &error)),

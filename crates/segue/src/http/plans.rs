@@ -176,7 +176,8 @@ fn other_scenario(path: ScenarioId, body: ScenarioId) -> Error {
     Error::Invalid { what: "request", problems: vec![problem] }
 }
 
-async fn latest_version(
+/// The highest version of a scenario.
+pub(crate) async fn latest_version(
     app: &App,
     tenant: TenantId,
     scenario: ScenarioId,

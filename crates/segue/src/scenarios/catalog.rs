@@ -109,6 +109,20 @@ impl Catalog {
         read.map_err(|error| not_found(error, id, Some(version)))
     }
 
+    /// Reads a version, compiled.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn graph(
+        &self,
+        tenant: TenantId,
+        id: ScenarioId,
+        version: Version,
+    ) -> Result<Arc<Graph>> {
+        let graph = self.0.archive.graph(tenant, id, version).await?;
+        graph.ok_or_else(|| Error::NotFound { kind: Kind::Version, id: version.to_string() })
+    }
+
     /// How many live sessions stand at which step of which version.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use segue_core::diff::Diff;
 use segue_core::ids::{PlanId, ScenarioId, StepId, TenantId, Version};
 use segue_core::plan::lifecycle::{Action, Approval, Refused, Signed};
-use segue_core::plan::policy::{AnchorMigrationPolicy, Policies, ScopeFilter};
+use segue_core::plan::policy::{AnchorMigrationPolicy, Policies, ScopeFilter, mappings};
 use segue_core::plan::summary::{Judge, MigrationSummary, SessionCounts};
 use segue_core::plan::{self, check};
 use segue_core::scenario::Scenario;
@@ -188,6 +189,33 @@ impl MigrationPlanner {
             created: Signed { by: overview.created_by, at: header.created_at },
             expires_at: overview.expires_at,
         })
+    }
+
+    /// Compares the two versions of a plan as its policies have them: accepted suggestions count.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn compared(&self, tenant: TenantId, plan: &plan::Plan) -> Result<Diff> {
+        let graph = |version: Version| async move {
+            let graph = self.0.archive.graph(tenant, plan.scenario_id, version).await?;
+            graph.ok_or_else(|| Error::NotFound { kind: Kind::Version, id: version.to_string() })
+        };
+        let (v1, v2) = (graph(plan.from_version).await?, graph(plan.to_version).await?);
+        Ok(Diff::between(v1, v2, &mappings(&plan.policies)))
+    }
+
+    /// Whether a plan must be approved before it is deployed.
+    #[must_use]
+    pub fn approval(&self) -> Approval {
+        Approval::from(&self.0.config.deployment)
+    }
+
+    /// Reads a plan's header: where it stands, and what the operator set.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn header(&self, tenant: TenantId, id: PlanId) -> Result<Plan> {
+        header(&self.0, tenant, id).await
     }
 
     /// Reads what an operator reads before they decide.

@@ -184,7 +184,7 @@ impl SubscriptionMigrator {
             action: Some(Action::SubscriptionReset),
             subject: Some(Subject::Subscription),
             subject_id: Some(name.to_string()),
-            actor: None,
+            ..Filter::default()
         };
         let id = migration.to_string();
         let mut after = None;

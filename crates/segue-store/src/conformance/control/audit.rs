@@ -115,6 +115,13 @@ pub async fn the_audit_filters_and_pages(database: &dyn Database) {
     assert_eq!(lines(&world, by_otto).await, expected[1..2]);
     let registered = Filter { action: Some(Action::ScenarioRegistered), ..Filter::default() };
     assert_eq!(lines(&world, registered).await.len(), 1);
+    let between = Filter {
+        subject: Some(Subject::Customer),
+        from: Some(at(1)),
+        until: Some(at(3)),
+        ..Filter::default()
+    };
+    assert_eq!(lines(&world, between).await, expected[2..4], "from 1 on, and before 3");
 
     let all = Filter::default();
     let first = world.control.list_audit(world.tenant, &all, Page::first(2)).await.unwrap();

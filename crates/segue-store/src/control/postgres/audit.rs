@@ -90,7 +90,9 @@ impl Audit for Control {
             .only_if("action", filter.action.map(|action| action.as_str().to_owned()))
             .only_if("subject", filter.subject.map(|subject| subject.as_str().to_owned()))
             .only_if("subject_id", filter.subject_id.clone())
-            .only_if("actor", actor);
+            .only_if("actor", actor)
+            .from("at", filter.from.map(|at| at.as_microsecond()))
+            .below("at", filter.until.map(|at| at.as_microsecond()));
         let key = |(Number(entry), _): &(Number, Entry)| Cursor {
             rank: entry.cast_signed(),
             id: uuid::Uuid::nil(),

@@ -72,7 +72,9 @@ impl Audit for Control {
             .only_if("action", filter.action.map(|action| action.as_str().to_owned()))
             .only_if("subject", filter.subject.map(|subject| subject.as_str().to_owned()))
             .only_if("subject_id", filter.subject_id.clone())
-            .only_if("actor", filter.actor.clone());
+            .only_if("actor", filter.actor.clone())
+            .from("at", filter.from.map(|at| at.as_microsecond()))
+            .below("at", filter.until.map(|at| at.as_microsecond()));
         let key = |line: &(i64, Entry)| Cursor { rank: line.0, id: uuid::Uuid::nil() };
         let Listing { items, total, next } =
             self.connections.read(move |snapshot| list.page(snapshot, page, row, key)).await?;

@@ -1,0 +1,253 @@
+//! What was decided for a tenant, when and by whom.
+
+use axum::extract::{Path, State};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use maud::{Markup, html};
+use segue_core::ids::TenantId;
+use segue_store::control::audit::{Action, Entry, Filter, Subject};
+use segue_store::control::{Cursor, Listing, Page as Part};
+use serde_json::Value;
+
+use super::answer::{Page, Trouble};
+use super::frame::{Frame, Place};
+use super::parts::{Field, empty, heading, pager};
+use super::sent::{Asked, Sent};
+use super::viewer::Viewer;
+use super::{paths, words};
+use crate::error::Error;
+use crate::http::App;
+
+/// Lines on a page.
+const LINES: u32 = 50;
+/// The fields of the filter.
+const FILTERS: [&str; 6] = ["subject", "id", "action", "actor", "from", "until"];
+
+/// What the page shows.
+#[derive(Debug)]
+struct View {
+    tenant: TenantId,
+    now: Timestamp,
+    asked: Sent,
+    lines: Listing<Entry>,
+    /// What in the filter cannot be understood.
+    wrong: Option<String>,
+}
+
+/// Shows it.
+pub async fn show(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(tenant): Path<TenantId>,
+    Asked(asked): Asked,
+) -> Result<Page, Trouble> {
+    let (lines, wrong) = match filter(&asked) {
+        Ok(filter) => (read(&app, tenant, &filter, asked.text("cursor")).await?, None),
+        Err(wrong) => (Listing { items: Vec::new(), total: 0, next: None }, Some(wrong)),
+    };
+    let view = View { tenant, now: app.clock.now(), asked, lines, wrong };
+    Ok(Page(view.page(&viewer)))
+}
+
+async fn read(
+    app: &App,
+    tenant: TenantId,
+    filter: &Filter,
+    cursor: &str,
+) -> Result<Listing<Entry>, Error> {
+    let after = Some(cursor).filter(|cursor| !cursor.is_empty());
+    let after = after.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
+    let part = Part { limit: LINES, after };
+    Ok(app.opened.control.list_audit(tenant, filter, part).await?)
+}
+
+fn filter(asked: &Sent) -> Result<Filter, String> {
+    let text = |name: &str| Some(asked.text(name).to_owned()).filter(|text| !text.is_empty());
+    let day = |name: &str| asked.optional::<Date>(name, "a day such as 2026-11-27");
+    Ok(Filter {
+        action: asked.optional::<Action>("action", "a known action")?,
+        subject: asked.optional::<Subject>("subject", "a known subject")?,
+        subject_id: text("id"),
+        actor: text("actor"),
+        from: day("from")?.and_then(begin),
+        until: day("until")?.and_then(|day| begin(day.checked_add(1.day()).ok()?)),
+    })
+}
+
+/// When a day begins in UTC; nothing for one that lies beyond all times.
+pub fn begin(day: Date) -> Option<Timestamp> {
+    Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Where a thing is looked at, if it has a page.
+fn page_of(tenant: TenantId, subject: Subject, id: &str) -> Option<String> {
+    match subject {
+        Subject::Scenario => Some(paths::scenario(tenant, id.parse().ok()?)),
+        Subject::Plan => Some(paths::plan(tenant, id.parse().ok()?)),
+        Subject::Customer => Some(paths::asking(&paths::sessions(tenant), &[("customer", id)])),
+        Subject::Stream => {
+            let session = id.strip_prefix("session-")?;
+            Some(paths::session(tenant, session.parse().ok()?))
+        }
+        Subject::Tenant => Some(paths::tenant(tenant)),
+        Subject::Migration => Some(paths::one_move(id.parse().ok()?)),
+        Subject::Field | Subject::Subscription => None,
+    }
+}
+
+impl View {
+    fn page(&self, viewer: &Viewer) -> Markup {
+        let place = Place::Audit(self.tenant);
+        let frame = Frame { place, title: "Audit", trail: &[], viewer: Some(viewer) };
+        frame.around(html! {
+            (heading(
+                html! { h1 { "Audit" } },
+                html! { p { "Every decision, with who made it. A line is written with the change itself, and never changed." } },
+                html! {},
+            ))
+            section.card aria-label="Audit" {
+                (self.filters())
+                @if let Some(wrong) = &self.wrong {
+                    div.empty role="alert" { p { (wrong) } }
+                } @else if self.lines.items.is_empty() {
+                    (empty("No such line", html! { p { "Nothing that matches was decided for this tenant." } }))
+                } @else { (self.table()) }
+            }
+        })
+    }
+
+    fn filters(&self) -> Markup {
+        let field = |name: &'static str, label: &'static str, hint: &'static str| Field {
+            name,
+            label,
+            value: self.asked.text(name),
+            hint,
+            wrong: None,
+        };
+        let mut subjects = vec![(String::new(), "All".to_owned())];
+        subjects
+            .extend(Subject::ALL.iter().map(|of| (of.to_string(), words::capital(of.as_str()))));
+        let mut actions = vec![(String::new(), "All".to_owned())];
+        actions.extend(Action::ALL.iter().map(|of| (of.to_string(), words::capital(of.as_str()))));
+        html! {
+            form.filters action=(paths::audit(self.tenant)) method="get" {
+                (field("subject", "Kind of thing", "").select(&subjects))
+                (field("action", "Action", "").select(&actions))
+                (field("id", "Id", "").text())
+                (field("actor", "Who", "").text())
+                (field("from", "From (UTC)", "").day())
+                (field("until", "To and with", "").day())
+                button { "Filter" }
+            }
+        }
+    }
+
+    fn at(&self, cursor: &str) -> String {
+        let mut asked: Vec<(&str, &str)> =
+            FILTERS.iter().map(|name| (*name, self.asked.text(name))).collect();
+        asked.push(("cursor", cursor));
+        paths::asking(&paths::audit(self.tenant), &asked)
+    }
+
+    fn table(&self) -> Markup {
+        let next = self.lines.next.map(|next| self.at(&next.to_string()));
+        let first = self.asked.has("cursor").then(|| self.at(""));
+        html! {
+            div.scroll {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "When" }
+                            th scope="col" { "Who" }
+                            th scope="col" { "What" }
+                            th scope="col" { "To what" }
+                            th scope="col" { "Details" }
+                        }
+                    }
+                    tbody {
+                        @for entry in &self.lines.items {
+                            tr {
+                                td { (words::when(entry.at, self.now)) span.under { (words::moment(entry.at)) } }
+                                td { (entry.actor) }
+                                th scope="row" { (words::capital(entry.action.as_str())) }
+                                td {
+                                    (words::capital(entry.subject.as_str()))
+                                    span.under {
+                                        @match page_of(self.tenant, entry.subject, &entry.subject_id) {
+                                            Some(page) => a href=(page) { (entry.subject_id) },
+                                            None => (entry.subject_id),
+                                        }
+                                    }
+                                }
+                                td { (details(&entry.details)) }
+                            }
+                        }
+                    }
+                }
+            }
+            (pager(self.lines.items.len(), self.lines.total, "line", first.as_deref(), next.as_deref()))
+        }
+    }
+}
+
+/// What explains a line further.
+fn details(details: &Value) -> Markup {
+    match details {
+        Value::Null => html! { span.quiet { "–" } },
+        Value::Object(details) => html! {
+            ul.small {
+                @for (name, value) in details.iter().filter(|(_, value)| !value.is_null()) {
+                    li {
+                        span.quiet { (words::spaced(name)) ": " }
+                        @match value { Value::String(text) => (text), other => (other.to_string()) }
+                    }
+                }
+            }
+        },
+        other => html! { (other.to_string()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::console::{check, samples};
+
+    fn sample(query: &[u8]) -> View {
+        let at = samples::plan().created.at;
+        let line = |subject, id: &str| Entry {
+            at,
+            actor: "Olga <script>".to_owned(),
+            action: Action::PlanRejected,
+            subject,
+            subject_id: id.to_owned(),
+            details: json!({"reason": "no <script>", "nothing": null, "to_version": 2}),
+        };
+        let plan = samples::plan().id.to_string();
+        let items = vec![line(Subject::Plan, &plan), line(Subject::Field, "age <script>")];
+        let next = Some(Cursor { rank: 7, id: uuid::Uuid::nil() });
+        let lines = Listing { items, total: 80, next };
+        View { tenant: check::tenant(), now: at, asked: Sent::parse(query), lines, wrong: None }
+    }
+
+    #[tokio::test]
+    async fn every_decision_is_there_with_who_and_why() {
+        let html = sample(b"actor=Olga+%3Cscript%3E").page(&Viewer::sample()).into_string();
+        check::page(&html).await;
+        for shown in ["Plan rejected", "no &lt;script&gt;", "2 of 80 lines", "to version"] {
+            assert!(html.contains(shown), "{shown} in {html}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_asked_for_from_its_beginning_to_its_end() {
+        let asked = filter(&Sent::parse(b"from=2026-11-26&until=2026-11-27")).unwrap();
+        assert_eq!(asked.from, Some("2026-11-26T00:00:00Z".parse().unwrap()));
+        assert_eq!(asked.until, Some("2026-11-28T00:00:00Z".parse().unwrap()));
+        assert!(filter(&Sent::parse(b"from=yesterday")).unwrap_err().contains("a day such as"));
+        assert!(filter(&Sent::parse(b"action=plan_eaten")).is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! Counts of sessions that pages show. Counting a million takes longer than a page may, so what was counted
+//! last is shown while it is counted again, with when that was.
+//!
+//! A count is kept for twenty times as long as it took: one of a millisecond is as good as fresh, one of a second
+//! is not taken again with every look. Nobody counts the same thing twice at once.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use segue_core::ids::{PlanId, ScenarioId, TenantId};
+
+use crate::error::Result;
+use crate::http::App;
+use crate::scenarios::{DeploymentStatus, Standings};
+
+/// How long a page waits for a count.
+const PATIENCE: Duration = Duration::from_millis(60);
+/// How many times as long as it took a count is kept, …
+const KEPT_FACTOR: u32 = 20;
+/// … and for how long at most.
+const KEPT_MOST: Duration = Duration::from_secs(10);
+/// How many counts of a kind are remembered.
+const REMEMBERED: usize = 1_000;
+
+/// A count, and how old it is.
+#[derive(Debug, Clone)]
+pub struct Counted<V> {
+    /// What was counted.
+    pub value: Arc<V>,
+    /// When that began.
+    at: Instant,
+    kept: Duration,
+}
+
+impl<V> Counted<V> {
+    fn is_fresh(&self) -> bool {
+        self.at.elapsed() < self.kept
+    }
+
+    /// How many seconds ago it was counted.
+    #[must_use]
+    pub fn age_seconds(&self) -> u64 {
+        self.at.elapsed().as_secs()
+    }
+}
+
+/// What the console has counted.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    standings: Kept<(TenantId, ScenarioId), Standings>,
+    deployments: Kept<(TenantId, PlanId), DeploymentStatus>,
+}
+
+impl Counts {
+    /// Who stands where in a scenario; nothing while that is counted for the first time.
+    ///
+    /// # Errors
+    /// What stood in the way of counting.
+    pub async fn standings(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        scenario: ScenarioId,
+    ) -> Result<Option<Counted<Standings>>> {
+        let catalog = app.opened.scenarios.catalog.clone();
+        let count = async move { catalog.standings(tenant, scenario).await };
+        self.standings.get((tenant, scenario), count).await
+    }
+
+    /// What came of a plan; nothing while that is counted for the first time.
+    ///
+    /// # Errors
+    /// What stood in the way of counting.
+    pub async fn deployment(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        plan: PlanId,
+    ) -> Result<Option<Counted<DeploymentStatus>>> {
+        let deployer = app.opened.scenarios.deployer.clone();
+        let count = async move { deployer.get_deployment_status(tenant, plan).await };
+        self.deployments.get((tenant, plan), count).await
+    }
+}
+
+/// The counts of one kind, by what they are of.
+#[derive(Debug)]
+struct Kept<K, V>(Arc<Mutex<HashMap<K, Arc<Slot<V>>>>>);
+
+impl<K, V> Clone for Kept<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+#[derive(Debug)]
+struct Slot<V> {
+    known: Mutex<Option<Counted<V>>>,
+    /// Held by whoever counts.
+    counting: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<V> Slot<V> {
+    fn known(&self) -> Option<Counted<V>> {
+        let known = self.known.lock().expect("no panic while it is held");
+        known.as_ref().map(|counted| Counted { value: counted.value.clone(), ..*counted })
+    }
+}
+
+impl<K: Eq + Hash + Copy, V: Send + Sync + 'static> Kept<K, V> {
+    async fn get(
+        &self,
+        key: K,
+        count: impl Future<Output = Result<V>> + Send + 'static,
+    ) -> Result<Option<Counted<V>>> {
+        let slot = self.slot(key);
+        if let Some(fresh) = slot.known().filter(Counted::is_fresh) {
+            return Ok(Some(fresh));
+        }
+        let Ok(turn) = slot.counting.clone().try_lock_owned() else {
+            // Somebody counts already.
+            let _ = tokio::time::timeout(PATIENCE, slot.counting.lock()).await;
+            return Ok(slot.known());
+        };
+        let counting = slot.clone();
+        let task = tokio::spawn(async move {
+            let at = Instant::now();
+            let value = Arc::new(count.await?);
+            let kept = (at.elapsed() * KEPT_FACTOR).min(KEPT_MOST);
+            let mut known = counting.known.lock().expect("no panic while it is held");
+            *known = Some(Counted { value, at, kept });
+            drop(turn);
+            Ok::<_, crate::Error>(())
+        });
+        match tokio::time::timeout(PATIENCE, task).await {
+            Ok(counted) => counted.expect("counting does not panic")?,
+            Err(_elapsed) => {}
+        }
+        Ok(slot.known())
+    }
+
+    fn slot(&self, key: K) -> Arc<Slot<V>> {
+        let mut slots = self.0.lock().expect("no panic while it is held");
+        if slots.len() >= REMEMBERED && !slots.contains_key(&key) {
+            slots.clear();
+        }
+        let new = || Arc::new(Slot { known: Mutex::new(None), counting: Arc::default() });
+        slots.entry(key).or_insert_with(new).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_looks_while_it_is_counted_sees_what_was_known_and_counts_nothing_twice() {
+        let kept: Kept<u8, u64> = Kept::default();
+        let times = Arc::new(AtomicU64::new(0));
+        let slow = || {
+            let times = times.clone();
+            async move {
+                let nth = times.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(nth)
+            }
+        };
+        assert!(
+            kept.get(1, slow()).await.unwrap().is_none(),
+            "the first look does not wait for it"
+        );
+        assert!(kept.get(1, slow()).await.unwrap().is_none());
+        assert_eq!(times.load(Ordering::SeqCst), 1, "nobody counts what is being counted");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let seen = kept.get(1, slow()).await.unwrap().unwrap();
+        assert_eq!(*seen.value, 0, "what was counted is there, whether or not it is counted again");
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_the_way_of_counting_is_said() {
+        let kept: Kept<u8, u64> = Kept::default();
+        let failing = async { Err(crate::Error::BadCursor) };
+        assert!(kept.get(1, failing).await.is_err());
+    }
+}
