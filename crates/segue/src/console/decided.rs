@@ -334,7 +334,10 @@ fn pair(name: &str, value: &Value) -> Markup {
 
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => match text.parse::<Timestamp>() {
+            Ok(at) => format!("{} UTC", words::moment(at)),
+            Err(_) => text.clone(),
+        },
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Null => "–".to_owned(),

@@ -232,6 +232,9 @@ impl View {
 
     /// How fast events come to the target: as seen here, or as its coordinator told when nothing was seen yet.
     fn rate_now(&self) -> f64 {
+        if !self.migration.is_active {
+            return 0.0;
+        }
         let lately: Vec<&Moment> = self.course.lately().collect();
         let seen = Course::rates(&lately).last().copied();
         let is_fresh = |at: Timestamp| self.now.duration_since(at).as_secs() < FRESH_SECONDS;
@@ -312,7 +315,8 @@ impl View {
                 note: html! {
                     @match one.cutover.attempts {
                         0 => { (lasting(one.config.cutover_timeout_seconds)) " at most" },
-                        tried => { "in the last of " (words::counted(u64::from(tried), "cutover")) },
+                        1 => { "in its cutover" },
+                        tried => { "in the last of " (words::count(u64::from(tried))) " cutovers" },
                     }
                 },
             },
