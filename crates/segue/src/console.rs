@@ -27,6 +27,7 @@
 //! - A colour never says anything alone: a [`parts::Tone`] comes with an icon or a word.
 //! - Who acts is a [`viewer::Viewer`], from one extractor.
 
+pub mod address;
 pub mod answer;
 pub mod assets;
 pub mod audit;
@@ -39,6 +40,8 @@ pub mod counts;
 pub mod decided;
 pub mod deployment;
 pub mod done;
+#[cfg(test)]
+mod flows;
 pub mod frame;
 pub mod home;
 pub mod lengths;
@@ -69,6 +72,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
+use address::Path;
 use answer::Trouble;
 use counts::Counts;
 

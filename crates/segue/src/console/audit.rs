@@ -1,6 +1,6 @@
 //! What was decided for a tenant, when and by whom.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -10,6 +10,7 @@ use segue_store::control::audit::{Action, Entry, Filter, Subject};
 use segue_store::control::{Cursor, Listing, Page as Part};
 use serde_json::Value;
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
 use super::parts::{Field, empty, heading, pager};
@@ -168,15 +169,15 @@ impl View {
                     tbody {
                         @for entry in &self.lines.items {
                             tr {
-                                td { (words::when(entry.at, self.now)) span.under { (words::moment(entry.at)) } }
+                                td { (words::when(entry.at, self.now)) span.under.nowrap { (words::moment(entry.at)) } }
                                 td { (entry.actor) }
-                                th scope="row" { (words::capital(entry.action.as_str())) }
+                                th.nowrap scope="row" { (words::capital(entry.action.as_str())) }
                                 td {
                                     (words::capital(entry.subject.as_str()))
                                     span.under {
                                         @match page_of(self.tenant, entry.subject, &entry.subject_id) {
-                                            Some(page) => a href=(page) { (entry.subject_id) },
-                                            None => (entry.subject_id),
+                                            Some(page) => a href=(page) { (called(&entry.subject_id)) },
+                                            None => (called(&entry.subject_id)),
                                         }
                                     }
                                 }
@@ -188,6 +189,15 @@ impl View {
             }
             (pager(self.lines.items.len(), self.lines.total, "line", first.as_deref(), next.as_deref()))
         }
+    }
+}
+
+/// The id of a thing: short where it is one that nobody reads.
+fn called(id: &str) -> Markup {
+    if id.parse::<uuid::Uuid>().is_ok() {
+        words::short_id(id)
+    } else {
+        html! { (id) }
     }
 }
 

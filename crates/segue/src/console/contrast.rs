@@ -38,6 +38,10 @@ const SHAPES: &[(&str, &[&str])] = &[
     ("warn", &["surface", "sunken"]),
     ("bad", &["surface", "sunken"]),
     ("info", &["surface", "sunken"]),
+    ("good-fill", &["surface", "sunken"]),
+    ("warn-fill", &["surface"]),
+    ("bad-fill", &["surface", "sunken"]),
+    ("info-fill", &["surface", "sunken"]),
 ];
 
 /// The colours of both schemes; the dark one falls back on the light one.

@@ -1,13 +1,14 @@
 //! A deployed plan: what came of it so far, live.
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::{PlanId, ScenarioId, TenantId};
 use segue_core::plan::policy::MigrationScenario;
 use segue_store::control::plans::Plan;
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::counts::Counts;
 use super::done::Done;
@@ -76,7 +77,7 @@ pub async fn live(
 pub fn outcome(word: &str) -> Markup {
     match word {
         "clean_graft" => badge(Tone::Good, "Silent"),
-        "gap_fill" => badge(Tone::Good, "Asked, and migrated"),
+        "gap_fill" => badge(Tone::Good, "Gap filled"),
         "re_route" => badge(Tone::Good, "Redirected"),
         "relocated" => badge(Tone::Info, "Relocated"),
         "blocked" => badge(Tone::Warn, "Blocked by a checkpoint"),
@@ -190,7 +191,7 @@ impl Live {
                     p.unseen role="status" { (words::count(applied)) " migrated, " (words::count(still)) " still to come" }
                     (parts(&[
                         Part { tone: Tone::Good, name: "silently", amount: of(MigrationScenario::CleanGraft) },
-                        Part { tone: Tone::Info, name: "asked", amount: of(MigrationScenario::GapFill) },
+                        Part { tone: Tone::Info, name: "after what was missing", amount: of(MigrationScenario::GapFill) },
                         Part { tone: Tone::Lead, name: "redirected", amount: of(MigrationScenario::ReRoute) },
                         Part { tone: Tone::Bad, name: "relocated", amount: status.relocations },
                         Part { tone: Tone::Warn, name: "blocked or stayed", amount: status.checkpoint_blocks + status.kept_on_version },
@@ -219,8 +220,11 @@ impl Live {
                             tr {
                                 th scope="row" { a href=(paths::session(self.tenant, application.session_id)) { (words::short_id(application.session_id)) } }
                                 td { (outcome(application.outcome)) }
-                                td {
-                                    code { (application.migration.step_before) } " → " code { (application.migration.step_after) }
+                                td.nowrap {
+                                    code { (application.migration.step_before) }
+                                    @if application.migration.step_after != application.migration.step_before {
+                                        " → " code { (application.migration.step_after) }
+                                    }
                                     span.under { "version " (application.migration.from_version) " → " (application.migration.to_version) }
                                 }
                                 td { (application.migration.reason) }

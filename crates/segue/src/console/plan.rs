@@ -11,7 +11,7 @@ mod deleted;
 mod drawn;
 mod policy;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use segue_core::plan::lifecycle::{Approval, Kind};
 use segue_core::plan::policy::MigrationScenario;
 use segue_core::plan::summary::Severity;
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::done::Done;
 use super::frame::{Frame, Place};
@@ -164,9 +165,9 @@ impl View {
                     p.small {
                         "Made " (words::when(plan.created.at, self.now))
                         @if let Some(by) = &plan.created.by { " by " (by) }
-                        ". Kept until " (words::exactly(plan.expires_at)) ". "
-                        code { (plan.id) }
+                        ". Kept until " (words::exactly(plan.expires_at)) "."
                     }
+                    p.small { code { (plan.id) } }
                 },
                 self.actions(),
             ))
@@ -209,7 +210,7 @@ impl View {
                 h2.unseen #concerned { "Whom it concerns" }
                 (figures(&[
                     figure("Sessions concerned", all, "when the plan was made"),
-                    figure("Go on silently", silent, "nothing before them concerns them"),
+                    figure("Go on silently", silent, "nothing new concerns them"),
                     figure("May be asked", asked, "for what is not known of them"),
                     figure("May be redirected", redirected, "where new rules demand it"),
                     figure("Step is gone", relocated, "they go on nearby"),

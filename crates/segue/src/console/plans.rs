@@ -1,12 +1,13 @@
 //! A tenant's migration plans.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::{ScenarioId, TenantId};
 use segue_core::plan::lifecycle::Kind;
 use segue_store::control::plans::{Filter, Plan};
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
 use super::parts::{Field, Tone, badge, empty, heading, pager};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, PreEscaped, html};
 use segue_core::diff::picture::Picture;
@@ -14,6 +14,7 @@ use segue_core::ids::{ScenarioId, StepId, TenantId, Version};
 use segue_core::scenario::graph::Graph;
 use segue_store::control::scenarios::{Registered, VersionEntry};
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::counts::Counts;
 use super::done::Done;

@@ -1,12 +1,13 @@
 //! A tenant's scenarios: their versions, and how many sessions are on them.
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::TenantId;
 use segue_store::control::scenarios::Registered;
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::counts::Counts;
 use super::frame::{Frame, Place};

@@ -2,7 +2,7 @@
 
 mod told;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::fields::{Known, Source};
@@ -10,6 +10,7 @@ use segue_core::ids::{SessionId, StreamVersion, TenantId};
 use segue_store::events::Event;
 use serde_json::Value;
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
 use super::parts::{Tone, alert, heading, icon, pairs};
@@ -194,11 +195,16 @@ impl View {
             section.card aria-labelledby="happened" {
                 header { h2 #happened { "What happened" } p { (words::counted(self.total, "event")) } }
                 ol.timeline {
-                    @for event in &self.events {
+                    @for (nth, event) in self.events.iter().enumerate() {
                         @let (tone, shown, body) = told(self.tenant, event);
+                        // The events of one turn happened at the same time.
+                        @let is_later = self.events.get(nth + 1).is_none_or(|next| next.recorded_at != event.recorded_at);
                         li {
                             span class={ "mark " (tone.class()) } { (icon(shown)) }
-                            div.tight { (body) div { time datetime=(event.recorded_at) { (words::moment(event.recorded_at)) " UTC" } } }
+                            div.tight {
+                                (body)
+                                @if is_later { div { time datetime=(event.recorded_at) { (words::moment(event.recorded_at)) " UTC" } } }
+                            }
                         }
                     }
                 }

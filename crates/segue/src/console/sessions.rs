@@ -1,11 +1,12 @@
 //! A tenant's sessions, filtered.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::{ScenarioId, TenantId, Version};
 use segue_core::session::Status;
 
+use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
 use super::parts::{Field, Tone, badge, empty, heading, pager};

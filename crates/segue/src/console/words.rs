@@ -69,7 +69,7 @@ pub fn short_id(id: impl std::fmt::Display) -> Markup {
     let id = id.to_string();
     // Ids of version 7 begin with the time, so the end tells them apart.
     let end = id.get(id.len().saturating_sub(8)..).unwrap_or(&id);
-    html! { code title=(id) { "…" (end) } }
+    html! { code.nowrap title=(id) { "…" (end) } }
 }
 
 /// A word of the API as people write it: `gap_fill` is "gap fill".

@@ -1,7 +1,7 @@
 //! One anchor of a plan, or one step that is gone: what happened before and after it, who stands there, and what
 //! is decided for them.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
@@ -18,6 +18,7 @@ use segue_core::scenario::validate::Problem;
 use super::deleted::because;
 use super::policy::{Form, in_words};
 use super::scenario;
+use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble, done};
 use crate::console::done::Done;
 use crate::console::frame::{Frame, Place};
@@ -155,7 +156,7 @@ impl View {
                 html! {},
             ))
             (self.wrong())
-            div.split {
+            div.split.even {
                 div.stack { (self.changes()) }
                 div.stack { (self.sessions()) (self.policy()) }
             }

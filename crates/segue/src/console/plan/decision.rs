@@ -1,7 +1,7 @@
 //! The decision about a plan: approve, reject, deploy, withdraw. What cannot be undone is asked for twice: the
 //! scenario's name or id has to be typed.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
@@ -10,6 +10,7 @@ use segue_core::plan::lifecycle::{Approval, Kind, Signed, Status};
 use segue_store::events::limits::{ACTOR_BYTES, REASON_BYTES};
 
 use super::{Refused, View};
+use crate::console::address::Path;
 use crate::console::answer::{Trouble, done};
 use crate::console::done::Done;
 use crate::console::parts::{Field, Tone, alert, pairs};

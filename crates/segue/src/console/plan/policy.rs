@@ -171,7 +171,7 @@ impl Form {
             fieldset {
                 legend { "Whom it admits" }
                 p.hint { "Everybody, unless something is named here. One a line. Ages count at the deploy." }
-                div.columns {
+                div.pair {
                     (area("include_channels", "Only these channels", &self.include_channels))
                     (area("exclude_channels", "Never these channels", &self.exclude_channels))
                     (number("min_session_age_days", "At least so many days old", &self.min_session_age_days))

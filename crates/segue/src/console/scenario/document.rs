@@ -1,6 +1,6 @@
 //! Registers a scenario, and makes a plan to a new version of one, from a document that was pasted or uploaded.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
@@ -8,6 +8,7 @@ use segue_core::ids::{ScenarioId, TenantId, Version};
 use segue_core::scenario::validate::Problem;
 
 use super::paths;
+use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble, done};
 use crate::console::done::Done;
 use crate::console::frame::{Frame, Place};
