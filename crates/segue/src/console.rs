@@ -72,7 +72,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
-use address::Path;
 use answer::Trouble;
 use counts::Counts;
 

@@ -192,6 +192,8 @@ fn what_the_server_refuses_is_said_in_words_where_it_was_asked() {
         aborted.contains("&lt;b&gt;enough&lt;/b&gt; of it") && !aborted.contains("<b>enough"),
         "{aborted}"
     );
+    let nonsense = open(&server, "/console/moves/%3Cscript%3E");
+    assert!(nonsense.status == 404 && nonsense.text.contains("No such page"), "{}", nonsense.text);
     let missing = open(&server, "/console/moves/01936a5e-7c1e-7b3a-9d55-2f6e1c0a9b42");
     assert_eq!(missing.status, 404);
     assert!(missing.text.contains("<h1") || missing.text.contains("Not found"), "{}", missing.text);

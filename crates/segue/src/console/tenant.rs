@@ -1,7 +1,7 @@
 //! `/console/tenants/{tenant}`: one tenant: where it lives, in words; whether it is written; its moves; and whether
 //! what was written is still what is there.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -12,6 +12,7 @@ use segue_store::control::migrations::Filter;
 use segue_store::control::{By, Page as Part};
 use segue_store::events::Access;
 
+use super::address::Path;
 use super::answer::{Page, Trouble, done};
 use super::checks::{About, Check, Found};
 use super::done::Done;

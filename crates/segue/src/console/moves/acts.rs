@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use segue_core::digest::Mark;
 use segue_core::ids::MigrationId;
@@ -14,6 +14,7 @@ use super::forms::Typed;
 use super::one::{Refused, View};
 use super::options;
 use super::phase::Act;
+use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble, done};
 use crate::console::checks::{About, Found};
 use crate::console::done::Done;

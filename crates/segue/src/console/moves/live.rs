@@ -4,7 +4,7 @@
 //! process saw it, whoever carries it on. When a decision was made, the whole page is fetched anew, for then
 //! other things may be done.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use segue_core::tenancy::migration::{MigrationState, Stage};
 
 use super::chart::{Bar, Chart, Drawn};
 use super::phase::{Look, Phase, Standing};
+use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble};
 use crate::console::lengths::{lasting, lasting_ms, per_second, percent, rate};
 use crate::console::parts::{Figure, Icon, Tone, alert, figures, icon};

@@ -1,6 +1,6 @@
 //! `/console/moves/{id}`: one move, from its preflight to its tombstone.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -11,6 +11,7 @@ use super::forms::{Forms, Typed};
 use super::live::{self, Span};
 use super::record::Record;
 use super::verification::Verification;
+use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble};
 use crate::console::done::Done;
 use crate::console::frame::{Frame, Place};

@@ -1,7 +1,7 @@
 //! `/console/tenants/{tenant}/move`: where a move begins. First a form, then a dry run, which is a question and
 //! so has an address of its own; then the word to start.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
@@ -11,6 +11,7 @@ use segue_store::control::By;
 
 use super::one::Refused;
 use super::options::{FIELDS, Field as Setting, Kind, Typed, Wrong};
+use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble, done};
 use crate::console::done::Done;
 use crate::console::frame::{Frame, Place};

@@ -1,12 +1,13 @@
 //! What was compared between the two stores of a move, and what is being compared: the part of the move's page
 //! that refreshes itself while a verification or a repair goes on.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::MigrationId;
 use segue_core::tenancy::migration::journal::Verified;
 
+use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble};
 use crate::console::checks::{About, Check, Found};
 use crate::console::lengths::{lasting, percent};
