@@ -33,19 +33,24 @@ pub mod assets;
 pub mod audit;
 #[cfg(test)]
 pub mod check;
+pub mod checks;
 #[cfg(test)]
 mod contrast;
 pub mod counts;
+pub mod decided;
 pub mod deployment;
 pub mod done;
 #[cfg(test)]
 mod flows;
 pub mod frame;
 pub mod home;
+pub mod lengths;
+pub mod moves;
 pub mod parts;
 pub mod paths;
 pub mod plan;
 pub mod plans;
+pub mod platform;
 #[cfg(test)]
 mod samples;
 pub mod scenario;
@@ -53,6 +58,10 @@ pub mod scenarios;
 pub mod sent;
 pub mod session;
 pub mod sessions;
+pub mod stores;
+pub mod tenant;
+pub mod tenants;
+pub mod told;
 pub mod viewer;
 pub mod words;
 
@@ -62,9 +71,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use segue_core::ids::TenantId;
 
-use address::Path;
 use answer::Trouble;
 use counts::Counts;
 
@@ -81,7 +88,7 @@ pub fn routes() -> Router<App> {
         .route("/console/", get(|| async { Redirect::permanent(paths::HOME) }))
         .route("/console/open", get(home::open))
         .route("/console/assets/{name}", get(assets::serve))
-        .route("/console/tenants/{tenant}", get(tenant))
+        .merge(platform::routes())
         .merge(of_scenarios())
         .merge(of_plans())
         .route("/console/tenants/{tenant}/sessions", get(sessions::show))
@@ -123,11 +130,6 @@ fn of_plans() -> Router<App> {
         .route("/console/tenants/{tenant}/plans/{plan}/withdraw", post(decision::withdraw))
         .route("/console/tenants/{tenant}/plans/{plan}/deployment", get(deployment::show))
         .route("/console/tenants/{tenant}/plans/{plan}/deployment/live", get(deployment::live))
-}
-
-/// A tenant's first page.
-async fn tenant(Path(tenant): Path<TenantId>) -> Redirect {
-    Redirect::to(&paths::scenarios(tenant))
 }
 
 async fn no_such_page(State(_): State<App>, uri: Uri) -> Trouble {

@@ -57,6 +57,7 @@ use live::Live;
 
 use crate::auth::Access;
 use crate::clock::Clock;
+use crate::console::checks::Checks;
 use crate::stores::Opened;
 
 /// Where the API lives.
@@ -81,6 +82,8 @@ pub struct App {
     pub stalled_reader_timeout: Duration,
     /// Live streams and long polls.
     pub live: Arc<Live>,
+    /// Verifications and repairs that the console has begun.
+    pub checks: Arc<Checks>,
 }
 
 fn endpoints() -> OpenApiRouter<App> {

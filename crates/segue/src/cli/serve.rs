@@ -144,6 +144,7 @@ pub async fn open(config: &Config) -> Result<App, Failure> {
             config.server.stalled_reader_timeout_seconds,
         ),
         live: Live::new(config.server.live_limits()),
+        checks: Arc::default(),
     })
 }
 

@@ -77,7 +77,7 @@ fn filter(asked: &Sent) -> Result<Filter, String> {
 }
 
 /// When a day begins in UTC; nothing for one that lies beyond all times.
-fn begin(day: Date) -> Option<Timestamp> {
+pub fn begin(day: Date) -> Option<Timestamp> {
     Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
@@ -92,7 +92,8 @@ fn page_of(tenant: TenantId, subject: Subject, id: &str) -> Option<String> {
             Some(paths::session(tenant, session.parse().ok()?))
         }
         Subject::Tenant => Some(paths::tenant(tenant)),
-        Subject::Field | Subject::Migration | Subject::Subscription => None,
+        Subject::Migration => Some(paths::one_move(id.parse().ok()?)),
+        Subject::Field | Subject::Subscription => None,
     }
 }
 

@@ -55,6 +55,7 @@ pub async fn app() -> App {
         request_timeout: Duration::from_secs(10),
         stalled_reader_timeout: Duration::from_secs(10),
         live: Live::new(config.server.live_limits()),
+        checks: Arc::default(),
     }
 }
 

@@ -49,6 +49,30 @@ dones! {
     Deployed = "deployed", "The plan is deployed. Each session migrates at its customer's next message.";
     /// A plan was withdrawn.
     Withdrawn = "withdrawn", "The plan is withdrawn. Sessions that have not migrated stay where they are.";
+    /// A tenant's writes were paused.
+    WritesPaused = "writes-paused", "Writes are paused, on every server. Reads go on.";
+    /// A tenant's writes go on.
+    WritesResumed = "writes-resumed", "Writes go on.";
+    /// A move was started.
+    MoveStarted = "move-started", "The move has begun. Reads and writes go on.";
+    /// A move was paused.
+    MovePaused = "move-paused", "The copying is paused. Reads and writes go on.";
+    /// A move was resumed.
+    MoveResumed = "move-resumed", "The move goes on where it was.";
+    /// A cutover was asked for, and comes later.
+    CutoverAsked = "cutover-asked", "The cutover is asked for. It follows as soon as the target is close enough and verified.";
+    /// A tenant has moved.
+    Moved = "moved", "The tenant has moved.";
+    /// A move back was begun.
+    Reversed = "reversed", "This is the way back: a move of its own. It is cut over like any other.";
+    /// A move was aborted.
+    MoveAborted = "move-aborted", "The move is aborted. The tenant stays where it is.";
+    /// A move was finished.
+    MoveFinished = "move-finished", "The move is finished. There is no way back any more.";
+    /// A verification was begun.
+    Verifying = "verifying", "The comparison has begun. It goes on when you leave this page.";
+    /// A repair was begun.
+    Repairing = "repairing", "The repair has begun. It goes on when you leave this page.";
 }
 
 impl Done {

@@ -16,10 +16,14 @@ const HTMX_CONFIG: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"
 pub enum Place {
     /// The first page: tenants and stores at a glance.
     Overview,
+    /// The tenants.
+    Tenants,
     /// The stores.
     Stores,
     /// Moves of tenants.
     Moves,
+    /// What was decided about tenants' homes and moves.
+    Decided,
     /// A tenant's home: where it lives, and its moves.
     Tenant(TenantId),
     /// A tenant's scenarios.
@@ -37,7 +41,12 @@ pub enum Place {
 impl Place {
     fn tenant(self) -> Option<TenantId> {
         match self {
-            Self::Overview | Self::Stores | Self::Moves | Self::Elsewhere => None,
+            Self::Overview
+            | Self::Tenants
+            | Self::Stores
+            | Self::Moves
+            | Self::Decided
+            | Self::Elsewhere => None,
             Self::Tenant(tenant)
             | Self::Scenarios(tenant)
             | Self::Plans(tenant)
@@ -139,6 +148,7 @@ impl Frame<'_> {
                     div {
                         h2 { "Tenant " (words::short_id(tenant)) }
                         ul {
+                            (link(Place::Tenant(tenant), &paths::tenant(tenant), Icon::Home, "Home and moves"))
                             (link(Place::Scenarios(tenant), &paths::scenarios(tenant), Icon::Graph, "Scenarios"))
                             (link(Place::Plans(tenant), &paths::plans(tenant), Icon::Plan, "Plans"))
                             (link(Place::Sessions(tenant), &paths::sessions(tenant), Icon::Talk, "Sessions"))
@@ -150,6 +160,10 @@ impl Frame<'_> {
                     h2 { "Platform" }
                     ul {
                         (link(Place::Overview, paths::HOME, Icon::Home, "Overview"))
+                        (link(Place::Tenants, paths::TENANTS, Icon::People, "Tenants"))
+                        (link(Place::Stores, paths::STORES, Icon::Store, "Stores"))
+                        (link(Place::Moves, paths::MOVES, Icon::Move, "Moves"))
+                        (link(Place::Decided, paths::DECIDED, Icon::Book, "Decisions"))
                     }
                 }
             }

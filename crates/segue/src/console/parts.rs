@@ -64,6 +64,7 @@ pub enum Icon {
     Circle,
     Dash,
     Arrow,
+    People,
 }
 
 impl Icon {
@@ -87,6 +88,10 @@ impl Icon {
             Self::Circle => "M8 4.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7z",
             Self::Dash => "M4 8h8",
             Self::Arrow => "M3 8h10M9 4l4 4-4 4",
+            Self::People => {
+                "M6 7.5a2.3 2.3 0 1 0 0-4.6 2.3 2.3 0 0 0 0 4.6zM1.8 13c.3-2.2 1.9-3.5 4.2-3.5s3.9 1.3 4.2 \
+                 3.5M10.8 3.2a2.2 2.2 0 0 1 0 4M12 9.8c1.2.5 2 1.6 2.2 3.2"
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use segue_core::ids::{PlanId, ScenarioId, SessionId, TenantId, Version};
+use segue_core::ids::{MigrationId, PlanId, ScenarioId, SessionId, TenantId, Version};
 use segue_core::plan::policy::AnchorKey;
 
 /// The first page.
@@ -91,6 +91,30 @@ pub const STORES: &str = "/console/stores";
 
 /// Moves of tenants.
 pub const MOVES: &str = "/console/moves";
+
+/// All tenants.
+pub const TENANTS: &str = "/console/tenants";
+
+/// What was decided about tenants' homes and moves.
+pub const DECIDED: &str = "/console/decided";
+
+/// Where a move of a tenant begins.
+#[must_use]
+pub fn start_move(of: TenantId) -> String {
+    format!("{}/move", tenant(of))
+}
+
+/// One move.
+#[must_use]
+pub fn one_move(id: MigrationId) -> String {
+    format!("{MOVES}/{id}")
+}
+
+/// Where something is asked of a move.
+#[must_use]
+pub fn act(on: MigrationId, act: &str) -> String {
+    format!("{}/{act}", one_move(on))
+}
 
 /// Text as one part of a path.
 #[must_use]

@@ -148,6 +148,7 @@ mod tests {
             request_timeout: Duration::from_millis(20),
             stalled_reader_timeout: Duration::from_secs(1),
             live: Live::new(config.server.live_limits()),
+            checks: Arc::default(),
         };
         let router: Router = Router::new()
             .route("/panic", get(|| async { panic!("a defect") as () }))

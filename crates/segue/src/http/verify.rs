@@ -29,7 +29,7 @@ static RUNNING: Semaphore = Semaphore::const_new(2);
 ///
 /// # Errors
 /// When as many are verified as may be.
-pub(super) fn turn() -> Result<SemaphorePermit<'static>> {
+pub(crate) fn turn() -> Result<SemaphorePermit<'static>> {
     RUNNING.try_acquire().map_err(|_| Error::Unavailable {
         what: "the verification",
         reason: "as many logs as this server verifies at once are being verified".to_owned(),

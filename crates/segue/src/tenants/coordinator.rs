@@ -38,6 +38,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
+use super::course::{Course, Courses, Source};
 use super::migration::Migration;
 use super::migration_error::MigrationError;
 use super::preflight::{DryRun, Preflight};
@@ -139,6 +140,8 @@ pub(super) struct Shared {
     /// The migrations that this process carries on.
     driven: Mutex<BTreeMap<MigrationId, Driven>>,
     attending: Mutex<Option<[AbortHandle; 2]>>,
+    /// How active migrations went, as this process saw them.
+    courses: Courses,
     observer: Arc<dyn Observer>,
 }
 
@@ -179,6 +182,7 @@ impl MigrationCoordinator {
             copies,
             driven: Mutex::default(),
             attending: Mutex::default(),
+            courses: Courses::default(),
             observer,
         });
         Self { _alive: Arc::new(Alive(Arc::clone(&shared))), shared }
@@ -204,9 +208,23 @@ impl MigrationCoordinator {
         self.shared.row(id).await.map(Migration::from)
     }
 
+    /// How a migration went, as this process saw it while it attended; nothing of one that it never saw.
+    #[must_use]
+    pub fn course(&self, id: MigrationId) -> Course {
+        self.shared.courses.of(id)
+    }
+
     /// What the control plane keeps of a migration.
     pub(super) async fn row(&self, id: MigrationId) -> Result<row::Migration> {
         self.shared.row(id).await
+    }
+
+    /// Takes note of how a migration is now.
+    pub(super) fn saw(&self, migration: &row::Migration) {
+        if migration.is_active {
+            let now = self.shared.clock.now();
+            self.shared.courses.see(std::slice::from_ref(migration), now, Source::Stores);
+        }
     }
 
     /// Where tenants live.

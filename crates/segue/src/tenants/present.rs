@@ -23,8 +23,9 @@ impl MigrationCoordinator {
     /// # Errors
     /// [`MigrationError::NotFound`](super::MigrationError::NotFound).
     pub async fn present_migration(&self, id: MigrationId) -> Result<Migration> {
-        let migration = self.row(id).await?;
-        Ok(self.router().present(migration).await.into())
+        let migration = self.router().present(self.row(id).await?).await;
+        self.saw(&migration);
+        Ok(migration.into())
     }
 }
 

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SHARE_OF_TIMEOUT: f64 = 0.8;
 
 /// Why a migration is aborted, as long as nobody says so.
-const MANUALLY: &str = "Manual abort";
+pub(crate) const MANUALLY: &str = "Manual abort";
 
 /// Who decides.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -217,6 +217,6 @@ pub async fn finish_tenant_migration(
 }
 
 /// How long a request waits for what it has decided.
-fn patience(app: &App) -> Duration {
+pub(crate) fn patience(app: &App) -> Duration {
     PATIENCE.min(app.request_timeout.mul_f64(SHARE_OF_TIMEOUT))
 }

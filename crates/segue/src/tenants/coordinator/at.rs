@@ -22,6 +22,9 @@ use crate::tenants::read_back::ReadBack;
 /// How much a new rate counts against those before it.
 const FRESH: f64 = 0.3;
 
+/// For how long a rate is told after nothing was copied any more.
+const TOLD_FOR: Duration = Duration::from_secs(10);
+
 /// What a driver works with while it is the coordinator.
 pub(super) struct At {
     pub(super) route: Route,
@@ -62,8 +65,10 @@ pub(super) struct Measured {
     pub(super) page: Duration,
     /// How long a look at both heads took.
     pub(super) look: Duration,
-    /// Events per second of late.
+    /// Events per second of late while events are copied, without the rests: for predictions.
     pub(super) rate: f64,
+    /// The same with the rests, as it is told, and up to when it was measured.
+    pub(super) told: Option<(f64, Instant)>,
     /// When a slice of the copy ended, and where the source was.
     pub(super) last_slice: Option<(Instant, Position)>,
 }
@@ -113,10 +118,22 @@ impl At {
 }
 
 impl Measured {
-    /// Counts events that were copied.
-    pub(super) fn copied(&mut self, events: u64, time: Duration) {
-        let now = events as f64 / time.as_secs_f64().max(1e-6);
-        self.rate = if self.rate == 0.0 { now } else { self.rate + FRESH * (now - self.rate) };
+    /// Counts events whose copying has just ended.
+    pub(super) fn copied(&mut self, events: u64, time: Duration, ended: Instant) {
+        let rate = |time: Duration| events as f64 / time.as_secs_f64().max(1e-6);
+        let mixed = |before: f64, now: f64| before + FRESH * (now - before);
+        let now = rate(time);
+        self.rate = if self.rate == 0.0 { now } else { mixed(self.rate, now) };
+        let told = match self.told {
+            Some((before, since)) => mixed(before, rate((ended - since).max(time))),
+            None => now,
+        };
+        self.told = Some((told, ended));
+    }
+
+    /// Events per second as they are told; 0 when none have been copied for a while.
+    pub(super) fn told_rate(&self, now: Instant) -> f64 {
+        self.told.filter(|(_, since)| now - *since <= TOLD_FOR).map_or(0.0, |(told, _)| told)
     }
 
     /// What a pause is made of, as far as it was measured: a fence is a look and a flush, a decision is
@@ -124,5 +141,24 @@ impl Measured {
     pub(super) fn pause(&self) -> Pause {
         let drain = if self.page.is_zero() { self.look * 4 } else { self.page };
         Pause { fence: self.look * 2, drain, commit: self.decision }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_that_is_told_counts_the_rests_and_ends_with_the_copying() {
+        let (mut measured, begun) = (Measured::default(), Instant::now());
+        let at = |second: u64| begun + Duration::from_secs(second);
+        // A page of 1,000 events takes a tenth of a second, and is followed by a rest.
+        for second in 1..60 {
+            measured.copied(1_000, Duration::from_millis(100), at(second));
+        }
+        assert!((measured.rate - 10_000.0).abs() < 1.0, "{}", measured.rate);
+        let told = measured.told_rate(at(60));
+        assert!((told - 1_000.0).abs() < 1.0, "{told}");
+        assert_eq!(measured.told_rate(at(75)), 0.0);
     }
 }

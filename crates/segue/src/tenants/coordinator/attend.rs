@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::driver::Driver;
 use super::{Driven, MigrationCoordinator, Shared};
+use crate::tenants::course::Source;
 
 /// How many active migrations are read at once.
 const PAGE: u32 = 100;
@@ -166,6 +167,7 @@ async fn look(
             break;
         }
     }
+    shared.courses.see(&active, shared.clock.now(), Source::Told);
     seen.retain(|id, _| active.iter().any(|migration| migration.id == *id));
     for migration in active {
         let wants_nobody =

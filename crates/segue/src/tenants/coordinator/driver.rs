@@ -351,7 +351,7 @@ impl Driver {
                 copied,
                 total: at.sight.owner.map_or(Position(0), |head| head.position),
                 read_back: at.sight.read_back,
-                events_per_second: at.measured.rate,
+                events_per_second: at.measured.told_rate(Instant::now()),
             },
         };
         at.telling.send_replace(progress);

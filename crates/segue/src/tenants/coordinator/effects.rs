@@ -219,7 +219,7 @@ impl Driver {
         at.sight.read_back = at.read_back.mark();
         let before = at.sight.owner.map_or(source_before, |head| head.position);
         (at.sight.owner, at.sight.peer) = (Some(copied.source), Some(copied.target));
-        at.measured.copied(copied.events_copied, worked);
+        at.measured.copied(copied.events_copied, worked, Instant::now());
         if at.migration.config.enable_metrics {
             telemetry::events_copied(copied.events_copied);
         }
@@ -239,7 +239,7 @@ impl Driver {
         let copied = copied.map_err(|error| self.of_copy(at, Side::Peer, error))?;
         if copied.events_copied > 0 {
             at.measured.page = begun.elapsed();
-            at.measured.copied(copied.events_copied, begun.elapsed());
+            at.measured.copied(copied.events_copied, begun.elapsed(), Instant::now());
         }
         (at.sight.owner, at.sight.peer) = (Some(copied.source), Some(copied.target));
         if at.migration.config.enable_metrics {
