@@ -45,6 +45,7 @@ mod flows;
 pub mod frame;
 pub mod home;
 pub mod lengths;
+mod login;
 pub mod moves;
 pub mod parts;
 pub mod paths;
@@ -86,6 +87,8 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/console", get(home::show))
         .route("/console/", get(|| async { Redirect::permanent(paths::HOME) }))
+        .route("/console/login", get(login::show).post(login::enter))
+        .route("/console/logout", get(|| async { Redirect::to(paths::HOME) }).post(login::leave))
         .route("/console/open", get(home::open))
         .route("/console/assets/{name}", get(assets::serve))
         .merge(platform::routes())

@@ -106,6 +106,62 @@ const OF_PLATFORM: &[(&str, &str, Door)] = &[
     ("POST", "/keys/{key_id}/rotate", Everyone(&[Platform])),
 ];
 
+/// The console. What is about all tenants is closed to a key of one; its first page sends such a one to its
+/// tenant.
+const OF_CONSOLE: &[(&str, &str, Door)] = &[
+    ("GET", "/login", Public),
+    ("POST", "/login", Public),
+    ("GET", "/logout", Public),
+    ("POST", "/logout", Tenant(&[Operator, Platform])),
+    ("GET", "/assets/{name}", Public),
+    ("GET", "", Tenant(&[Operator, Platform])),
+    ("GET", "/", Tenant(&[Operator, Platform])),
+    ("GET", "/{*path}", Tenant(&[Operator, Platform])),
+    ("POST", "/{*path}", Tenant(&[Operator, Platform])),
+    ("GET", "/open", Everyone(&[Operator, Platform])),
+    ("GET", "/tenants", Everyone(&[Operator, Platform])),
+    ("GET", "/stores", Everyone(&[Operator, Platform])),
+    ("GET", "/decided", Everyone(&[Operator, Platform])),
+    ("GET", "/tenants/{tenant}", Tenant(&[Operator, Platform])),
+    ("GET", "/tenants/{tenant}/audit", Tenant(&[Operator, Platform])),
+    ("GET", "/tenants/{tenant}/pause-writes", Everyone(&[Platform])),
+    ("POST", "/tenants/{tenant}/pause-writes", Everyone(&[Platform])),
+    ("GET", "/tenants/{tenant}/resume-writes", Everyone(&[Platform])),
+    ("POST", "/tenants/{tenant}/resume-writes", Everyone(&[Platform])),
+    ("GET", "/tenants/{tenant}/verify", Everyone(&[Platform])),
+    ("POST", "/tenants/{tenant}/verify", Everyone(&[Platform])),
+    ("GET", "/tenants/{tenant}/check", Everyone(&[Platform])),
+    ("GET", "/tenants/{tenant}/move", Everyone(&[Platform])),
+    ("POST", "/tenants/{tenant}/move", Everyone(&[Platform])),
+    ("GET", "/tenants/{tenant}/scenarios", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/scenarios/new", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/scenarios/new", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/scenarios/{scenario}", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/scenarios/{scenario}/new-version", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/scenarios/{scenario}/new-version", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/plans", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/plans/{plan}", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/plans/{plan}/anchors/{key}", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/plans/{plan}/anchors/{key}", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/plans/{plan}/approve", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/plans/{plan}/reject", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/plans/{plan}/deploy", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/plans/{plan}/withdraw", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/plans/{plan}/deployment", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/plans/{plan}/deployment/live", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/sessions", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/sessions/{session}", Tenant(&[Operator])),
+    ("GET", "/moves", Everyone(&[Operator, Platform])),
+    ("GET", "/moves/{id}", Everyone(&[Operator, Platform])),
+    ("GET", "/moves/{id}/live", Everyone(&[Operator, Platform])),
+    ("GET", "/moves/{id}/check", Everyone(&[Operator, Platform])),
+    ("GET", "/moves/{id}/{act}", Everyone(&[Operator, Platform])),
+    ("POST", "/moves/{id}/{act}", Everyone(&[Platform])),
+];
+
+/// Where the console lives.
+const CONSOLE: &str = crate::console::paths::HOME;
+
 /// Where the API lives, as the rules of it leave out.
 const BASE: &str = crate::http::BASE;
 
@@ -117,9 +173,13 @@ static DOORS: LazyLock<Doors> = LazyLock::new(|| {
     for (method, route, door) in OPEN {
         doors.entry(route).or_default().push((method, *door));
     }
-    for (method, route, door) in OF_TENANTS.iter().chain(OF_PLATFORM) {
-        let route = Box::leak(format!("{BASE}{route}").into_boxed_str());
-        doors.entry(route).or_default().push((method, *door));
+    let below = |base: &'static str, rules: &'static [(&'static str, &'static str, Door)]| {
+        rules.iter().map(move |(method, route, door)| (*method, format!("{base}{route}"), *door))
+    };
+    for (method, route, door) in
+        below(BASE, OF_TENANTS).chain(below(BASE, OF_PLATFORM)).chain(below(CONSOLE, OF_CONSOLE))
+    {
+        doors.entry(Box::leak(route.into_boxed_str())).or_default().push((method, door));
     }
     doors
 });
@@ -164,7 +224,7 @@ mod tests {
         let undescribed = ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"];
         let ruled: BTreeSet<(String, String)> = DOORS
             .iter()
-            .filter(|(route, _)| !undescribed.contains(route))
+            .filter(|(route, _)| !undescribed.contains(route) && !route.starts_with(CONSOLE))
             .flat_map(|(route, doors)| {
                 doors.iter().map(|(method, _)| ((*method).to_owned(), (*route).to_owned()))
             })

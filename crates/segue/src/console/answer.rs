@@ -62,6 +62,7 @@ impl Trouble {
         matches!(
             self.status,
             StatusCode::BAD_REQUEST
+                | StatusCode::FORBIDDEN
                 | StatusCode::CONFLICT
                 | StatusCode::PAYLOAD_TOO_LARGE
                 | StatusCode::UNPROCESSABLE_ENTITY

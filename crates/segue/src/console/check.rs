@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use segue_core::ids::TenantId;
 use tower::ServiceExt;
 
+use crate::auth::Access;
 use crate::clock::SystemClock;
 use crate::config::{Config, Database, Store};
 use crate::http::App;
@@ -47,8 +48,10 @@ pub async fn app() -> App {
     config.control.url = Database::Memory;
     config.stores.by_id.values_mut().for_each(|store| *store = Store::Memory);
     let clock = Arc::new(SystemClock);
+    let opened = Opened::open(&config, clock.clone()).await.unwrap();
     App {
-        opened: Arc::new(Opened::open(&config, clock.clone()).await.unwrap()),
+        access: Access::new(&config, opened.control.clone(), clock.clone()),
+        opened: Arc::new(opened),
         clock,
         prometheus: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
         max_body_bytes: 1024 * 1024,

@@ -34,6 +34,8 @@ pub enum Place {
     Sessions(TenantId),
     /// A tenant's audit.
     Audit(TenantId),
+    /// The way in.
+    Login,
     /// None of them.
     Elsewhere,
 }
@@ -46,6 +48,7 @@ impl Place {
             | Self::Stores
             | Self::Moves
             | Self::Decided
+            | Self::Login
             | Self::Elsewhere => None,
             Self::Tenant(tenant)
             | Self::Scenarios(tenant)
@@ -89,15 +92,22 @@ impl Frame<'_> {
                 body {
                     a.skip href="#main" { "To the content" }
                     div.frame {
-                        header.side {
-                            (brand())
-                            (self.nav("Sections"))
-                            (self.who())
-                        }
-                        header.top {
-                            details {
-                                summary { (mark()) span { "Menu" } }
-                                div { (self.nav("Menu")) }
+                        @if self.place == Place::Login {
+                            header.side { (brand()) }
+                        } @else {
+                            header.side {
+                                (brand())
+                                (self.nav("Sections"))
+                                (self.who())
+                            }
+                            header.top {
+                                details {
+                                    summary { (mark()) span { "Menu" } }
+                                    div {
+                                        (self.nav("Menu"))
+                                        (self.who())
+                                    }
+                                }
                             }
                         }
                         main.main #main tabindex="-1" {
@@ -127,7 +137,14 @@ impl Frame<'_> {
     fn who(&self) -> Markup {
         html! {
             @if let Some(viewer) = self.viewer {
-                p.who { "Acting as " span.strong { (viewer.name) } }
+                div.who {
+                    p { "Acting as " span.strong { (viewer.name) } }
+                    @if viewer.is_logged_in() {
+                        form method="post" action=(paths::LOGOUT) {
+                            button.quiet.small type="submit" { "Log out" }
+                        }
+                    }
+                }
             }
         }
     }
@@ -149,21 +166,25 @@ impl Frame<'_> {
                         h2 { "Tenant " (words::short_id(tenant)) }
                         ul {
                             (link(Place::Tenant(tenant), &paths::tenant(tenant), Icon::Home, "Home and moves"))
-                            (link(Place::Scenarios(tenant), &paths::scenarios(tenant), Icon::Graph, "Scenarios"))
-                            (link(Place::Plans(tenant), &paths::plans(tenant), Icon::Plan, "Plans"))
-                            (link(Place::Sessions(tenant), &paths::sessions(tenant), Icon::Talk, "Sessions"))
+                            @if self.viewer.is_none_or(Viewer::is_operator) {
+                                (link(Place::Scenarios(tenant), &paths::scenarios(tenant), Icon::Graph, "Scenarios"))
+                                (link(Place::Plans(tenant), &paths::plans(tenant), Icon::Plan, "Plans"))
+                                (link(Place::Sessions(tenant), &paths::sessions(tenant), Icon::Talk, "Sessions"))
+                            }
                             (link(Place::Audit(tenant), &paths::audit(tenant), Icon::Book, "Audit"))
                         }
                     }
                 }
-                div {
-                    h2 { "Platform" }
-                    ul {
-                        (link(Place::Overview, paths::HOME, Icon::Home, "Overview"))
-                        (link(Place::Tenants, paths::TENANTS, Icon::People, "Tenants"))
-                        (link(Place::Stores, paths::STORES, Icon::Store, "Stores"))
-                        (link(Place::Moves, paths::MOVES, Icon::Move, "Moves"))
-                        (link(Place::Decided, paths::DECIDED, Icon::Book, "Decisions"))
+                @if self.viewer.is_none_or(|viewer| viewer.only_tenant().is_none()) {
+                    div {
+                        h2 { "Platform" }
+                        ul {
+                            (link(Place::Overview, paths::HOME, Icon::Home, "Overview"))
+                            (link(Place::Tenants, paths::TENANTS, Icon::People, "Tenants"))
+                            (link(Place::Stores, paths::STORES, Icon::Store, "Stores"))
+                            (link(Place::Moves, paths::MOVES, Icon::Move, "Moves"))
+                            (link(Place::Decided, paths::DECIDED, Icon::Book, "Decisions"))
+                        }
                     }
                 }
             }

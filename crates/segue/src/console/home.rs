@@ -36,9 +36,12 @@ pub async fn show(
     State(app): State<App>,
     viewer: Viewer,
     Asked(asked): Asked,
-) -> Result<Page, Trouble> {
+) -> Result<Response, Trouble> {
+    if let Some(tenant) = viewer.only_tenant() {
+        return Ok(Redirect::to(&paths::scenarios(tenant)).into_response());
+    }
     let view = View::read(&app, asked.text("cursor"), None).await?;
-    Ok(Page(view.page(&viewer)))
+    Ok(Page(view.page(&viewer)).into_response())
 }
 
 /// Goes to the tenant whose id was typed.

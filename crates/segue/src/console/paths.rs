@@ -8,6 +8,12 @@ use segue_core::plan::policy::AnchorKey;
 /// The first page.
 pub const HOME: &str = "/console";
 
+/// Where an API key opens a session.
+pub const LOGIN: &str = "/console/login";
+
+/// Where a session is closed.
+pub const LOGOUT: &str = "/console/logout";
+
 /// Everything of one tenant is below this.
 #[must_use]
 pub fn tenant(tenant: TenantId) -> String {

@@ -9,7 +9,7 @@ use segue_core::digest::Mark;
 use segue_core::ids::TenantId;
 use segue_store::control::audit::{self, Subject};
 use segue_store::control::migrations::Filter;
-use segue_store::control::{By, Page as Part};
+use segue_store::control::Page as Part;
 use segue_store::events::Access;
 
 use super::address::Path;
@@ -67,7 +67,7 @@ pub async fn pause(
     viewer: Viewer,
     Path(tenant): Path<TenantId>,
 ) -> Result<Response, Trouble> {
-    let by = By::new(viewer.name.clone(), app.clock.now());
+    let by = viewer.by(app.clock.now());
     let paused = app.opened.router.pause_writes(tenant, &by).await;
     after(&app, &viewer, tenant, paused.map(|_| Done::WritesPaused)).await
 }
@@ -78,7 +78,7 @@ pub async fn resume(
     viewer: Viewer,
     Path(tenant): Path<TenantId>,
 ) -> Result<Response, Trouble> {
-    let by = By::new(viewer.name.clone(), app.clock.now());
+    let by = viewer.by(app.clock.now());
     let resumed = app.opened.router.resume_writes(tenant, &by).await;
     after(&app, &viewer, tenant, resumed.map(|_| Done::WritesResumed)).await
 }

@@ -17,11 +17,8 @@ use crate::auth::origin::{self, Proof};
 use crate::auth::rules::{self, Door, Rule};
 use crate::auth::session::{self, Transport};
 use crate::auth::{Access, Caller, Denied, Error, Mode};
-
-/// Where the console lives.
-const CONSOLE: &str = "/console";
-/// Where a browser without a session is sent.
-pub const LOGIN: &str = "/console/login";
+use crate::console::answer::Trouble;
+use crate::console::paths::{HOME as CONSOLE, LOGIN};
 
 /// Lets a request in, or answers it.
 ///
@@ -31,6 +28,10 @@ pub async fn admit(access: &Access, request: &mut Request) -> Result<(), Respons
     match decide(access, request).await {
         Ok(()) => Ok(()),
         Err(Error::Denied(Denied::NoKey)) if wants_console(request) => Err(to_login(request)),
+        // People read pages.
+        Err(error) if wants_console(request) => {
+            Err(Trouble::from(Refusal::from(error)).into_response())
+        }
         Err(error) => Err(Refusal::from(error).into_response()),
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn four_eyes(
             action: Some(action),
             subject: Some(Subject::Plan),
             subject_id: Some(plan.to_string()),
-            actor: None,
+            ..Filter::default()
         };
         let mut page = Page::first(100);
         loop {

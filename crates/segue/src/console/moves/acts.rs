@@ -63,7 +63,7 @@ pub async fn act(
     let path = format!("{}/{word}", paths::one_move(id));
     let act = Act::of(&word).ok_or_else(|| Trouble::no_such_page(&path))?;
     let migration = app.opened.moves.get_migration(id).await?;
-    let by = By::new(viewer.name.clone(), app.clock.now());
+    let by = viewer.by(app.clock.now());
     let failure = match carry_out(&app, &migration, act, &sent, &by).await {
         Ok(Carried { done: word, at }) => {
             return Ok(done(&paths::one_move(at), word).into_response());

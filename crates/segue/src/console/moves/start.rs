@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use segue_core::ids::{StoreId, TenantId};
 use segue_core::tenancy::migration::{MigrationConfig, VerificationLevel};
-use segue_store::control::By;
 
 use super::one::Refused;
 use super::options::{FIELDS, Field as Setting, Kind, Typed, Wrong};
@@ -71,7 +70,7 @@ pub async fn start(
 ) -> Result<Response, Trouble> {
     let mut view = View::of_form(&app, tenant, &sent).await?;
     let Some((target, config)) = view.understood() else { return Ok(view.answer(&viewer)) };
-    let by = By::new(viewer.name.clone(), app.clock.now());
+    let by = viewer.by(app.clock.now());
     match app.opened.moves.start_migration(tenant, &target, config, &by).await {
         Ok(migration) => {
             Ok(done(&paths::one_move(migration.id), Done::MoveStarted).into_response())

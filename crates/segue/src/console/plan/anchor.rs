@@ -76,7 +76,10 @@ pub async fn save(
         Ok(policy) => {
             let policies = Policies::from([(key.clone(), policy)]);
             let planner = &app.opened.scenarios.planner;
-            planner.update_policies(tenant, id, policies, Some(&viewer.name)).await.map_err(refusal)
+            planner
+                .update_policies(tenant, id, policies, viewer.signature(None))
+                .await
+                .map_err(refusal)
         }
     };
     match saved {

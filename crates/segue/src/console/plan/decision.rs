@@ -20,6 +20,7 @@ use crate::console::{paths, words};
 use crate::error::Error;
 use crate::http::App;
 use crate::http::error::Refusal;
+use crate::scenarios::Signature;
 
 /// What keeps a form from being carried out.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub async fn approve(
 ) -> Result<Response, Trouble> {
     let decided = async {
         let by = name(&sent, "approved_by", &viewer)?;
-        app.opened.scenarios.planner.approve_plan(tenant, id, Some(by)).await?;
+        app.opened.scenarios.planner.approve_plan(tenant, id, by).await?;
         Ok(())
     };
     let decided = decided.await;
@@ -69,7 +70,7 @@ pub async fn reject(
             return Err(Wrong::Typed(format!("A reason has at most {REASON_BYTES} bytes.")));
         }
         let reason = Some(reason.to_owned());
-        app.opened.scenarios.planner.reject_plan(tenant, id, Some(by), reason).await?;
+        app.opened.scenarios.planner.reject_plan(tenant, id, by, reason).await?;
         Ok(())
     };
     let decided = decided.await;
@@ -85,7 +86,7 @@ pub async fn deploy(
 ) -> Result<Response, Trouble> {
     let decided = async {
         confirmed(&app, tenant, id, &sent).await?;
-        let by = Some(viewer.name.clone());
+        let by = viewer.signature(None);
         app.opened.scenarios.deployer.deploy(tenant, id, by).await?;
         Ok(())
     };
@@ -102,7 +103,7 @@ pub async fn withdraw(
 ) -> Result<Response, Trouble> {
     let decided = async {
         confirmed(&app, tenant, id, &sent).await?;
-        let by = Some(viewer.name.clone());
+        let by = viewer.signature(None);
         app.opened.scenarios.deployer.withdraw(tenant, id, by).await?;
         Ok(())
     };
@@ -140,12 +141,12 @@ async fn answer(
 }
 
 /// Who decides: the name that was typed, or the viewer's.
-fn name(sent: &Sent, field: &str, viewer: &Viewer) -> Result<String, Wrong> {
+fn name(sent: &Sent, field: &str, viewer: &Viewer) -> Result<Signature, Wrong> {
     let typed = sent.text(field);
     if typed.len() > ACTOR_BYTES {
         return Err(Wrong::Typed(format!("A name has at most {ACTOR_BYTES} bytes.")));
     }
-    Ok(if typed.is_empty() { viewer.name.clone() } else { typed.to_owned() })
+    Ok(viewer.signature((!typed.is_empty()).then(|| typed.to_owned())))
 }
 
 /// Whether the scenario's name or id was typed.

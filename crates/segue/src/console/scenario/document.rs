@@ -144,9 +144,9 @@ pub async fn plan(
             problems: Vec::new(),
         })?;
         let scenario = new.into_scenario(id, latest.next())?;
-        let by = Some(sent.text("created_by")).filter(|by| !by.is_empty()).unwrap_or(&viewer.name);
+        let by = Some(sent.text("created_by")).filter(|by| !by.is_empty());
+        let by = viewer.signature(by.map(str::to_owned));
         let planner = &app.opened.scenarios.planner;
-        let by = Some(by.to_owned());
         Ok::<_, Refused>(planner.generate_plan(tenant, id, scenario, by, from.map(Version)).await?)
     };
     match planned.await {
