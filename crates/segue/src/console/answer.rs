@@ -114,7 +114,6 @@ impl IntoResponse for Trouble {
 }
 
 /// After a form was carried out: the page to look at, which says what was done.
-#[must_use]
 pub fn done(path: &str, done: Done) -> Redirect {
     Redirect::to(&paths::asking(path, &[("done", done.word())]))
 }
