@@ -117,6 +117,14 @@ impl Client {
         }
     }
 
+    /// Asks for a page of the console; answers the status and how many bytes it has.
+    pub async fn page(&mut self, path: &str) -> (u16, usize) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        self.stream.write_all(request.as_bytes()).await.expect("the server reads");
+        let status = self.answer().await.expect("the server answers");
+        (status, self.buffer.len())
+    }
+
     /// The body of the last answer.
     pub fn body(&self) -> Value {
         serde_json::from_slice(&self.buffer).unwrap_or(Value::Null)

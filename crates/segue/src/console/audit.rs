@@ -93,7 +93,7 @@ fn page_of(tenant: TenantId, subject: Subject, id: &str) -> Option<String> {
         }
         Subject::Tenant => Some(paths::tenant(tenant)),
         Subject::Migration => Some(paths::one_move(id.parse().ok()?)),
-        Subject::Field | Subject::Subscription => None,
+        Subject::Field | Subject::Subscription | Subject::Key => None,
     }
 }
 

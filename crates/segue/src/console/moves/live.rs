@@ -69,6 +69,8 @@ pub struct View {
     pub course: Course,
     /// How much of that is shown.
     pub span: Span,
+    /// Up to which quarter of the copy it was told aloud; nothing on a page that is new.
+    pub told_aloud: Option<u64>,
 }
 
 /// Answers with the part, or sends to the whole page when something was decided since it was shown.
@@ -77,7 +79,8 @@ pub async fn show(
     Path(id): Path<MigrationId>,
     Asked(asked): Asked,
 ) -> Result<Response, Trouble> {
-    let view = View::read(&app, id, Span::of(asked.text("span"))).await?;
+    let mut view = View::read(&app, id, Span::of(asked.text("span"))).await?;
+    view.told_aloud = asked.text("told").parse().ok();
     if asked.text("shown") != view.decided() {
         let path = paths::asking(&paths::one_move(id), &[("span", view.span.word())]);
         let mut response = ().into_response();
@@ -107,7 +110,7 @@ impl View {
                 tenant.explanation.lines().skip(1).map(words::sentence).collect()
             });
         let (now, course) = (app.clock.now(), opened.moves.course(id));
-        Ok(Self { now, migration, stage, told, course, span })
+        Ok(Self { now, migration, stage, told, course, span, told_aloud: None })
     }
 
     /// What was decided so far, as a word that changes with every decision.
@@ -153,7 +156,8 @@ impl View {
     /// The part itself.
     #[must_use]
     pub fn markup(&self) -> Markup {
-        let pairs = [("shown", &*self.decided()), ("span", self.span.word())];
+        let quarter = self.quarter().to_string();
+        let pairs = [("shown", &*self.decided()), ("span", self.span.word()), ("told", &quarter)];
         let path = paths::asking(&format!("{}/live", paths::one_move(self.migration.id)), &pairs);
         let every = self.every();
         html! {
@@ -168,6 +172,28 @@ impl View {
                 }
                 (self.figures())
                 (self.charts())
+            }
+            (self.aloud())
+        }
+    }
+
+    /// How many quarters of the copy are there.
+    fn quarter(&self) -> u64 {
+        let one = &self.migration;
+        4 * one.events_copied.min(one.total_events) / one.total_events.max(1)
+    }
+
+    /// What a screen reader says: each quarter once, and not every second. It lies outside of the part that is
+    /// replaced, or nothing would be said.
+    fn aloud(&self) -> Markup {
+        let said = format!("{} % is copied", 25 * self.quarter());
+        html! {
+            @match self.told_aloud {
+                None => p.unseen #aloud role="status" {},
+                Some(told) if told != self.quarter() => {
+                    p.unseen #aloud role="status" hx-swap-oob="innerHTML" { (said) }
+                },
+                Some(_) => {}
             }
         }
     }

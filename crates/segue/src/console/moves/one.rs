@@ -370,7 +370,15 @@ mod tests {
                 check: None,
                 repair: None,
             },
-            live: live::View { now, migration, stage, told, course, span: Span::Lately },
+            live: live::View {
+                now,
+                migration,
+                stage,
+                told,
+                course,
+                span: Span::Lately,
+                told_aloud: None,
+            },
             record: Record {
                 failures: FailureStats {
                     total_failures: 2,
@@ -444,6 +452,21 @@ mod tests {
             assert!(html.to_lowercase().contains(&told.to_lowercase()), "{told}");
         }
         assert_eq!(html.matches("<figure").count(), 3);
+    }
+
+    #[test]
+    fn a_quarter_of_the_copy_is_told_aloud_once() {
+        let mut part = view(sample::full(MigrationState::BulkCopy), Some(Stage::BulkCopy)).live;
+        let aloud = |part: &live::View| {
+            let html = part.markup().into_string();
+            check::fragment(&html);
+            html.split_once("id=\"aloud\"").map(|(_, said)| said.to_owned())
+        };
+        assert!(!aloud(&part).unwrap().contains("is copied"), "nobody is told what they can read");
+        part.told_aloud = Some(0);
+        assert!(aloud(&part).unwrap().contains("25 % is copied"));
+        part.told_aloud = Some(1);
+        assert_eq!(aloud(&part), None);
     }
 
     #[tokio::test]
