@@ -18,7 +18,8 @@ use super::App;
         title = "Segue",
         description = "Change the plan while people are following it. Every request that belongs to a \
                        tenant carries `X-Tenant-ID`. Errors are `{code, message, details}`; the codes are \
-                       stable and explained in docs/errors.",
+                       stable and explained in docs/errors. Every answer carries `X-Request-ID`, the caller's if \
+                       it was 1 to 128 visible ASCII characters.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
