@@ -131,6 +131,18 @@ fn a_value_out_of_range_is_named_with_its_line_and_the_range() {
         assert!(what.starts_with("tenant_migration.") && what.contains(allowed), "{what}");
     }
 
+    for (setting, allowed) in [
+        ("refresh_seconds = 0.0", "allowed are 0.1 to 300"),
+        ("sample_ratio = 1.5", "allowed are 0 to 1"),
+        ("otlp_timeout_seconds = 100.0", "allowed are 0.1 to 60"),
+        ("otlp_endpoint = \"collector:4318\"", "http://127.0.0.1:4318"),
+        ("otlp_headers_env = \"SEGUE_TEST_NO_SUCH\"", "SEGUE_TEST_NO_SUCH is not set"),
+    ] {
+        let (line, what) = refused(&format!("[telemetry]\n\n{setting}\n"));
+        assert_eq!(line, 3);
+        assert!(what.starts_with("telemetry.") && what.contains(allowed), "{what}");
+    }
+
     let (line, what) = refused("[stores]\ndefault = \"b\"\n[stores.a]\nkind = \"memory\"\n");
     assert_eq!(
         (line, what.as_str()),

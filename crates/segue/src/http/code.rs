@@ -200,7 +200,11 @@ mod tests {
                 std::fs::read_to_string(folder.join(format!("{}.md", code.as_str()))).unwrap();
             let title = format!("# {} ({})", code.as_str(), code.status().as_u16());
             assert!(page.starts_with(&title), "{} does not begin with {title}", code.as_str());
-            assert!(page.contains("## What to do"), "{} does not say what to do", code.as_str());
+            let (what, to_do) = page.split_once("## What to do").unwrap_or_else(|| {
+                panic!("{} does not say what to do", code.as_str());
+            });
+            assert!(what.len() > 80, "{} hardly says what happened", code.as_str());
+            assert!(to_do.trim().len() > 30, "{} hardly says what to do", code.as_str());
         }
         let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
         for code in Code::ALL {

@@ -18,8 +18,10 @@ use super::App;
     info(
         title = "Segue",
         description = "Change the plan while people are following it. Every request that belongs to a \
-                       tenant carries `X-Tenant-ID`; a key that is for one tenant says it by itself. Errors are `{code, message, details}`; the codes are \
-                       stable and explained in docs/errors.",
+                       tenant carries `X-Tenant-ID`; a key that is for one tenant says it by itself. Errors \
+                       are `{code, message, details}`; the codes are stable and explained in docs/errors. \
+                       Every answer carries `X-Request-ID`, the caller's if it was 1 to 128 visible ASCII \
+                       characters.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
