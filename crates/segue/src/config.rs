@@ -2,10 +2,10 @@
 //!
 //! Defaults ← `config/default.toml` if it is there ← `--config FILE` ← environment variables such as
 //! `SEGUE__SERVER__LISTEN`. An unknown key or a bad value stops the start and names the file, the line,
-//! the key and what is allowed ([`locate`]). A setting that nothing acts on yet is refused, never
-//! ignored.
+//! the key and what is allowed ([`locate`]).
 
 mod check;
+mod extraction;
 mod locate;
 mod postgres;
 mod stores;
@@ -21,6 +21,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use segue_core::config::Migration;
 use serde::{Deserialize, Serialize};
 
+pub use extraction::{Extraction, Invalid as InvalidExtraction, OutputLimitName};
 pub use locate::{Error, Place};
 pub use postgres::{Options, Url};
 pub use stores::{Control, Database, Store, Stores};
@@ -45,7 +46,7 @@ pub struct Config {
     pub scenario_migration: Migration,
     /// How tenants are moved between stores.
     pub tenant_migration: TenantMigration,
-    /// An OpenAI-compatible endpoint. Refused: this version cannot call one.
+    /// The language model that helps turns, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extraction: Option<Extraction>,
 }
@@ -102,19 +103,6 @@ impl Default for Server {
             stalled_reader_timeout_seconds: 30.0,
         }
     }
-}
-
-/// `[extraction]`: an OpenAI-compatible endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Extraction {
-    /// Such as `http://127.0.0.1:11434/v1`.
-    pub base_url: String,
-    /// The model's name.
-    pub model: String,
-    /// The environment variable that holds the key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_key_env: Option<String>,
 }
 
 impl Config {

@@ -42,6 +42,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod language;
 pub mod scenarios;
 pub mod stores;
 pub mod telemetry;

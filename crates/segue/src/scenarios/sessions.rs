@@ -1,5 +1,6 @@
 //! Sessions: started, read and listed here; their turns are taken in [`turns`].
 
+mod consultation;
 mod profiles;
 mod turns;
 
