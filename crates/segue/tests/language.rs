@@ -299,11 +299,18 @@ fn a_turn_does_without_a_model_that_is_slow_trickles_or_is_not_there() {
     }
     assert!(metric(&server, "language_model_requests_total{outcome=\"timed_out\"}") >= 2.0);
 
-    let server = helped_by("http://127.0.0.1:9/v1", "max_retries = 1");
-    let shop = Shop::open(&server);
-    let answer = shop.says(&shop.customers(1)[0], WORDS);
-    everything_is_asked(&answer);
-    assert!(server.log().contains("does not answer"), "{}", server.log());
+    // Nobody listens there, and whoever listens there cannot show who they are.
+    let asked = model.asked();
+    for url in ["http://127.0.0.1:9/v1", &model.url.replace("http:", "https:")] {
+        let server = helped_by(url, "max_retries = 1");
+        let shop = Shop::open(&server);
+        let answer = shop.says(&shop.customers(1)[0], WORDS);
+        everything_is_asked(&answer);
+        let reason = answer["reconciliation"]["reason"].as_str().unwrap();
+        assert!(reason.contains("(it could not be asked)"), "{reason}");
+        assert!(server.log().contains("it cannot be reached: "), "{}", server.log());
+    }
+    assert_eq!(model.asked(), asked, "nothing was sent in the open");
 }
 
 #[test]
