@@ -19,6 +19,7 @@
 //! message is data and nothing else: no wording makes it an instruction.
 
 mod candidates;
+pub mod claim;
 mod context;
 mod dates;
 mod phrases;

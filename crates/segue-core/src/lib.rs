@@ -1,4 +1,5 @@
 //! The pure core of Segue: it decides, and performs nothing.
+pub mod breaker;
 pub mod condition;
 pub mod config;
 pub mod diff;

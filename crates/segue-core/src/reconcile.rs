@@ -21,6 +21,7 @@
 //! All of it is a pure function of the [`Situation`]. Where it needs an answer from outside (a judge of
 //! natural language, an external extractor) it returns what it [`Need`]s, and is called again with it.
 
+pub mod advice;
 pub mod chain;
 pub mod checkpoint;
 pub mod evidence;
@@ -44,6 +45,7 @@ use crate::fields::{Definitions, Known, Profile};
 use crate::ids::{FieldName, PlanId, StepId, Version};
 use crate::plan::deployed::Deployed;
 use crate::plan::policy::{AnchorKey, MigrationScenario};
+use crate::reconcile::advice::{Advice, Claims};
 use crate::reconcile::chain::Chain;
 pub use crate::reconcile::chain::pending;
 use crate::reconcile::gap_fill::GapFill;
@@ -165,6 +167,9 @@ pub enum Extractor<'a> {
     Embedded,
     /// An external one; what it was not asked yet is a [`Need`].
     External(&'a Extractions),
+    /// The embedded one, and a language model for what it does not find. What the model claims is held
+    /// against the customer's words, and is used with the customer's word only.
+    Advised(&'a Advice),
 }
 
 /// Who judges conditions in natural language.
@@ -174,6 +179,8 @@ pub enum Judge<'a> {
     Nobody,
     /// An external one; what it was not asked yet is a [`Need`].
     External(&'a Judgements),
+    /// A language model, whose yes has to quote the customer.
+    Advised(&'a Advice),
 }
 
 /// Everything that a decision depends on.
@@ -225,6 +232,8 @@ pub struct Decision {
     pub events: Vec<Event>,
     /// What is learned of the customer.
     pub profile_writes: BTreeMap<FieldName, Known>,
+    /// What became of a language model's claims.
+    pub claims: Claims,
 }
 
 /// Decides what becomes of a session, before its turn is processed.

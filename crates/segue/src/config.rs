@@ -2,11 +2,11 @@
 //!
 //! Defaults ← `config/default.toml` if it is there ← `--config FILE` ← environment variables such as
 //! `SEGUE__SERVER__LISTEN`. An unknown key or a bad value stops the start and names the file, the line,
-//! the key and what is allowed ([`locate`]). A setting that nothing acts on yet is refused, never
-//! ignored.
+//! the key and what is allowed ([`locate`]).
 
 mod access;
 mod check;
+mod extraction;
 mod locate;
 mod postgres;
 mod stores;
@@ -24,6 +24,7 @@ use segue_core::config::Migration;
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
+pub use extraction::{Extraction, Invalid as InvalidExtraction, OutputLimitName};
 pub use locate::{Error, Place};
 pub use postgres::{Options, Url};
 pub use stores::{Control, Database, Store, Stores};
@@ -53,7 +54,7 @@ pub struct Config {
     pub tenant_migration: TenantMigration,
     /// What Segue tells about itself.
     pub telemetry: Telemetry,
-    /// An OpenAI-compatible endpoint. Refused: this version cannot call one.
+    /// The language model that helps turns, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extraction: Option<Extraction>,
 }
@@ -110,19 +111,6 @@ impl Default for Server {
             stalled_reader_timeout_seconds: 30.0,
         }
     }
-}
-
-/// `[extraction]`: an OpenAI-compatible endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Extraction {
-    /// Such as `http://127.0.0.1:11434/v1`.
-    pub base_url: String,
-    /// The model's name.
-    pub model: String,
-    /// The environment variable that holds the key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_key_env: Option<String>,
 }
 
 impl Config {

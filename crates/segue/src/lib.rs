@@ -44,6 +44,7 @@ pub mod console;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod language;
 pub mod scenarios;
 pub mod stores;
 pub mod telemetry;

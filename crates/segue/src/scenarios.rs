@@ -26,6 +26,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use segue_core::config::Migration;
 use segue_core::ids::{ScenarioId, StreamId, TenantId};
+use segue_core::plan::summary::Judge;
 use segue_store::control::{By, ControlPlane};
 use segue_store::events::{Choice, Count, CountBy, CountQuery, Filter};
 
@@ -42,6 +43,7 @@ pub use signature::{SOMEONE, Signature};
 
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::language::{Judges, Language};
 use crate::tenants::TenantStoreRouter;
 use archive::Archive;
 use forecaster::Forecasting;
@@ -72,7 +74,7 @@ pub struct Scenarios {
 }
 
 impl Scenarios {
-    /// Puts the parts together.
+    /// Puts the parts together, without a language model.
     #[must_use]
     pub fn new(
         control: Arc<dyn ControlPlane>,
@@ -80,11 +82,26 @@ impl Scenarios {
         clock: Arc<dyn Clock>,
         config: Migration,
     ) -> Self {
+        Self::on(Foundation { control, router, clock, config, language: None })
+    }
+
+    /// Puts the parts together.
+    #[must_use]
+    pub fn on(foundation: Foundation) -> Self {
+        let Foundation { control, router, clock, config, language } = foundation;
         let archive = Archive::new(control.clone());
         let turnstiles = Turnstiles::default();
         let forecasting = Forecasting::default();
-        let shared =
-            Arc::new(Shared { control, router, clock, config, archive, turnstiles, forecasting });
+        let shared = Arc::new(Shared {
+            control,
+            router,
+            clock,
+            config,
+            language,
+            archive,
+            turnstiles,
+            forecasting,
+        });
         Self {
             catalog: Catalog(shared.clone()),
             planner: MigrationPlanner(shared.clone()),
@@ -96,6 +113,21 @@ impl Scenarios {
     }
 }
 
+/// What scenario migration stands on.
+#[derive(Debug)]
+pub struct Foundation {
+    /// Keeps decisions.
+    pub control: Arc<dyn ControlPlane>,
+    /// Leads to tenants' logs.
+    pub router: Arc<TenantStoreRouter>,
+    /// Tells the time and makes ids.
+    pub clock: Arc<dyn Clock>,
+    /// The settings.
+    pub config: Migration,
+    /// Reads what customers write, where the embedded extractor cannot.
+    pub language: Option<Language>,
+}
+
 /// What the parts share.
 #[derive(Debug)]
 struct Shared {
@@ -103,6 +135,7 @@ struct Shared {
     router: Arc<TenantStoreRouter>,
     clock: Arc<dyn Clock>,
     config: Migration,
+    language: Option<Language>,
     archive: Archive,
     turnstiles: Turnstiles,
     forecasting: Forecasting,
@@ -119,6 +152,14 @@ impl Shared {
     /// Who acts now.
     fn by(&self, actor: &str) -> By {
         By::new(actor, self.now())
+    }
+
+    /// Whether somebody judges conditions in natural language.
+    fn judge(&self) -> Judge {
+        match self.language.as_ref().map(Language::judges) {
+            Some(Judges::Conditions) => Judge::Configured,
+            Some(Judges::Nothing) | None => Judge::None,
+        }
     }
 
     /// Every session of a scenario.

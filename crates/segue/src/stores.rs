@@ -17,9 +17,10 @@ use segue_store::events::{EventStore, MemoryEventStore};
 use segue_store::postgres::{InvalidSetting, OpenError};
 
 use crate::clock::Clock;
-use crate::config::{Config, Control, Database, Store};
+use crate::config::{Config, Control, Database, InvalidExtraction, Store};
 use crate::events::{Events, Subscriptions};
-use crate::scenarios::Scenarios;
+use crate::language::Language;
+use crate::scenarios::{Foundation, Scenarios};
 use crate::tenants::placement::health;
 use crate::tenants::{MigrationCoordinator, TenantStoreRouter};
 
@@ -42,6 +43,9 @@ pub enum Error {
         /// What is wrong and what is allowed.
         invalid: InvalidSetting,
     },
+    /// A setting of the language model is not allowed.
+    #[error(transparent)]
+    Language(InvalidExtraction),
     /// The default store is none of the configured ones.
     #[error("stores.default names {0}, but no [stores.{0}] is configured")]
     NoDefault(StoreId),
@@ -98,6 +102,9 @@ impl Opened {
     /// When a file or a database is damaged, of another program or of a newer Segue, or may not be
     /// written. What is refused is left as it was.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let language = config.extraction.as_ref();
+        let language = language.map(|settings| Language::open(settings, clock.clone()));
+        let language = language.transpose().map_err(Error::Language)?;
         let mut remote = Vec::new();
         let control = control(&config.control, &mut remote)?;
         let default = config.stores.default.clone();
@@ -114,7 +121,13 @@ impl Opened {
         let router = Arc::new(router);
         tokio::spawn(follow(control.changes(), Arc::downgrade(&router)));
         let settings = config.scenario_migration.clone();
-        let scenarios = Scenarios::new(control.clone(), router.clone(), clock.clone(), settings);
+        let scenarios = Scenarios::on(Foundation {
+            control: control.clone(),
+            router: router.clone(),
+            clock: clock.clone(),
+            config: settings,
+            language,
+        });
         let events = Events::new(router.clone(), clock.clone());
         let subscriptions = Subscriptions::new(control.clone(), router.clone(), clock.clone());
         let settings = config.tenant_migration.of_this_process();

@@ -16,6 +16,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use segue_core::fields::Source;
 use segue_core::plan::policy::MigrationScenario;
+use segue_core::reconcile::advice::{Claims, Silence};
 use segue_core::tenancy::migration::{VerificationLevel, Why};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -97,6 +98,12 @@ const VERIFICATIONS: &str = "tenant_migration_verifications_total";
 const TRACE_EXPORTS_FAILED: &str = "segue_trace_exports_failed_total";
 const PANICS: &str = "segue_panics_total";
 const REFUSALS: &str = "http_refusals_total";
+const MODEL_QUESTIONS: &str = "language_model_questions_total";
+const MODEL_REQUESTS: &str = "language_model_requests_total";
+const MODEL_REQUEST_DURATION: &str = "language_model_request_duration_seconds";
+const MODEL_TOKENS: &str = "language_model_tokens_total";
+const MODEL_CLAIMS: &str = "language_model_claims_total";
+const MODEL_LEFT_ALONE: &str = "language_model_left_alone";
 const REQUESTS: &str = "http_requests_total";
 const REQUEST_DURATION: &str = "http_request_duration_seconds";
 const BUILD: &str = "segue_build_info";
@@ -175,6 +182,21 @@ fn describe() {
     describe_counter!(TRACE_EXPORTS_FAILED, "Requests to the collector of traces that failed.");
     describe_counter!(PANICS, "Defects of Segue that ended what they came up in.");
     describe_counter!(REFUSALS, "HTTP requests that were not granted, by code.");
+    describe_counter!(
+        MODEL_QUESTIONS,
+        "Questions that turns had for the language model, by purpose and by what came of them."
+    );
+    describe_counter!(MODEL_REQUESTS, "Requests to the language model, by what came of them.");
+    describe_histogram!(
+        MODEL_REQUEST_DURATION,
+        "Seconds that a request to the language model took."
+    );
+    describe_counter!(MODEL_TOKENS, "Tokens that the language model says it used, in and out.");
+    describe_counter!(
+        MODEL_CLAIMS,
+        "Values that the language model claimed, by whether the customer's words bear them out."
+    );
+    describe_gauge!(MODEL_LEFT_ALONE, "1 while the language model is left alone after failures.");
     describe_counter!(REQUESTS, "HTTP requests answered, by method, route and status.");
     describe_histogram!(
         REQUEST_DURATION,
@@ -202,6 +224,7 @@ fn describe() {
         counter!(name).increment(0);
     }
     gauge!(LIVE_STREAMS).set(0.0);
+    gauge!(MODEL_LEFT_ALONE).set(0.0);
     gauge!(WRITES_WAITING).set(0.0);
     touch_labelled();
     // A histogram is rendered from the moment on that it is asked for.
@@ -389,6 +412,65 @@ pub fn turn_taken() {
 /// A turn lost a race and was decided again.
 pub fn turn_conflicted() {
     counter!(TURN_CONFLICTS).increment(1);
+}
+
+/// What a language model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To find values.
+    Extract,
+    /// To judge conditions.
+    Judge,
+}
+
+/// A turn had a question for the language model.
+pub fn language_model_asked(purpose: Purpose, silence: Option<Silence>) {
+    let purpose = match purpose {
+        Purpose::Extract => "extract",
+        Purpose::Judge => "judge",
+    };
+    let outcome = match silence {
+        None | Some(Silence::Nothing) => "answered",
+        Some(Silence::TimedOut) => "timed_out",
+        Some(Silence::Unavailable) => "unavailable",
+        Some(Silence::LeftAlone) => "left_alone",
+        Some(Silence::Busy) => "busy",
+        Some(Silence::Spent) => "spent",
+        Some(Silence::Unusable) => "unusable",
+        Some(Silence::TooMuch) => "too_much",
+    };
+    counter!(MODEL_QUESTIONS, "purpose" => purpose, "outcome" => outcome).increment(1);
+}
+
+/// A request to the language model is over.
+pub fn language_model_requested(outcome: &'static str, took: Duration) {
+    counter!(MODEL_REQUESTS, "outcome" => outcome).increment(1);
+    histogram!(MODEL_REQUEST_DURATION).record(took.as_secs_f64());
+}
+
+/// The language model told what a request cost.
+pub fn language_model_tokens(input: u64, output: u64) {
+    counter!(MODEL_TOKENS, "direction" => "input").increment(input);
+    counter!(MODEL_TOKENS, "direction" => "output").increment(output);
+}
+
+/// Claims of the language model were held against the customer's words in a turn that was stored.
+pub fn language_model_claimed(claims: Claims) {
+    for (ground, count) in [("founded", claims.founded), ("unfounded", claims.unfounded)] {
+        if count > 0 {
+            counter!(MODEL_CLAIMS, "ground" => ground).increment(count as u64);
+        }
+    }
+}
+
+/// The language model is left alone from now on.
+pub fn language_model_left_alone() {
+    gauge!(MODEL_LEFT_ALONE).set(1.0);
+}
+
+/// The language model is asked again.
+pub fn language_model_back() {
+    gauge!(MODEL_LEFT_ALONE).set(0.0);
 }
 
 /// An HTTP request was answered. `route` is the pattern, never the path: paths carry ids.

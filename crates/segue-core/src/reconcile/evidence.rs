@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::condition::{Facts, Truth, Unknown};
+use crate::extract::claim;
 use crate::fields::{Definitions, Known, Profile, Source};
 use crate::ids::FieldName;
 use crate::reconcile::{Judge, Need, Situation};
@@ -107,18 +108,48 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// Whether the condition of a transition holds, as [`holds`](Self::holds). If a judge has to be asked,
+    /// it is asked about all conditions of the fork at once.
+    ///
+    /// # Errors
+    /// When a judge has to be asked first.
+    pub fn holds_at(&self, edge: &Edge, fork: &[Edge]) -> Result<Verdict, Need> {
+        self.holds(edge).map_err(|need| match need {
+            Need::Judge { mut conditions } => {
+                for other in fork.iter().filter_map(|other| other.condition.as_deref()) {
+                    let is_new = !conditions.iter().any(|named| named == other.text());
+                    if is_new
+                        && other.evaluate(self) == Truth::Unknown(Unknown::Unjudged)
+                        && self.judged(other.text()).is_err()
+                    {
+                        conditions.push(other.text().to_owned());
+                    }
+                }
+                Need::Judge { conditions }
+            }
+            Need::Extract { fields } => Need::Extract { fields },
+        })
+    }
+
     fn judged(&self, condition: &str) -> Result<Verdict, Need> {
-        let answer = match self.judge {
-            Judge::Nobody => None,
-            Judge::External(judgements) => match judgements.get(condition) {
-                Some(answer) => *answer,
-                None => return Err(Need::Judge { conditions: vec![condition.to_owned()] }),
+        let need = || Need::Judge { conditions: vec![condition.to_owned()] };
+        let undecidable =
+            |why: &str| Verdict::Undecidable(format!("nobody could judge `{condition}`{why}"));
+        Ok(match self.judge {
+            Judge::Nobody => undecidable(""),
+            Judge::External(judgements) => match judgements.get(condition).ok_or_else(need)? {
+                Some(true) => Verdict::Yes,
+                Some(false) => Verdict::No,
+                None => undecidable(""),
             },
-        };
-        Ok(match answer {
-            Some(true) => Verdict::Yes,
-            Some(false) => Verdict::No,
-            None => Verdict::Undecidable(format!("nobody could judge `{condition}`")),
+            Judge::Advised(advice) => match advice.judgement(condition).ok_or_else(need)? {
+                Ok(made) if !made.holds => Verdict::No,
+                Ok(made) if claim::is_said(&self.session.messages, &made.quote) => Verdict::Yes,
+                Ok(_) => {
+                    undecidable(" (what the language model quotes is not in the customer's words)")
+                }
+                Err(silence) => undecidable(&format!(" (of the language model: {silence})")),
+            },
         })
     }
 }

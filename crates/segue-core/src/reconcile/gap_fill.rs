@@ -4,14 +4,20 @@
 //! (`gap_fill.extraction_confidence_threshold`); below a second, higher one
 //! (`gap_fill.confirmation_threshold`) it waits for the customer's word first, and only then is it
 //! written to the profile. A value that the customer refused is not used again.
+//!
+//! A language model is asked about what the customer would be asked about, and about nothing else. What it
+//! claims waits for the customer's word whatever the thresholds are: it turns an open question into one
+//! that is answered by yes or no.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::extract;
+use crate::extract::claim::{self, Question};
 use crate::fields::{Known, Source, ValueType};
 use crate::ids::FieldName;
+use crate::reconcile::advice::{Advice, Claims, Unhelped};
 use crate::reconcile::evidence::{Evidence, Verdict};
 use crate::reconcile::{Confirm, Extractor, Need, Situation};
 use crate::scenario::graph::Edge;
@@ -25,6 +31,15 @@ pub enum Search {
     On,
     /// The condition is decided by what is known already, or not at all.
     Off,
+}
+
+/// When a value that was found is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// At once, if it is sure enough.
+    IfSure,
+    /// After the customer's word.
+    Confirmed,
 }
 
 /// The search for missed data, and what came of it so far.
@@ -44,6 +59,10 @@ pub struct GapFill<'a> {
     pub ask: Vec<FieldName>,
     /// Conditions that could not be decided, and why.
     pub undecided: Vec<String>,
+    /// Fields that a language model was to help with and did not, and why.
+    pub unhelped: Vec<(FieldName, Unhelped)>,
+    /// What became of its claims.
+    pub claims: Claims,
 }
 
 impl<'a> GapFill<'a> {
@@ -59,19 +78,21 @@ impl<'a> GapFill<'a> {
             confirm: Vec::new(),
             ask: Vec::new(),
             undecided: Vec::new(),
+            unhelped: Vec::new(),
+            claims: Claims::default(),
         }
     }
 
-    /// Evaluates the condition of a transition. With `Search::On`, data that it lacks is looked for first,
+    /// Evaluates the condition of a transition of a fork. With `Search::On`, data that it lacks is looked for first,
     /// and asked for if it is not found.
     ///
     /// # Errors
     /// When an answer from outside is needed first.
-    pub fn verdict(&mut self, edge: &Edge, search: Search) -> Result<Verdict, Need> {
-        let mut verdict = self.evidence.holds(edge)?;
+    pub fn verdict(&mut self, edge: &Edge, fork: &[Edge], search: Search) -> Result<Verdict, Need> {
+        let mut verdict = self.evidence.holds_at(edge, fork)?;
         if let (Verdict::Missing(fields), Search::On) = (&verdict, search) {
             self.fill(fields)?;
-            verdict = match self.evidence.holds(edge)? {
+            verdict = match self.evidence.holds_at(edge, fork)? {
                 // Somebody said that there is no such value: asking again does not help.
                 Verdict::Missing(_) if !self.must_ask() => Verdict::Undecidable(format!(
                     "`{}` needs a value where none exists",
@@ -128,8 +149,10 @@ impl<'a> GapFill<'a> {
             wanted.iter().copied().filter(|field| !waiting.contains_key(*field)).collect();
         let mut extracted = self.extract(&unfound)?;
         for field in wanted {
-            match waiting.get(field).cloned().or_else(|| extracted.remove(field)) {
-                Some(value) => self.take(field, value),
+            // What waits for the customer's word goes on waiting, whatever the thresholds have become.
+            let waiting = waiting.get(field).map(|value| (value.clone(), Use::Confirmed));
+            match waiting.or_else(|| extracted.remove(field)) {
+                Some((value, when)) => self.take(field, value, when),
                 None => self.ask.push(field.clone()),
             }
         }
@@ -161,9 +184,9 @@ impl<'a> GapFill<'a> {
         true
     }
 
-    fn take(&mut self, field: &FieldName, value: Extracted) {
+    fn take(&mut self, field: &FieldName, value: Extracted, when: Use) {
         let thresholds = &self.situation.config.gap_fill;
-        if value.confidence >= thresholds.confirmation_threshold {
+        if when == Use::IfSure && value.confidence >= thresholds.confirmation_threshold {
             self.evidence.find(field.clone(), value.value.clone());
             self.filled.push(Filled { field: field.clone(), source: Source::Extraction });
             let known = Known {
@@ -185,33 +208,82 @@ impl<'a> GapFill<'a> {
     }
 
     /// What the conversation says of these fields, as far as it can be used.
-    fn extract(&self, fields: &[&FieldName]) -> Result<BTreeMap<FieldName, Extracted>, Need> {
-        let Situation { session, config, .. } = self.situation;
+    fn extract(
+        &mut self,
+        fields: &[&FieldName],
+    ) -> Result<BTreeMap<FieldName, (Extracted, Use)>, Need> {
+        let Situation { session, config, extractor, .. } = self.situation;
         if !config.gap_fill.extraction_enabled || session.messages.is_empty() || fields.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let found: Vec<(FieldName, Option<Extracted>)> = match self.situation.extractor {
-            Extractor::Embedded => fields
-                .iter()
-                .map(|field| ((*field).clone(), self.extract_embedded(field, fields)))
-                .collect(),
+        match extractor {
+            Extractor::Embedded => Ok(self.extract_all_embedded(fields)),
             Extractor::External(answers) => {
-                let unasked: Vec<FieldName> = fields
-                    .iter()
-                    .filter(|field| !answers.contains_key(**field))
-                    .map(|field| (*field).clone())
-                    .collect();
-                if !unasked.is_empty() {
-                    return Err(Need::Extract { fields: unasked });
-                }
-                fields.iter().map(|field| ((*field).clone(), answers[*field].clone())).collect()
+                asked_already(fields, |field| answers.contains_key(field))?;
+                let found = fields.iter().filter_map(|field| {
+                    let found = answers[*field].clone()?;
+                    Some(((*field).clone(), (found, Use::IfSure)))
+                });
+                Ok(found.filter(|(field, (found, _))| self.is_usable(field, found)).collect())
             }
+            Extractor::Advised(advice) => self.extract_advised(fields, advice),
+        }
+    }
+
+    fn extract_all_embedded(&self, fields: &[&FieldName]) -> BTreeMap<FieldName, (Extracted, Use)> {
+        let found = fields.iter().filter_map(|field| {
+            let found = self.extract_embedded(field, fields)?;
+            Some(((*field).clone(), (found, Use::IfSure)))
+        });
+        found.filter(|(field, (found, _))| self.is_usable(field, found)).collect()
+    }
+
+    /// What the embedded extractor finds, and what a language model finds of the rest.
+    fn extract_advised(
+        &mut self,
+        fields: &[&FieldName],
+        advice: &Advice,
+    ) -> Result<BTreeMap<FieldName, (Extracted, Use)>, Need> {
+        let mut found = self.extract_all_embedded(fields);
+        // Nobody knows what a field without a definition looks like.
+        let is_open = |field: &FieldName| {
+            !found.contains_key(field) && self.situation.definitions.contains_key(field)
         };
-        Ok(found
-            .into_iter()
-            .filter_map(|(field, found)| Some((field, found?)))
-            .filter(|(field, found)| self.is_usable(field, found))
-            .collect())
+        let open: Vec<&FieldName> = fields.iter().copied().filter(|field| is_open(field)).collect();
+        asked_already(&open, |field| advice.value(field).is_some())?;
+        for field in open {
+            let claimed = match advice.value(field) {
+                None => continue,
+                Some(Err(silence)) => Err(Unhelped::Silent(silence)),
+                Some(Ok(claim)) => self.check(field, fields, claim).map_err(Unhelped::Unfounded),
+            };
+            match claimed {
+                Ok(value) => {
+                    self.claims.founded += 1;
+                    if self.is_usable(field, &value) {
+                        found.insert(field.clone(), (value, Use::Confirmed));
+                    }
+                }
+                Err(why) => {
+                    self.claims.unfounded += usize::from(matches!(why, Unhelped::Unfounded(_)));
+                    self.unhelped.push((field.clone(), why));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn check(
+        &self,
+        field: &FieldName,
+        open: &[&FieldName],
+        claim: &claim::Claim,
+    ) -> Result<Extracted, claim::Unfounded> {
+        let Situation { session, definitions, .. } = self.situation;
+        let definition = definitions.get(field).ok_or(claim::Unfounded::NotAccepted)?;
+        let is_asked = self.is_asked_alone(field, open);
+        let question = if is_asked { Question::Asked } else { Question::NotAsked };
+        claim::check(definition, session.messages.iter(), question, claim)
     }
 
     fn extract_embedded(&self, field: &FieldName, open: &[&FieldName]) -> Option<Extracted> {
@@ -249,4 +321,11 @@ impl<'a> GapFill<'a> {
             && found.confidence >= threshold
             && !self.refused(field).contains(&found.value)
     }
+}
+
+/// Goes on if all of these fields were asked of whoever is outside.
+fn asked_already(fields: &[&FieldName], is_asked: impl Fn(&FieldName) -> bool) -> Result<(), Need> {
+    let unasked = fields.iter().filter(|field| !is_asked(field));
+    let unasked: Vec<FieldName> = unasked.map(|field| (*field).clone()).collect();
+    if unasked.is_empty() { Ok(()) } else { Err(Need::Extract { fields: unasked }) }
 }

@@ -105,10 +105,11 @@ pub(super) fn waits(case: &Case<'_>, gap_fill: &GapFill<'_>, due: &[StepId]) -> 
         fields.extend(gap_fill.confirm.iter().map(|confirm| confirm.field.as_str()));
         format!(
             "Version {} needs {} of this customer before \"{}\"; it is neither in the profile nor \
-             surely said.",
+             surely said.{}",
             target.scenario().version,
             fields.join(", "),
             target.step(landing.place).name,
+            unhelped(gap_fill),
         )
     } else {
         let names: Vec<String> = due
@@ -134,7 +135,17 @@ pub(super) fn waits(case: &Case<'_>, gap_fill: &GapFill<'_>, due: &[StepId]) -> 
         reason: Some(reason),
         ..Reconciliation::default()
     };
-    Decision { result, events, profile_writes: gap_fill.profile_writes() }
+    let profile_writes = gap_fill.profile_writes();
+    Decision { result, events, profile_writes, claims: gap_fill.claims }
+}
+
+/// Why a language model was no help, if it was none.
+fn unhelped(gap_fill: &GapFill<'_>) -> String {
+    if gap_fill.unhelped.is_empty() {
+        return String::new();
+    }
+    let each = gap_fill.unhelped.iter().map(|(field, why)| format!("{field} ({why})"));
+    format!(" The language model was no help with {}.", each.collect::<Vec<_>>().join(", "))
 }
 
 /// What to tell the customer who is asked.
@@ -227,7 +238,8 @@ pub(super) fn moved(
         }
         .into(),
     );
-    Decision { result, events, profile_writes: gap_fill.profile_writes() }
+    let profile_writes = gap_fill.profile_writes();
+    Decision { result, events, profile_writes, claims: gap_fill.claims }
 }
 
 /// The target is not at hand, and the session stands on the current version: it waits there.

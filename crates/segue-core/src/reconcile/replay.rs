@@ -187,7 +187,7 @@ impl<'a> Walk<'a> {
             if self.bound == MigrationScenario::ReRoute { Search::On } else { Search::Off };
         let edges = self.target().edges(at);
         for edge in edges.iter().filter(|edge| !edge.is_otherwise()) {
-            match gap_fill.verdict(edge, search)? {
+            match gap_fill.verdict(edge, edges, search)? {
                 Verdict::Yes if self.walked.contains(edge.to.at()) => {}
                 Verdict::Yes if is_ambiguous(edges, edge, gap_fill)? => return Ok(Step::Lost),
                 Verdict::Yes => return Ok(self.branch(at, edge.to)),
@@ -255,7 +255,7 @@ fn is_ambiguous(edges: &[Edge], held: &Edge, gap_fill: &mut GapFill<'_>) -> Resu
         edge.priority == held.priority && edge.to != held.to && !edge.is_otherwise()
     });
     for rival in rivals {
-        if gap_fill.evidence.holds(rival)? == Verdict::Yes {
+        if gap_fill.evidence.holds_at(rival, edges)? == Verdict::Yes {
             gap_fill.undecided.push(format!(
                 "`{}` and `{}` both hold at priority {}",
                 held.condition_text(),
@@ -335,7 +335,7 @@ fn first_that_holds(
     // The highest priority of a condition that nobody can decide.
     let mut open: Option<i64> = None;
     for edge in fork.edges.iter().filter(|edge| !edge.is_otherwise()) {
-        match gap_fill.verdict(edge, search)? {
+        match gap_fill.verdict(edge, &fork.edges, search)? {
             Verdict::Yes
                 if search == Search::On
                     && (open.is_some_and(|open| open > edge.priority)

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::fields::{Known, Source};
 use crate::ids::{FieldName, StepId, Version};
+use crate::reconcile::advice::Claims;
 use crate::reconcile::evidence::{Evidence, Verdict};
 use crate::reconcile::{self, Action, Decision, Need, Situation};
 use crate::scenario::graph::{Edge, Graph, Ix};
@@ -120,6 +121,8 @@ pub struct Taken {
     pub session: Session,
     /// What was learned of the customer, if the session has one.
     pub profile_writes: BTreeMap<FieldName, Known>,
+    /// What became of a language model's claims.
+    pub claims: Claims,
 }
 
 /// What came of the attempt to decide a turn.
@@ -182,6 +185,7 @@ struct Progress {
     events: Vec<Event>,
     answer: Answer,
     profile_writes: BTreeMap<FieldName, Known>,
+    claims: Claims,
     now: jiff::Timestamp,
 }
 
@@ -199,6 +203,7 @@ impl Progress {
             events: Vec::new(),
             answer: Answer::default(),
             profile_writes: BTreeMap::new(),
+            claims: Claims::default(),
             now,
         };
         progress.happen(TurnTaken {
@@ -236,6 +241,7 @@ impl Progress {
             self.happen(event);
         }
         self.profile_writes.extend(decision.profile_writes);
+        self.claims = decision.claims;
         self.answer.reconciliation = decision.result;
         if turn.situation.session.customer_id.is_none() {
             self.profile_writes.clear();
@@ -318,6 +324,7 @@ impl Progress {
             events: self.events,
             session: self.session,
             profile_writes: self.profile_writes,
+            claims: self.claims,
         }
     }
 }
@@ -357,7 +364,7 @@ fn next(evidence: &Evidence<'_>, graph: &Graph, here: Ix) -> Result<Option<Ix>, 
     for group in groups.chunk_by(|one, other| one.priority == other.priority) {
         let mut held = Vec::new();
         for edge in group {
-            match evidence.holds(edge)? {
+            match evidence.holds_at(edge, graph.edges(here))? {
                 Verdict::Yes => held.push(edge.to),
                 Verdict::No => {}
                 Verdict::Missing(_) | Verdict::Undecidable(_) => return Ok(None),
@@ -381,7 +388,7 @@ fn awaited(evidence: &Evidence<'_>, graph: &Graph, here: Ix) -> Result<Vec<Field
     let mut fields = unknown_fields(evidence, graph, here);
     if fields.is_empty() {
         for edge in graph.edges(here) {
-            if let Verdict::Missing(missing) = evidence.holds(edge)? {
+            if let Verdict::Missing(missing) = evidence.holds_at(edge, graph.edges(here))? {
                 for field in missing {
                     if !fields.contains(&field) {
                         fields.push(field);

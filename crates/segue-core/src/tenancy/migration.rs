@@ -36,7 +36,6 @@
 //! `tests/migration_model.rs` searches this very code together with [`super::head`] for states in which an
 //! acknowledged write is lost or a tenant is stuck, and finds one whenever a rule is taken away.
 
-pub mod breaker;
 mod config;
 mod decision;
 mod failures;

@@ -26,6 +26,7 @@ use segue_core::ids::{
 };
 use segue_core::plan::deployed::Deployed;
 use segue_core::plan::policy::{AnchorKey, AnchorMigrationPolicy, Policies};
+use segue_core::reconcile::advice::Advice;
 use segue_core::reconcile::{
     Action, Archive, Extractor, Judge, Judgements, PendingMigration, Reconciliation, Situation,
     pending,
@@ -152,6 +153,8 @@ pub struct World {
     pub definitions: Definitions,
     pub config: config::Migration,
     pub judgements: Option<Judgements>,
+    /// What a language model has said, if there is one.
+    pub advice: Option<Advice>,
     pub profile: Profile,
     pub session: Session,
     pub events: Vec<(Event, Timestamp)>,
@@ -184,6 +187,7 @@ impl World {
             definitions: Definitions::new(),
             config: config::Migration::default(),
             judgements: None,
+            advice: None,
             profile: Profile::default(),
             session,
             events: vec![(started.into(), at(0))],
@@ -281,8 +285,12 @@ impl World {
             current,
             definitions: &self.definitions,
             config: &self.config,
-            extractor: Extractor::Embedded,
-            judge: self.judgements.as_ref().map_or(Judge::Nobody, Judge::External),
+            extractor: self.advice.as_ref().map_or(Extractor::Embedded, Extractor::Advised),
+            judge: match (&self.advice, &self.judgements) {
+                (Some(advice), _) => Judge::Advised(advice),
+                (None, Some(judgements)) => Judge::External(judgements),
+                (None, None) => Judge::Nobody,
+            },
             now: at(self.today),
         }
     }

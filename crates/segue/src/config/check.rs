@@ -1,5 +1,6 @@
-//! What no single type can say: ranges, and settings that this version cannot honour.
+//! What no single type can say: ranges, and settings that contradict each other.
 
+use segue_core::extract::claim::CLAIMED;
 use segue_store::postgres::{Kind, Settings};
 
 use crate::auth::Mode;
@@ -27,14 +28,35 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     scenario_migration(config)?;
     tenant_migration(config)?;
     telemetry(config)?;
-    match config.extraction {
-        None => Ok(()),
-        Some(_) => Err(problem(
-            "extraction",
-            "this version cannot call an extraction endpoint, the embedded extractors are always on; \
-             remove the section",
-        )),
+    extraction(config)
+}
+
+fn extraction(config: &Config) -> Result<(), Problem> {
+    let Some(settings) = &config.extraction else { return Ok(()) };
+    settings
+        .check()
+        .map_err(|invalid| problem(format!("extraction.{}", invalid.setting), invalid.message))?;
+    let request = config.server.request_timeout_seconds;
+    if settings.turn_timeout_seconds >= request {
+        return Err(problem(
+            "extraction.turn_timeout_seconds",
+            format!(
+                "a turn would be given up (server.request_timeout_seconds is {request}) before it can go \
+                 on without the model; allowed is less than {request}"
+            ),
+        ));
     }
+    let threshold = config.scenario_migration.gap_fill.extraction_confidence_threshold;
+    if threshold > CLAIMED {
+        return Err(problem(
+            "scenario_migration.gap_fill.extraction_confidence_threshold",
+            format!(
+                "{threshold} lets nothing through that [extraction] finds, whose confidence is {CLAIMED}; \
+                 allowed with it are 0 to {CLAIMED}"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn server(config: &Config) -> Result<(), Problem> {

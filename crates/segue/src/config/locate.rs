@@ -83,7 +83,10 @@ impl Error {
     /// Turns a value that is not allowed into a place and a sentence.
     pub(super) fn at(problem: Problem, figment: &Figment) -> Self {
         let path: Vec<String> = problem.key.split('.').map(str::to_owned).collect();
-        let place = figment.find_metadata(&problem.key).and_then(|metadata| place(metadata, &path));
+        // A key that is missing has no line of its own; its section has one.
+        let section = || problem.key.rsplit_once('.').and_then(|(of, _)| figment.find_metadata(of));
+        let metadata = figment.find_metadata(&problem.key).or_else(section);
+        let place = metadata.and_then(|metadata| place(metadata, &path));
         Self { place, what: format!("{}: {}", problem.key, problem.message) }
     }
 }

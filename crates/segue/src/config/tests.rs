@@ -186,10 +186,28 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused_and_not_ignored() {
-    let (line, what) = refused("[extraction]\nbase_url = \"http://x\"\nmodel = \"m\"\n");
+fn a_language_model_is_checked_key_by_key() {
+    let section = "[extraction]\nbase_url = \"https://models.example/v1\"\nmodel = \"m\"\n";
+    let extraction = read(section).unwrap().extraction.unwrap();
+    assert_eq!((extraction.model.as_str(), extraction.max_retries), ("m", 2));
+    let (line, what) = refused("[extraction]\nmodel = \"m\"\n");
     assert_eq!(line, 1);
-    assert!(what.contains("cannot call an extraction endpoint"), "{what}");
+    assert!(what.starts_with("extraction.base_url: say where the model is"), "{what}");
+    for (setting, expected) in [
+        ("max_concurrent = 0", "allowed are 1 to 1000"),
+        ("output_limit_name = \"tokens\"", "allowed: max_tokens, max_completion_tokens"),
+        ("api_key_env = \"SEGUE_TEST_NO_SUCH_KEY\"", "SEGUE_TEST_NO_SUCH_KEY is not set"),
+        ("api_key = \"s3cr3t\"", "unknown key `extraction.api_key`"),
+        ("turn_timeout_seconds = 30.0", "allowed is less than 30"),
+    ] {
+        let (line, what) = refused(&format!("{section}{setting}\n"));
+        assert_eq!(line, 4, "{what}");
+        assert!(what.contains(expected) && !what.contains("s3cr3t"), "{what}");
+    }
+    let (_, what) = refused(&format!(
+        "[scenario_migration.gap_fill]\nextraction_confidence_threshold = 0.92\n{section}"
+    ));
+    assert!(what.contains("lets nothing through that [extraction] finds"), "{what}");
 }
 
 #[test]

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::digest::Mark;
 use segue_core::ids::TenantId;
+use segue_store::control::Page as Part;
 use segue_store::control::audit::{self, Subject};
 use segue_store::control::migrations::Filter;
-use segue_store::control::Page as Part;
 use segue_store::events::Access;
 
 use super::address::Path;

@@ -9,7 +9,7 @@ use segue_core::diff::Diff;
 use segue_core::ids::{PlanId, ScenarioId, StepId, TenantId, Version};
 use segue_core::plan::lifecycle::{Action, Approval, Refused, Signed};
 use segue_core::plan::policy::{AnchorMigrationPolicy, Policies, ScopeFilter, mappings};
-use segue_core::plan::summary::{Judge, MigrationSummary, SessionCounts};
+use segue_core::plan::summary::{MigrationSummary, SessionCounts};
 use segue_core::plan::{self, check};
 use segue_core::scenario::Scenario;
 use segue_core::scenario::graph::Graph;
@@ -98,6 +98,7 @@ impl MigrationPlanner {
         let id = PlanId(shared.clock.new_id());
         let created = Signed { by: signature.name.clone(), at: shared.now() };
         let retention_days = shared.config.retention.plan_retention_days;
+        let judge = shared.judge();
         // A plan of ten thousand steps takes a tenth of a second: not on a thread that serves turns.
         let computed = tokio::task::spawn_blocking(move || {
             let (v2, new_version) = checked(new_scenario)?;
@@ -108,7 +109,7 @@ impl MigrationPlanner {
                 v2: Arc::new(v2),
                 sessions: &sessions,
                 definitions: &definitions,
-                judge: Judge::None,
+                judge,
                 created,
                 retention_days,
             };

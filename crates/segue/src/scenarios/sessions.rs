@@ -1,6 +1,7 @@
 //! Sessions: started, read and listed here; their turns are taken in [`turns`].
 
 pub(super) mod asked;
+mod consultation;
 pub(super) mod profiles;
 mod turns;
 

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use group::{Group, came_with, continuing};
 use jiff::Timestamp;
+use segue_core::breaker::Breaker;
 use segue_core::ids::{MigrationId, Position, StoreId, StreamId, TenantId, Term};
 use segue_core::tenancy::Route;
-use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::{FailureStats, MigrationState};
 use segue_store::events::{
     self, Access, Appended, EventStore, Head, Import, Mode, StreamAppend, StreamState, limits,

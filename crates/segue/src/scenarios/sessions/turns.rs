@@ -5,6 +5,9 @@
 //! process turns of one session queue at a turnstile, so that they do not waste each other's work; the
 //! turnstile is for speed, never for safety.
 //!
+//! What a decision needs from a language model is asked between two rounds, and told to the next one
+//! ([`consultation`](super::consultation)).
+//!
 //! A turn with an idempotency key appends its first event under an id made from session and key. The key
 //! again finds that event, and is answered with what was answered then.
 
@@ -35,6 +38,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use super::consultation::{Consultation, Question};
 use super::profiles::{self, LoadedProfile};
 use super::{SessionView, Sessions, append_to, asked, folded, not_found, session_stream};
 use crate::error::{Error, Result};
@@ -95,6 +99,25 @@ impl Turnstiles {
     }
 }
 
+/// A turn as it is asked for.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    tenant: TenantId,
+    id: SessionId,
+    input: &'a Input,
+    idempotency: Option<&'a Idempotency>,
+}
+
+/// What came of one round of a turn.
+enum Round {
+    /// It is stored.
+    Taken(Box<TurnAnswer>),
+    /// Another turn came first.
+    Conflict,
+    /// The language model is to be asked first. Without one there is nobody to ask, and the core does not.
+    Asks(Question),
+}
+
 impl Sessions {
     /// Takes a turn: reconciles the session with what is deployed, then goes on by its own rules.
     ///
@@ -123,30 +146,45 @@ impl Sessions {
     ) -> Result<TurnAnswer> {
         within_limits(&input)?;
         let idempotency = key.map(|key| Idempotency { key, request_hash: request_hash(&input) });
-        let _pass = self.0.turnstiles.pass(tenant, id).await;
-        for round in 1..=ROUNDS {
-            Span::current().record("rounds", round);
+        let mut consultation =
+            self.0.language.clone().map(|language| Consultation::new(language, tenant));
+        let mut pass = self.0.turnstiles.pass(tenant, id).await;
+        let (mut conflicts, mut rounds) = (0, 0_u64);
+        while conflicts < ROUNDS {
+            rounds += 1;
+            Span::current().record("rounds", rounds);
             if let Some(idempotency) = &idempotency
                 && let Some(answer) = self.first_answer(tenant, id, idempotency).await?
             {
                 return Ok(answer);
             }
-            match self.decide_and_append(tenant, id, &input, idempotency.as_ref()).await? {
-                Some(answer) => return Ok(answer),
-                None => telemetry::turn_conflicted(),
+            let request = Request { tenant, id, input: &input, idempotency: idempotency.as_ref() };
+            match self.decide_and_append(request, consultation.as_mut()).await? {
+                Round::Taken(answer) => return Ok(*answer),
+                Round::Conflict => {
+                    telemetry::turn_conflicted();
+                    conflicts += 1;
+                }
+                Round::Asks(question) => {
+                    // Whoever waits at the turnstile is not to wait for a model too.
+                    drop(pass);
+                    if let Some(consultation) = &mut consultation {
+                        consultation.ask(question).await;
+                    }
+                    pass = self.0.turnstiles.pass(tenant, id).await;
+                }
             }
         }
         Err(Error::Contended { session: id })
     }
 
-    /// One round; `None` if another turn came first.
+    /// One round: on what is stored now, and what the language model has said so far.
     async fn decide_and_append(
         &self,
-        tenant: TenantId,
-        id: SessionId,
-        input: &Input,
-        idempotency: Option<&Idempotency>,
-    ) -> Result<Option<TurnAnswer>> {
+        request: Request<'_>,
+        mut consultation: Option<&mut Consultation>,
+    ) -> Result<Round> {
+        let Request { tenant, id, input, idempotency } = request;
         let shared = &self.0;
         let loading = shared.router.load(tenant, [session_stream(id)]);
         let [state] = loading.instrument(traced!("load")).await?;
@@ -170,6 +208,10 @@ impl Sessions {
             source: None,
         })?;
 
+        if let Some(consultation) = &mut consultation {
+            consultation.turn_to(&session, &input);
+        }
+        let consultation = consultation.as_deref();
         let now = shared.now();
         let begun = Instant::now();
         let situation = Situation {
@@ -180,8 +222,8 @@ impl Sessions {
             current: &current,
             definitions: &fields.definitions,
             config: &shared.config,
-            extractor: Extractor::Embedded,
-            judge: Judge::Nobody,
+            extractor: consultation.map_or(Extractor::Embedded, Consultation::extractor),
+            judge: consultation.map_or(Judge::Nobody, Consultation::judge),
             now,
         };
         let deciding = traced!("reconcile", migration.scenario = Empty, migration.outcome = Empty);
@@ -189,7 +231,7 @@ impl Sessions {
             match trace::within(&deciding, &Turn { situation, input: &input, idempotency }, take) {
                 Ok(Outcome::Taken(taken)) => *taken,
                 Ok(Outcome::Need(need)) => {
-                    unreachable!("the embedded extractor and no judge need nothing: {need:?}")
+                    return Ok(Round::Asks(Question::new(need, &session, &input, fields)));
                 }
                 Err(refused) => return Err(refusal(id, refused)),
             };
@@ -203,12 +245,12 @@ impl Sessions {
             Ok(_) => {}
             Err(Failure::Store(
                 events::Error::Conflict { .. } | events::Error::DuplicateEvent { .. },
-            )) => return Ok(None),
+            )) => return Ok(Round::Conflict),
             Err(failure) => return Err(failure.into()),
         }
         self.report(tenant, &taken, took);
         let session = self.viewed_in(&view, taken.session);
-        Ok(Some(TurnAnswer { answer: taken.answer, session }))
+        Ok(Round::Taken(Box::new(TurnAnswer { answer: taken.answer, session })))
     }
 
     /// What is decided about the session's scenario, and the tenant's fields, at one moment.
@@ -347,6 +389,7 @@ impl Sessions {
     /// Counts and logs what a turn did, once it is stored.
     fn report(&self, tenant: TenantId, taken: &Taken, took: std::time::Duration) {
         telemetry::turn_taken();
+        telemetry::language_model_claimed(taken.claims);
         let logging = &self.0.config.logging;
         let session = taken.session.id;
         for (decided, migration) in taken.events.iter().filter_map(Decided::by) {

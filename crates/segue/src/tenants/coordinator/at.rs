@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use segue_core::breaker::Breaker;
 use segue_core::ids::Position;
 use segue_core::tenancy::Route;
-use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{Effect, MigrationState, Pause, Progress, Sight, Stage};
 use segue_store::control::migrations as row;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use segue_core::breaker::Breaker;
 use segue_core::digest::Mark;
 use segue_core::ids::{MigrationId, Position, TenantId};
 use segue_core::tenancy::head::Mode;
-use segue_core::tenancy::migration::breaker::Breaker;
 use segue_core::tenancy::migration::pace::Pace;
 use segue_core::tenancy::migration::{
     Decision, Effect, Entry, Progress, Rules, Sight, Stage, Step, Waiting, next,
