@@ -172,7 +172,7 @@ impl Live {
         html! {
             (figures(&[
                 figure("Migrated", applied, html! { "of " (words::counted(status.sessions_marked, "session")) }),
-                figure("Still to come", still, html! { a href=(pending) { "who" } }),
+                figure("Still to come", still, html! { a href=(pending) { "who they are" } }),
                 figure("Blocked", status.checkpoint_blocks, html! { "by a checkpoint they passed" }),
                 figure("Stayed", status.kept_on_version, html! { "because the plan says so" }),
             ]))

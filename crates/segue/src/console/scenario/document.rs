@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use segue_core::ids::{ScenarioId, TenantId, Version};
+use segue_core::scenario::Scenario;
 use segue_core::scenario::validate::Problem;
 
 use super::paths;
@@ -177,9 +178,8 @@ async fn purpose(app: &App, tenant: TenantId, id: ScenarioId) -> Result<Purpose>
     let scenario = catalog.scenario(tenant, id).await?;
     let current = catalog.version(tenant, id, scenario.current_version).await?;
     let latest = latest_version(app, tenant, id).await?;
-    let mut document = serde_json::to_value(&*current.document).expect("plain data serialises");
-    document["version"] = latest.next().0.into();
-    let document = serde_json::to_string_pretty(&document).expect("plain data serialises");
+    let next = Scenario { version: latest.next(), ..(*current.document).clone() };
+    let document = serde_json::to_string_pretty(&next).expect("plain data serialises");
     Ok(Purpose::Plan { scenario: id, name: scenario.name, latest, document })
 }
 
