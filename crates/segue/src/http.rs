@@ -165,6 +165,7 @@ fn of_keys() -> OpenApiRouter<App> {
         .routes(routes!(keys::create_key, keys::list_keys))
         .routes(routes!(keys::get_key, keys::revoke_key))
         .routes(routes!(keys::rotate_key))
+        .routes(routes!(keys::list_key_audit))
 }
 
 /// The description of the API.

@@ -104,6 +104,7 @@ const OF_PLATFORM: &[(&str, &str, Door)] = &[
     ("GET", "/keys/{key_id}", Everyone(&[Platform])),
     ("DELETE", "/keys/{key_id}", Everyone(&[Platform])),
     ("POST", "/keys/{key_id}/rotate", Everyone(&[Platform])),
+    ("GET", "/keys/{key_id}/audit", Everyone(&[Platform])),
 ];
 
 /// The console. What is about all tenants is closed to a key of one; its first page sends such a one to its

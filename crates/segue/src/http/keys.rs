@@ -8,11 +8,13 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName};
 use jiff::Timestamp;
 use segue_core::ids::{KeyId, TenantId};
+use segue_store::control::audit::{Filter, PLATFORM, Subject};
 use segue_store::control::keys::{self, Role, Roles};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit::{self, AuditList};
 use super::code::Code;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{Json, OptionalJson, Path, Query};
@@ -258,6 +260,25 @@ pub async fn rotate_key(
     let by = caller.actor(None);
     let made = app.access.keyring.rotate(id, overlap, &by).await;
     Ok(shown(&app, made.map_err(|error| not_found(error, id))?))
+}
+
+/// Lists what was decided about an API key, and who came to the console with it
+#[utoipa::path(get, path = "/keys/{key_id}/audit", tag = "keys",
+    params(("key_id" = uuid::Uuid, Path), Paging),
+    responses((status = 200, body = AuditList), (status = 400, body = ErrorBody),
+        (status = 404, description = "`key_not_found`", body = ErrorBody)))]
+pub async fn list_key_audit(
+    State(app): State<App>,
+    Path(id): Path<KeyId>,
+    Query(paging): Query<Paging>,
+) -> Result<axum::Json<AuditList>, Refusal> {
+    app.access.keyring.key(id).await.map_err(|error| not_found(error, id))?;
+    let filter = Filter {
+        subject: Some(Subject::Key),
+        subject_id: Some(id.to_string()),
+        ..Filter::default()
+    };
+    audit::list(&app, PLATFORM, &filter, paging).await
 }
 
 fn not_found(error: segue_store::control::Error, id: KeyId) -> Refusal {

@@ -152,6 +152,9 @@ pub(super) fn list(conn: &Connection, query: &SnapshotQuery) -> Result<SnapshotP
     };
     if let Some(after) = &query.after {
         let stream = Value::Text(after.stream.as_str().to_owned());
+        // The index is used for a comparison of its column, and not for one of a pair: without this a page
+        // would walk over all pages before it.
+        matches.and("ifnull(started_at, 0) <= ?", [Value::Integer(after.started_at)]);
         let place = [Value::Integer(after.started_at), stream];
         matches.and("(ifnull(started_at, 0), stream_id) < (?, ?)", place);
     }
