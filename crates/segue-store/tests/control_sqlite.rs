@@ -79,7 +79,9 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date_by_several_at_once_and
     // What version 1 left behind.
     let old = Connection::open(&path).unwrap();
     old.execute_batch(
-        "DROP TABLE forecast_pages;
+        "DROP TABLE console_logins;
+         DROP TABLE api_keys;
+         DROP TABLE forecast_pages;
          DROP TABLE forecasts;
          DROP TABLE tenant_migrations;
          DROP TABLE mirror_failures;

@@ -49,7 +49,7 @@ fn a_port_in_use_is_named() {
 fn an_address_that_others_can_reach_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let message = refused(dir.path(), &["--listen", "0.0.0.0:0"], 10);
-    assert!(message.contains("no authentication"), "{message}");
+    assert!(message.contains("no API key is needed"), "{message}");
 }
 
 #[test]

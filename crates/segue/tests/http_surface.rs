@@ -130,7 +130,7 @@ fn a_server_asked_to_stop_finishes_what_it_has_accepted() {
     let mut connection = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
     write!(
         connection,
-        "POST /api/v1/scenarios HTTP/1.1\r\nHost: segue\r\nX-Tenant-ID: {}\r\n\
+        "POST /api/v1/scenarios HTTP/1.1\r\nHost: localhost\r\nX-Tenant-ID: {}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{begun}",
         uuid::Uuid::new_v4(),
         body.len()
