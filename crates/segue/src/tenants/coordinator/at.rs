@@ -65,6 +65,8 @@ pub(super) struct Measured {
     pub(super) page: Duration,
     /// How long a look at both heads took.
     pub(super) look: Duration,
+    /// Events copied since this process took the migration on.
+    pub(super) copied: u64,
     /// Events per second of late while events are copied, without the rests: for predictions.
     pub(super) rate: f64,
     /// The same with the rests, as it is told, and up to when it was measured.
@@ -91,9 +93,9 @@ impl At {
     pub(super) fn reached(&self, effect: &Effect) -> u64 {
         match effect {
             Effect::ReadBack => self.sight.read_back.position.0,
-            Effect::Copy | Effect::Drain { .. } => {
-                self.sight.peer.map_or(0, |peer| peer.position.0)
-            }
+            // What was seen of the target is forgotten when something is decided in the rest of a copy.
+            Effect::Copy => self.measured.copied,
+            Effect::Drain { .. } => self.sight.peer.map_or(0, |peer| peer.position.0),
             Effect::Preflight
             | Effect::Claim { .. }
             | Effect::SwapOwner(_)
@@ -120,6 +122,7 @@ impl At {
 impl Measured {
     /// Counts events whose copying has just ended.
     pub(super) fn copied(&mut self, events: u64, time: Duration, ended: Instant) {
+        self.copied += events;
         let rate = |time: Duration| events as f64 / time.as_secs_f64().max(1e-6);
         let mixed = |before: f64, now: f64| before + FRESH * (now - before);
         let now = rate(time);
