@@ -115,6 +115,9 @@ pub enum Error {
     /// A decision about a migration does not fit what was decided before.
     #[error(transparent)]
     Transition(Refused),
+    /// The call names a number that no database can count to.
+    #[error("a number is above 9,223,372,036,854,775,807")]
+    TooGreat,
     /// The call itself asks for something that the contract rules out.
     #[error("refused: {0}")]
     Refused(&'static str),

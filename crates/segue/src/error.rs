@@ -383,6 +383,15 @@ impl From<control::Error> for Error {
                 Self::TooMany { kind: Kind::Subscription, limit }
             }
             Control::TooMany { noun: Noun::Key, limit } => Self::TooMany { kind: Kind::Key, limit },
+            // Such as a version.
+            Control::TooGreat => Self::Invalid {
+                what: "request",
+                problems: vec![Problem {
+                    code: "over_limit".to_owned(),
+                    path: String::new(),
+                    message: error.to_string(),
+                }],
+            },
             Control::NotFound(_)
             | Control::Exists(_)
             | Control::Conflict(_)

@@ -171,12 +171,13 @@ fn of_keys() -> OpenApiRouter<App> {
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    endpoints().into_openapi()
+    docs::completed(endpoints().into_openapi())
 }
 
 /// Everything that is served.
 pub fn router(app: App) -> Router {
     let (router, api) = endpoints().split_for_parts();
+    let api = docs::completed(api);
     router
         .merge(docs::routes(&api))
         .merge(crate::console::routes())

@@ -93,7 +93,7 @@ impl From<tokio_postgres::Error> for Error {
         if error.source().is_some_and(|source| source.is::<TryFromIntError>())
             && fault(&error) == Fault::Other
         {
-            return Self::Refused("a number is above 9,223,372,036,854,775,807");
+            return Self::TooGreat;
         }
         let reason = match fault(&error) {
             Fault::DiskFull => Unavailable::DiskFull,

@@ -101,7 +101,7 @@ impl ControlPlane for Control {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         if matches!(error, rusqlite::Error::ToSqlConversionFailure(_)) {
-            return Self::Refused("a number is above 9,223,372,036,854,775,807");
+            return Self::TooGreat;
         }
         let reason = match fault(&error) {
             Fault::DiskFull => Unavailable::DiskFull,

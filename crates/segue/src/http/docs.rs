@@ -6,8 +6,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::App;
@@ -60,6 +60,74 @@ pub fn whole() -> OpenApi {
     let key = SecurityRequirement::new("api_key", std::iter::empty::<String>());
     whole.security = Some(vec![nothing, key]);
     whole
+}
+
+/// What any request under the API may be answered, beside what its endpoint says.
+const ANYWHERE: &[(&str, &str)] = &[
+    (
+        "400",
+        "The path, the query, a header or the body is wrong: `invalid_parameter`, `missing_tenant` and others",
+    ),
+    ("401", "`unauthenticated`"),
+    ("403", "`forbidden`, `tenant_mismatch`, `cross_origin`"),
+    ("429", "`rate_limited`"),
+    ("500", "`internal`, `store_corrupt`"),
+    ("503", "`store_unavailable`, `timed_out`"),
+];
+
+/// What a request with a body may be answered as well.
+const WITH_BODY: &[(&str, &str)] =
+    &[("413", "`body_too_large`"), ("415", "`unsupported_media_type`")];
+
+/// The description with what may be answered anywhere, said at every endpoint of the API.
+#[must_use]
+pub fn completed(mut api: OpenApi) -> OpenApi {
+    for (path, item) in &mut api.paths.paths {
+        let methods =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in methods.into_iter().flatten() {
+            if !path.starts_with(super::BASE) && path != "/metrics" {
+                continue;
+            }
+            let with_body = operation.request_body.as_ref().map_or(&[][..], |_| WITH_BODY);
+            for (status, says) in ANYWHERE.iter().chain(with_body) {
+                let known = operation.responses.responses.entry((*status).to_owned());
+                known.or_insert_with(|| error(says).into());
+            }
+        }
+    }
+    open_what_is_part_of_more(&mut api);
+    api
+}
+
+/// A document that takes no field that it does not know may be a part of an answer with more fields.
+fn open_what_is_part_of_more(api: &mut OpenApi) {
+    let Some(components) = &mut api.components else { return };
+    let parts: Vec<String> = components
+        .schemas
+        .values()
+        .filter_map(|schema| match schema {
+            RefOr::T(Schema::AllOf(all)) => Some(&all.items),
+            RefOr::T(_) | RefOr::Ref(_) => None,
+        })
+        .flatten()
+        .filter_map(|item| match item {
+            RefOr::Ref(part) => part.ref_location.rsplit('/').next().map(str::to_owned),
+            RefOr::T(_) => None,
+        })
+        .collect();
+    for part in parts {
+        if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(&part) {
+            object.additional_properties = None;
+        }
+    }
+}
+
+/// An answer that is not a success.
+fn error(says: &str) -> Response {
+    let schema = Ref::from_schema_name("ErrorBody");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(says).content("application/json", content).build()
 }
 
 /// The description as it is served and committed: pretty, with a newline at the end.
