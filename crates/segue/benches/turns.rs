@@ -32,6 +32,13 @@ fn main() {
     println!("latency p50              {:>10.2} ms", latencies.quantile_ms(0.50));
     println!("latency p99              {:>10.2} ms  (target 50)", latencies.quantile_ms(0.99));
 
+    let (open, keyed) = runtime.block_on(with_a_key(folder.path()));
+    println!("a turn without a key     p50 {open:>7.3} ms");
+    println!(
+        "a turn with a key        p50 {keyed:>7.3} ms  (ratio {:.3}, target 1.05)",
+        keyed / open
+    );
+
     let (young, old) = runtime.block_on(long_history(folder.path()));
     println!("one session, turns   1 to 500      p50 {young:>7.3} ms");
     println!("one session, turns 9,501 to 10,000 p50 {old:>7.3} ms  (ratio {:.2})", old / young);
@@ -129,6 +136,49 @@ async fn walk(mut client: Client, sessions: Vec<String>, until: Instant) -> Late
         }
     }
     latencies
+}
+
+/// The median turn of a client without and of one with an API key, in turns at one server, in milliseconds. An
+/// open server checks the key that it is sent as any other does.
+async fn with_a_key(folder: &Path) -> (f64, f64) {
+    let server = Server::start(folder);
+    let key = app_key(folder);
+    let mut clients =
+        [Client::connect(&server.address).await, Client::connect(&server.address).await];
+    let scenario = register(&mut clients[0]).await;
+    clients[1].carry(&key);
+    let mut sessions = Vec::new();
+    for client in &mut clients {
+        sessions.push(start_session(client, &scenario).await);
+    }
+    let mut latencies = [Latencies::default(), Latencies::default()];
+    for nth in 0..10_000 {
+        let body = turn(nth);
+        for which in [nth % 2, (nth + 1) % 2] {
+            let path = format!("/sessions/{}/turns", sessions[which]);
+            let start = Instant::now();
+            let status = clients[which].send("POST", &path, &body).await;
+            assert_eq!(status, 200, "{}", clients[which].body());
+            // The first ones hash the key and open files.
+            if nth >= 100 {
+                latencies[which].since(start);
+            }
+        }
+    }
+    let [mut open, mut keyed] = latencies;
+    (open.quantile_ms(0.50), keyed.quantile_ms(0.50))
+}
+
+/// A key for the tenant, made beside the server.
+fn app_key(folder: &Path) -> String {
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_segue"))
+        .args(["key", "create", "--local", "--json", "--name", "bench", "--role", "app"])
+        .args(["--for-tenant", load::TENANT, "--requests-per-second", "1000000"])
+        .current_dir(folder)
+        .output()
+        .expect("the segue binary runs");
+    let made: Value = serde_json::from_slice(&made.stdout).expect("a key as JSON");
+    made["key"].as_str().expect("a key").to_owned()
 }
 
 /// The median turn of one session when it is young, and after ten thousand turns, in milliseconds.

@@ -64,6 +64,8 @@ pub struct Client {
     stream: TcpStream,
     address: String,
     buffer: Vec<u8>,
+    /// The API key that requests carry, as a header line.
+    key: String,
 }
 
 impl Client {
@@ -71,7 +73,13 @@ impl Client {
     pub async fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("the server accepts");
         stream.set_nodelay(true).expect("a TCP option");
-        Self { stream, address: address.to_owned(), buffer: Vec::with_capacity(16 * 1024) }
+        let buffer = Vec::with_capacity(16 * 1024);
+        Self { stream, address: address.to_owned(), buffer, key: String::new() }
+    }
+
+    /// Carries an API key from now on.
+    pub fn carry(&mut self, key: &str) {
+        self.key = format!("authorization: Bearer {key}\r\n");
     }
 
     /// Sends a request; answers the status. The body is left in [`Client::body`].
@@ -89,9 +97,10 @@ impl Client {
     ) -> std::io::Result<u16> {
         let key = key.map_or_else(String::new, |key| format!("idempotency-key: {key}\r\n"));
         let request = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nhost: {}\r\nx-tenant-id: {TENANT}\r\n{key}\
+            "{method} /api/v1{path} HTTP/1.1\r\nhost: {}\r\nx-tenant-id: {TENANT}\r\n{key}{}\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
+            self.key,
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await?;
