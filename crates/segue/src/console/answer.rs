@@ -75,6 +75,7 @@ impl From<Refusal> for Trouble {
         let status = refusal.body.code.status();
         let title = match status {
             StatusCode::NOT_FOUND => "Not found",
+            StatusCode::FORBIDDEN => "Not allowed",
             StatusCode::SERVICE_UNAVAILABLE => "Not available just now",
             status if status.is_server_error() => "Something is wrong here",
             _ => "That did not work",
