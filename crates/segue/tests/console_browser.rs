@@ -305,8 +305,12 @@ fn a_plan_is_approved_without_javascript() {
     let server = Server::start();
     let tenant = server.tenant();
     let plan = planned(&tenant);
+    let with_scripts = Browser::at(&server.url);
     let browser = Browser::with(&server.url, Scripts::Off);
-    browser.open(&of(&tenant, &format!("/plans/{plan}")));
+    for (browser, htmx) in [(&with_scripts, "object"), (&browser, "undefined")] {
+        browser.open(&of(&tenant, &format!("/plans/{plan}")));
+        assert_eq!(browser.script("return typeof window.htmx"), htmx);
+    }
     browser.press("Approve");
     browser.sees("The plan is approved.");
     browser.fill("confirmation", "Order Flow");
