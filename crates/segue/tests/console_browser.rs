@@ -63,17 +63,11 @@ fn planned(tenant: &Tenant<'_>) -> String {
     plan["id"].as_str().unwrap().to_owned()
 }
 
-#[test]
-fn a_scenario_is_changed_under_a_customer_by_mouse() {
-    let server = Server::start();
-    let tenant = server.tenant();
-    let age = json!({ "value_type": "integer", "collection_prompt": "What is your age?" });
-    tenant.put("/fields/age", &age).is(200);
-    let browser = Browser::at(&server.url);
-
-    browser.open(&of(&tenant, "/scenarios"));
+/// Registers version 1 by the form, after a mistake; answers with the scenario's id.
+fn registers(browser: &Browser, tenant: &Tenant<'_>) -> String {
+    browser.open(&of(tenant, "/scenarios"));
     browser.picture("scenarios-empty");
-    browser.open(&of(&tenant, "/scenarios/new"));
+    browser.open(&of(tenant, "/scenarios/new"));
     browser.fill("document", "{\"name\": \"Order Flow\"}");
     browser.press("Register");
     browser.sees("missing field `steps`");
@@ -81,21 +75,23 @@ fn a_scenario_is_changed_under_a_customer_by_mouse() {
     browser.fill("document", &order_flow().to_string());
     browser.press("Register");
     browser.sees("The scenario is registered.");
-    let scenario = last(&browser.path());
-    let [anna, bert] = ["anna", "bert"].map(|name| customer(&tenant, &scenario, name));
-    tenant.patch("/customers/bert/profile", &json!({ "fields": { "age": 34 } })).is(200);
-    browser.open(&of(&tenant, &format!("/scenarios/{scenario}")));
-    browser.picture("scenario");
+    last(&browser.path())
+}
 
-    browser.open(&of(&tenant, &format!("/scenarios/{scenario}/new-version")));
+/// Makes a plan to version 2 by the form; answers with its id.
+fn plans(browser: &Browser, tenant: &Tenant<'_>, scenario: &str) -> String {
+    browser.open(&of(tenant, &format!("/scenarios/{scenario}/new-version")));
     assert!(browser.value("document").contains("\"checkout\""), "it begins with what is there");
     browser.fill("document", &with_age_check().to_string());
     browser.press("Compare and plan");
     browser.sees("The plan is ready for review.");
     browser.sees("Age Verification");
-    let plan = last(&browser.path());
     browser.picture("plan");
+    last(&browser.path())
+}
 
+/// Says whom the plan is for, after a mistake; begins on the plan's page.
+fn sets_a_policy(browser: &Browser) {
     browser.follow("Checkout");
     browser.sees("Sessions here move to the new version");
     browser.picture("anchor");
@@ -106,8 +102,11 @@ fn a_scenario_is_changed_under_a_customer_by_mouse() {
     browser.fill("max_session_age_days", "30");
     browser.press("Save the policy");
     browser.sees("The policy is saved.");
+}
 
-    browser.open(&of(&tenant, &format!("/plans/{plan}")));
+/// Approves and deploys the plan, after a mistake.
+fn decides(browser: &Browser, tenant: &Tenant<'_>, plan: &str) {
+    browser.open(&of(tenant, &format!("/plans/{plan}")));
     browser.sees("only whatsapp; 30 days old or less");
     browser.press("Approve");
     browser.sees("The plan is approved.");
@@ -119,6 +118,25 @@ fn a_scenario_is_changed_under_a_customer_by_mouse() {
     browser.press("Deploy");
     browser.sees("The plan is deployed.");
     assert!(browser.path().contains("/deployment"), "{}", browser.path());
+}
+
+#[test]
+fn a_scenario_is_changed_under_a_customer_by_mouse() {
+    let server = Server::start();
+    let tenant = server.tenant();
+    let age = json!({ "value_type": "integer", "collection_prompt": "What is your age?" });
+    tenant.put("/fields/age", &age).is(200);
+    let browser = Browser::at(&server.url);
+
+    let scenario = registers(&browser, &tenant);
+    let [anna, bert] = ["anna", "bert"].map(|name| customer(&tenant, &scenario, name));
+    tenant.patch("/customers/bert/profile", &json!({ "fields": { "age": 34 } })).is(200);
+    browser.open(&of(&tenant, &format!("/scenarios/{scenario}")));
+    browser.picture("scenario");
+
+    let plan = plans(&browser, &tenant, &scenario);
+    sets_a_policy(&browser);
+    decides(&browser, &tenant, &plan);
     browser.sees("0 migrated, 2 still to come");
 
     browser.script("window.wasNotReloaded = true");
@@ -127,8 +145,7 @@ fn a_scenario_is_changed_under_a_customer_by_mouse() {
     assert_eq!(asked["reconciliation"]["action"], "collect", "{asked}");
     tenant.turn(&bert, &back);
     browser.sees("1 migrated, 1 still to come");
-    let answered = tenant.turn(&anna, &json!({ "fields": { "age": 41 } }));
-    assert_eq!(answered["session"]["version"].as_u64().unwrap_or(2), 2, "{answered}");
+    tenant.turn(&anna, &json!({ "fields": { "age": 41 } }));
     browser.sees("2 migrated, 0 still to come");
     assert_eq!(browser.script("return window.wasNotReloaded"), true, "it refreshed by itself");
     browser.picture("deployment");
