@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::done::Done;
 use super::frame::{Frame, Place};
-use super::parts::{Tone, alert};
+use super::parts::{Tone, badge};
 use super::{paths, words};
 use crate::error::Error;
 use crate::http::error::Refusal;
@@ -75,6 +75,7 @@ impl From<Refusal> for Trouble {
         let status = refusal.body.code.status();
         let title = match status {
             StatusCode::NOT_FOUND => "Not found",
+            StatusCode::FORBIDDEN => "Not allowed",
             StatusCode::SERVICE_UNAVAILABLE => "Not available just now",
             status if status.is_server_error() => "Something is wrong here",
             _ => "That did not work",
@@ -97,13 +98,19 @@ impl From<Error> for Trouble {
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let body = html! {
-            (alert(if self.status.is_server_error() { Tone::Bad } else { Tone::Warn }, self.title, html! {
-                p { (self.message) }
-            }))
-            @if let Some(code) = self.code {
-                p.quiet.small { "Its code is " code { (code) } "; it is explained in " code { "docs/errors/" (code) ".md" } "." }
+            section.card.trouble {
+                header {
+                    h1 { (self.title) }
+                    (badge(if self.status.is_server_error() { Tone::Bad } else { Tone::Warn }, self.status.as_str()))
+                }
+                div.inside {
+                    p { (self.message) }
+                    @if let Some(code) = self.code {
+                        p.quiet.small { "Its code is " code { (code) } "; it is explained in " code { "docs/errors/" (code) ".md" } "." }
+                    }
+                    p { a.button href=(paths::HOME) { "To the overview" } }
+                }
             }
-            p { a.button href=(paths::HOME) { "To the overview" } }
         };
         let frame = Frame { place: Place::Elsewhere, title: self.title, trail: &[], viewer: None };
         let mut response = (self.status, Page(frame.around(body))).into_response();

@@ -91,9 +91,9 @@ impl Frame<'_> {
                 }
                 body {
                     a.skip href="#main" { "To the content" }
-                    div.frame {
+                    div.frame.door[self.place == Place::Login] {
                         @if self.place == Place::Login {
-                            header.side { (brand()) }
+                            header { (brand()) }
                         } @else {
                             header.side {
                                 (brand())
@@ -138,10 +138,10 @@ impl Frame<'_> {
         html! {
             @if let Some(viewer) = self.viewer {
                 div.who {
-                    p { "Acting as " span.strong { (viewer.name) } }
+                    p { "Acting as " span.name { (viewer.name) } }
                     @if viewer.is_logged_in() {
                         form method="post" action=(paths::LOGOUT) {
-                            button.quiet.small type="submit" { "Log out" }
+                            button.plain.small type="submit" { "Log out" }
                         }
                     }
                 }
@@ -159,6 +159,7 @@ impl Frame<'_> {
                 }
             }
         };
+        let overview = link(Place::Overview, paths::HOME, Icon::Home, "Overview");
         html! {
             nav.nav aria-label=(label) {
                 @if let Some(tenant) = self.place.tenant() {
@@ -166,7 +167,7 @@ impl Frame<'_> {
                         h2 { "Tenant " (words::short_id(tenant)) }
                         ul {
                             (link(Place::Tenant(tenant), &paths::tenant(tenant), Icon::Home, "Home and moves"))
-                            @if self.viewer.is_none_or(Viewer::is_operator) {
+                            @if self.viewer.is_some_and(Viewer::is_operator) {
                                 (link(Place::Scenarios(tenant), &paths::scenarios(tenant), Icon::Graph, "Scenarios"))
                                 (link(Place::Plans(tenant), &paths::plans(tenant), Icon::Plan, "Plans"))
                                 (link(Place::Sessions(tenant), &paths::sessions(tenant), Icon::Talk, "Sessions"))
@@ -175,11 +176,13 @@ impl Frame<'_> {
                         }
                     }
                 }
-                @if self.viewer.is_none_or(|viewer| viewer.only_tenant().is_none()) {
+                @if self.viewer.is_none() {
+                    ul { (overview) }
+                } @else if self.viewer.is_some_and(|viewer| viewer.only_tenant().is_none()) {
                     div {
                         h2 { "Platform" }
                         ul {
-                            (link(Place::Overview, paths::HOME, Icon::Home, "Overview"))
+                            (overview)
                             (link(Place::Tenants, paths::TENANTS, Icon::People, "Tenants"))
                             (link(Place::Stores, paths::STORES, Icon::Store, "Stores"))
                             (link(Place::Moves, paths::MOVES, Icon::Move, "Moves"))

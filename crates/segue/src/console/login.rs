@@ -85,13 +85,13 @@ impl View {
     fn page(&self) -> Markup {
         let frame = Frame { place: Place::Login, title: "Log in", trail: &[], viewer: None };
         frame.around(html! {
-            section.card.narrow aria-labelledby="log-in" {
+            section.card aria-labelledby="log-in" {
                 header { h1 #log-in { "Log in" } }
                 div.inside {
                     @if let Some(wrong) = &self.wrong {
                         div role="alert" { (alert(Tone::Bad, "That did not open it", html! { p { (wrong) } })) }
                     }
-                    form.stack method="post" action=(paths::LOGIN) {
+                    form.fields method="post" action=(paths::LOGIN) {
                         input type="hidden" name="next" value=(self.next);
                         div.field {
                             label for="key" { "API key" }
@@ -100,11 +100,11 @@ impl View {
                                 aria-describedby="key-hint";
                             p.hint #key-hint {
                                 "A key with the role operator or platform. It begins with " code { "segue_" }
-                                " and was shown when it was made; who runs the platform makes one with "
-                                code { "segue key create" } "."
+                                " and was shown once, when it was made. Who runs the platform makes one with "
+                                code.nowrap { "segue key create" } "."
                             }
                         }
-                        div.actions { button.primary type="submit" { "Log in" } }
+                        div.actions { button.first type="submit" { "Log in" } }
                     }
                 }
             }

@@ -17,8 +17,8 @@ use crate::auth::origin::{self, Proof};
 use crate::auth::rules::{self, Door, Rule};
 use crate::auth::session::{self, Transport};
 use crate::auth::{Access, Caller, Denied, Error, Mode};
-use crate::console::answer::Trouble;
 use crate::console::paths::{HOME as CONSOLE, LOGIN};
+use crate::console::{self, answer::Trouble};
 
 /// Lets a request in, or answers it.
 ///
@@ -30,7 +30,8 @@ pub async fn admit(access: &Access, request: &mut Request) -> Result<(), Respons
         Err(Error::Denied(Denied::NoKey)) if wants_console(request) => Err(to_login(request)),
         // People read pages.
         Err(error) if wants_console(request) => {
-            Err(Trouble::from(Refusal::from(error)).into_response())
+            let page = Trouble::from(Refusal::from(error)).into_response();
+            Err(console::secured(page).await)
         }
         Err(error) => Err(Refusal::from(error).into_response()),
     }

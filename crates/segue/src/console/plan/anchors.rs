@@ -189,7 +189,7 @@ fn changes(counts: ChangeCounts) -> Markup {
     let told = [
         (counts.inserted_nodes, "inserted"),
         (counts.removed_nodes, "removed"),
-        (counts.new_forks, "new forks"),
+        (counts.new_forks, if counts.new_forks == 1 { "new fork" } else { "new forks" }),
         (counts.steps_with_modified_transitions, "rewired"),
     ];
     let told: Vec<String> =

@@ -180,12 +180,21 @@ impl View {
             Kind::Approved => true,
             Kind::Rejected | Kind::Deployed | Kind::Withdrawn | Kind::Superseded => false,
         };
+        // A form that is still there says itself what was wrong with it.
+        let is_shown = |form: &str| match form {
+            "approve" => status.kind() == Kind::Pending,
+            "reject" => matches!(status.kind(), Kind::Pending | Kind::Approved),
+            "deploy" => may_deploy,
+            _ => status.kind() == Kind::Deployed,
+        };
         html! {
             section.card #decision aria-labelledby="to-decide" {
                 header { h2 #to-decide { "Decision" } }
                 div.inside {
                     @if let Some(refused) = &self.refused {
-                        div role="alert" { (alert(Tone::Bad, "That was not done", html! { p { (refused.message) } })) }
+                        div role="alert" { (alert(Tone::Bad, "That was not done", html! {
+                            @if !is_shown(refused.form) { p { (refused.message) } }
+                        })) }
                     }
                     (self.history())
                     @if status.kind() == Kind::Pending { (self.approve(viewer)) }

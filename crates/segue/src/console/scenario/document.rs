@@ -287,9 +287,14 @@ impl View {
 }
 
 fn problems(refused: &Refused) -> Markup {
+    // What is wrong with all of it stands below the document.
+    let title = match refused.problems.is_empty() {
+        true => "That was not taken",
+        false => &refused.message,
+    };
     html! {
         div role="alert" {
-            (alert(Tone::Bad, &refused.message, html! {
+            (alert(Tone::Bad, title, html! {
                 @if !refused.problems.is_empty() {
                     ul {
                         @for problem in &refused.problems {
