@@ -204,7 +204,14 @@ fn describe() {
     );
     describe_gauge!(BUILD, "1, with the version of the program.");
 
-    // A counter that was never touched would be missing instead of 0.
+    touch();
+    lookout::describe();
+    process::describe();
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Lets everything be rendered from the start: a counter that was never touched would be missing instead of 0.
+fn touch() {
     for name in [
         PLANS_GENERATED,
         SESSIONS_MARKED,
@@ -231,9 +238,6 @@ fn describe() {
     for name in [PLAN_DURATION, DEPLOY_DURATION, APPLICATION_DURATION, CUTOVER_PAUSE] {
         drop(histogram!(name));
     }
-    lookout::describe();
-    process::describe();
-    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
 /// The same for counters with labels: every label that they may have.
