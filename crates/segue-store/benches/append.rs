@@ -16,8 +16,8 @@ use segue_core::ids::{
 };
 use segue_store::events::sqlite::SqliteEventStore;
 use segue_store::events::{
-    Append, Choice, CountBy, CountQuery, EventStore, Expected, Facets, Filter, LogRead, NewEvent,
-    Snapshot, SnapshotQuery, StreamAppend,
+    Append, Choice, CountBy, CountQuery, Counting, EventStore, Expected, Facets, Filter, LogRead,
+    NewEvent, Snapshot, SnapshotQuery, StreamAppend,
 };
 use uuid::Uuid;
 
@@ -224,6 +224,7 @@ async fn counts(store: &Arc<SqliteEventStore>) {
             none_of: Vec::new(),
             after: None,
             limit: 50,
+            counting: Counting::Exactly,
         };
         let page = store.list(query.clone()).await.unwrap();
         let first = begun.elapsed().as_secs_f64();

@@ -60,7 +60,8 @@ pub use import::Import;
 pub use memory::MemoryEventStore;
 pub use purge::{Purge, Purged};
 pub use query::{
-    Choice, Count, CountBy, CountQuery, Cursor, Filter, Settled, SnapshotPage, SnapshotQuery,
+    Choice, Count, CountBy, CountQuery, Counting, Cursor, Filter, Settled, SnapshotPage,
+    SnapshotQuery,
 };
 pub use redact::{Redact, Redacted, STREAM_REDACTED, StreamRedacted};
 pub use rewind::Rewind;

@@ -19,7 +19,7 @@ use segue_core::scenario::Scenario;
 use segue_core::session::turn::Input;
 use segue_store::control::sqlite::Control;
 use segue_store::events::sqlite::SqliteEventStore;
-use segue_store::events::{Filter, SnapshotQuery};
+use segue_store::events::{Counting, Filter, SnapshotQuery};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -169,6 +169,7 @@ async fn read_all(world: &World) -> Duration {
         none_of: Vec::new(),
         after: None,
         limit: 1_000,
+        counting: Counting::Exactly,
     };
     loop {
         let page = world.router.list(query.clone()).await.unwrap();

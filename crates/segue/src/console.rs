@@ -119,7 +119,7 @@ fn of_scenarios() -> Router<App> {
 
 /// A tenant's plans.
 fn of_plans() -> Router<App> {
-    use plan::{anchor, decision};
+    use plan::{anchor, decision, forecast};
     Router::new()
         .route("/console/tenants/{tenant}/plans", get(plans::show))
         .route("/console/tenants/{tenant}/plans/{plan}", get(plan::show))
@@ -127,12 +127,17 @@ fn of_plans() -> Router<App> {
             "/console/tenants/{tenant}/plans/{plan}/anchors/{key}",
             get(anchor::show).post(anchor::save),
         )
+        .route(
+            "/console/tenants/{tenant}/plans/{plan}/forecast",
+            get(forecast::live).post(forecast::begin),
+        )
         .route("/console/tenants/{tenant}/plans/{plan}/approve", post(decision::approve))
         .route("/console/tenants/{tenant}/plans/{plan}/reject", post(decision::reject))
         .route("/console/tenants/{tenant}/plans/{plan}/deploy", post(decision::deploy))
         .route("/console/tenants/{tenant}/plans/{plan}/withdraw", post(decision::withdraw))
         .route("/console/tenants/{tenant}/plans/{plan}/deployment", get(deployment::show))
         .route("/console/tenants/{tenant}/plans/{plan}/deployment/live", get(deployment::live))
+        .route("/console/tenants/{tenant}/plans/{plan}/deployment/forecast", get(forecast::against))
 }
 
 async fn no_such_page(State(_): State<App>, uri: Uri) -> Trouble {

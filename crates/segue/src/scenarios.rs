@@ -38,7 +38,9 @@ pub use forecaster::{
 };
 pub use planner::{MigrationPlanner, Overview};
 pub use retention::Removed;
-pub use sessions::{SessionFilter, SessionPage, SessionView, Sessions, StartSession, TurnAnswer};
+pub use sessions::{
+    BROWSED, SessionFilter, SessionPage, SessionView, Sessions, StartSession, TurnAnswer,
+};
 pub use signature::{SOMEONE, Signature};
 
 use crate::clock::Clock;

@@ -290,6 +290,7 @@ macro_rules! event_store_suite {
             removals::an_owners_log_is_not_purged
             removals::an_incarnation_is_answered_the_same_each_time
             finds::a_list_is_newest_first_and_pages_without_gaps
+            finds::a_list_is_counted_as_far_as_it_is_asked
             finds::a_list_of_thousands_pages_without_gaps
             finds::each_filter_narrows_as_it_says
             finds::filters_combine_by_any_and_none

@@ -314,7 +314,9 @@ impl Log {
             .map(|(id, stream, facets)| (order_key(facets), id, stream))
             .collect();
         found.sort_by_key(|(started_at, id, _)| Reverse((*started_at, *id)));
-        let total = query.after.as_ref().map_or(found.len() as u64, |cursor| cursor.total);
+        let stops_at = query.counting.stops_at().unwrap_or(u64::MAX);
+        let counted = (found.len() as u64).min(stops_at);
+        let total = query.after.as_ref().map_or(counted, |cursor| cursor.total);
         if let Some(after) = &query.after {
             found.retain(|(started_at, id, _)| {
                 (*started_at, *id) < (after.started_at, &after.stream)

@@ -115,6 +115,28 @@ pub struct SnapshotQuery {
     pub after: Option<Cursor>,
     /// The most of them; bounded by [`super::limits::SNAPSHOTS_PER_PAGE`].
     pub limit: usize,
+    /// How far all that match are counted, for the first page.
+    pub counting: Counting,
+}
+
+/// How far a list counts what matches. A count looks at everything that matches, a page only at itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// To the end.
+    #[default]
+    Exactly,
+    /// Not beyond this number: where more match, the total is this number and one.
+    UpTo(u64),
+}
+
+impl Counting {
+    /// Where counting stops.
+    pub(crate) fn stops_at(self) -> Option<u64> {
+        match self {
+            Self::Exactly => None,
+            Self::UpTo(most) => Some(most.saturating_add(1)),
+        }
+    }
 }
 
 impl SnapshotQuery {
@@ -132,7 +154,7 @@ impl SnapshotQuery {
 pub struct SnapshotPage {
     /// The streams, each with its snapshot.
     pub streams: Vec<StreamState>,
-    /// How many match in all, as counted for the first page.
+    /// How many match in all, as far as that was counted for the first page.
     pub total: u64,
     /// Where the next page begins; `None` when this was the last.
     pub next: Option<Cursor>,

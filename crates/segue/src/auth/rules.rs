@@ -150,6 +150,9 @@ const OF_CONSOLE: &[(&str, &str, Door)] = &[
     ("POST", "/tenants/{tenant}/plans/{plan}/withdraw", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/plans/{plan}/deployment", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/plans/{plan}/deployment/live", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/plans/{plan}/deployment/forecast", Tenant(&[Operator])),
+    ("GET", "/tenants/{tenant}/plans/{plan}/forecast", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/plans/{plan}/forecast", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/sessions", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/sessions/{session}", Tenant(&[Operator])),
     ("GET", "/moves", Everyone(&[Operator, Platform])),
@@ -231,6 +234,19 @@ mod tests {
             })
             .collect();
         assert_eq!(described, ruled);
+    }
+
+    #[test]
+    fn forecasts_are_the_operators_in_the_console_too() {
+        let of_plan = "/console/tenants/{tenant}/plans/{plan}";
+        for (method, what) in [
+            (Method::POST, "forecast"),
+            (Method::GET, "forecast"),
+            (Method::GET, "deployment/forecast"),
+        ] {
+            let rule = of(&method, &format!("{of_plan}/{what}"));
+            assert_eq!(rule, Rule::Door(Tenant(&[Operator])), "{method} {what}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::frame::{Frame, Place};
 use super::parts::{Tone, badge};
 use super::{paths, words};
 use crate::error::Error;
-use crate::http::error::Refusal;
+use crate::http::error::{Failure, Refusal};
 
 /// A page, or a part of one that refreshes itself.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Trouble {
     pub message: String,
     /// The stable code, explained in docs/errors.
     code: Option<&'static str>,
+    /// What is to be logged of it.
+    failure: Option<Failure>,
 }
 
 impl Trouble {
@@ -42,6 +44,7 @@ impl Trouble {
             title: "No such page",
             message: format!("There is no page {path}."),
             code: None,
+            failure: None,
         }
     }
 
@@ -53,6 +56,7 @@ impl Trouble {
             title: "That did not work",
             message: message.into(),
             code: None,
+            failure: None,
         }
     }
 
@@ -66,6 +70,7 @@ impl Trouble {
                 | StatusCode::CONFLICT
                 | StatusCode::PAYLOAD_TOO_LARGE
                 | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::TOO_MANY_REQUESTS
         )
     }
 }
@@ -73,6 +78,7 @@ impl Trouble {
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Self {
         let status = refusal.body.code.status();
+        let failure = refusal.failure();
         let title = match status {
             StatusCode::NOT_FOUND => "Not found",
             StatusCode::FORBIDDEN => "Not allowed",
@@ -85,6 +91,7 @@ impl From<Refusal> for Trouble {
             title,
             message: words::sentence(&refusal.body.message),
             code: Some(refusal.body.code.as_str()),
+            failure,
         }
     }
 }
@@ -114,6 +121,9 @@ impl IntoResponse for Trouble {
         };
         let frame = Frame { place: Place::Elsewhere, title: self.title, trail: &[], viewer: None };
         let mut response = (self.status, Page(frame.around(body))).into_response();
+        if let Some(failure) = self.failure {
+            response.extensions_mut().insert(failure);
+        }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use segue_core::ids::{PlanId, ScenarioId, TenantId};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::http::App;
-use crate::scenarios::{DeploymentStatus, Standings};
+use crate::scenarios::{DeploymentStatus, ForecastView, Standings};
 
 /// How long a page waits for a count.
 const PATIENCE: Duration = Duration::from_millis(60);
@@ -51,6 +51,7 @@ impl<V> Counted<V> {
 pub struct Counts {
     standings: Kept<(TenantId, ScenarioId), Standings>,
     deployments: Kept<(TenantId, PlanId), DeploymentStatus>,
+    forecasts: Kept<(TenantId, PlanId), Option<Arc<ForecastView>>>,
 }
 
 impl Counts {
@@ -82,6 +83,28 @@ impl Counts {
         let deployer = app.opened.scenarios.deployer.clone();
         let count = async move { deployer.get_deployment_status(tenant, plan).await };
         self.deployments.get((tenant, plan), count).await
+    }
+
+    /// A plan's forecast, if it has one, held against what was decided; nothing while that is done for the first
+    /// time.
+    ///
+    /// # Errors
+    /// What stood in the way of it.
+    pub async fn forecast(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        plan: PlanId,
+    ) -> Result<Option<Counted<Option<Arc<ForecastView>>>>> {
+        let forecaster = app.opened.scenarios.forecaster.clone();
+        let compare = async move {
+            match forecaster.forecast(tenant, plan).await {
+                Ok(forecast) => Ok(Some(Arc::new(forecast))),
+                Err(Error::NotFound { kind: Kind::Forecast, .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.forecasts.get((tenant, plan), compare).await
     }
 }
 

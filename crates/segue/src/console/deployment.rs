@@ -14,6 +14,7 @@ use super::counts::Counts;
 use super::done::Done;
 use super::frame::{Frame, Place};
 use super::parts::{Figure, Part, Tone, badge, empty, figures, heading, parts};
+use super::plan::forecast::Card;
 use super::sent::Asked;
 use super::viewer::Viewer;
 use super::{paths, plans, words};
@@ -31,6 +32,7 @@ struct View {
     scenario: String,
     now: Timestamp,
     live: Live,
+    forecast: Card,
     done: Option<Done>,
 }
 
@@ -57,8 +59,10 @@ pub async fn show(
     let plan = app.opened.scenarios.planner.header(tenant, id).await?;
     let scenario = app.opened.scenarios.catalog.scenario(tenant, plan.scenario_id).await?;
     let live = Live::read(&app, &counts, tenant, &plan).await?;
+    let now = app.clock.now();
+    let forecast = Card::unread(tenant, id, &plan.status, now).read(&app, &counts).await?;
     let done = Done::of(asked.text("done"));
-    let view = View { now: app.clock.now(), plan, scenario: scenario.name, live, done };
+    let view = View { now, plan, scenario: scenario.name, live, forecast, done };
     Ok(Page(view.page(&viewer)))
 }
 
@@ -114,6 +118,7 @@ impl View {
             ))
             (Done::shown(self.done))
             div.stack hx-get=(part) hx-trigger="every 2s" hx-swap="innerHTML" { (live.part()) }
+            (self.forecast.against())
         })
     }
 }
@@ -293,7 +298,8 @@ mod tests {
             applications: vec![application],
         };
         let scenario = "Order <script>".to_owned();
-        View { plan: header, scenario, now: at, live, done: Some(Done::Deployed) }
+        let forecast = Card::unread(check::tenant(), plan.id, &header.status, at);
+        View { plan: header, scenario, now: at, live, forecast, done: Some(Done::Deployed) }
     }
 
     #[tokio::test]

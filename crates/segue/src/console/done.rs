@@ -41,6 +41,8 @@ dones! {
     Planned = "planned", "The plan is ready for review. Nothing has changed for anybody yet.";
     /// Policies were saved.
     PoliciesSaved = "policies", "The policy is saved.";
+    /// A forecast was begun.
+    ForecastBegun = "forecast", "The forecast has begun. It goes on when you leave this page, and changes nothing.";
     /// A plan was approved.
     Approved = "approved", "The plan is approved. It has no effect before it is deployed.";
     /// A plan was rejected.

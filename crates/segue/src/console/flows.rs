@@ -68,6 +68,18 @@ impl Browser {
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
+    /// Looks again until the page says something, for some seconds.
+    async fn until(&self, path: &str, says: &str) -> Shown {
+        for _ in 0..200 {
+            let shown = self.get(path).await;
+            if shown.html.contains(says) {
+                return shown;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("{path} never says {says}: {}", self.get(path).await.html)
+    }
+
     fn at(&self, path: &str) -> String {
         format!("/console/tenants/{}{path}", self.tenant)
     }
@@ -127,6 +139,40 @@ async fn a_version_comes_to_a_returning_customer_by_forms_alone() {
     let again = browser.post(&format!("{plan}/withdraw"), &deploy).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
     again.says("Cannot withdraw a plan that is withdrawn");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_forecast_by_a_button_and_held_against_what_was_decided() {
+    let browser = Browser::open().await;
+    let plan = browser.planned().await;
+    let sessions = browser.app.opened.scenarios.sessions.clone();
+    let start = StartSession {
+        scenario_id: samples::order_flow(1).id,
+        channel: "web".parse().unwrap(),
+        customer_id: None,
+        variables: Default::default(),
+        id: None,
+    };
+    let session = sessions.start(browser.tenant, start).await.unwrap().session.id;
+
+    browser.get(&plan).await.says("What would it do to each session?");
+    let begun = browser.post(&format!("{plan}/forecast"), &[]).await.leads_to();
+    browser.get(&begun).await.says("The forecast has begun");
+    browser.until(&plan, "1 example").await.says("Forecast again").says(&session.to_string());
+    let fragment = browser.get(&format!("{plan}/forecast")).await;
+    assert!(!fragment.html.contains("<html") && !fragment.html.contains("every 1s"));
+
+    browser.post(&format!("{plan}/approve"), &[("approved_by", "Olga")]).await.leads_to();
+    let deploy = [("confirmation", "Order <script>")];
+    browser.post(&format!("{plan}/deploy"), &deploy).await.leads_to();
+    sessions.take_turn(browser.tenant, session, Input::default(), None).await.unwrap();
+    browser.until(&plan, "of 1 decided").await.says("As foreseen").says("Really");
+    browser.until(&format!("{plan}/deployment"), "of 1 decided").await.says("Held against");
+    let part = browser.get(&format!("{plan}/deployment/forecast")).await;
+    part.says("As foreseen").says("every 5s");
+    let late = browser.post(&format!("{plan}/forecast"), &[]).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    late.says("It was not begun").says("Cannot forecast a plan that is deployed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

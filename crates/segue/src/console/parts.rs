@@ -232,9 +232,16 @@ pub fn pager(
     first: Option<&str>,
     next: Option<&str>,
 ) -> Markup {
+    let told = format!("{} of {}", words::length(shown), words::counted(total, noun));
+    pages(&told, first, next)
+}
+
+/// As [`pager`], for a list that has its own words for how much of it is shown.
+#[must_use]
+pub fn pages(told: &str, first: Option<&str>, next: Option<&str>) -> Markup {
     html! {
         div.pager {
-            span { (words::length(shown)) " of " (words::counted(total, noun)) }
+            span { (told) }
             @if first.is_some() || next.is_some() {
                 nav.row aria-label="Pages" {
                     @if let Some(first) = first { a.button.plain href=(first) { "First page" } }

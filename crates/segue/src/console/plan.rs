@@ -1,6 +1,6 @@
 //! A plan's page: what would change for whom, and the decision.
 //!
-//! From top to bottom: who is concerned, the decision ([`decision`]), what to look at, both versions in one picture
+//! From top to bottom: who is concerned, the forecast ([`forecast`]), the decision ([`decision`]), what to look at, both versions in one picture
 //! ([`drawn`]), steps that are gone, and the table of anchors ([`anchors`]), each with a page of its own
 //! ([`anchor`]).
 
@@ -9,8 +9,10 @@ mod anchors;
 pub mod decision;
 mod deleted;
 mod drawn;
+pub mod forecast;
 mod policy;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -24,6 +26,7 @@ use segue_core::plan::summary::Severity;
 
 use super::address::Path;
 use super::answer::{Page, Trouble};
+use super::counts::Counts;
 use super::done::Done;
 use super::frame::{Frame, Place};
 use super::parts::{Figure, Part, Tone, badge, figures, heading, parts};
@@ -33,6 +36,7 @@ use super::{paths, plans, words};
 use crate::http::App;
 use anchors::Wanted;
 use drawn::Drawn;
+use forecast::Card;
 
 /// What the page shows.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ struct View {
     drawn: Drawn,
     wanted: Wanted,
     approval: Approval,
+    forecast: Card,
     done: Option<Done>,
     /// A decision that was not carried out.
     refused: Option<Refused>,
@@ -63,11 +68,13 @@ struct Refused {
 /// Shows it.
 pub async fn show(
     State(app): State<App>,
+    Extension(counts): Extension<Counts>,
     viewer: Viewer,
     Path((tenant, id)): Path<(TenantId, PlanId)>,
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
     let view = View::read(&app, tenant, id, &asked).await?;
+    let view = View { forecast: view.forecast.read(&app, &counts).await?, ..view };
     Ok(Page(view.page(&viewer)))
 }
 
@@ -125,9 +132,11 @@ impl View {
             (plan, drawn)
         });
         let (plan, drawn) = drawn.await.expect("drawing does not panic");
+        let now = app.clock.now();
         Ok(Self {
             tenant,
-            now: app.clock.now(),
+            now,
+            forecast: Card::unread(tenant, id, &plan.status, now),
             plan,
             scenario: named.name,
             drawn,
@@ -173,6 +182,7 @@ impl View {
             ))
             (Done::shown(self.done))
             (self.concerned())
+            (self.forecast.section(self.wrong("forecast")))
             div.split {
                 div.stack { (self.warnings()) (self.fields()) }
                 (self.decision(viewer))
@@ -342,6 +352,7 @@ mod tests {
                 scenario: "Order <script>".to_owned(),
                 wanted: Wanted::default(),
                 approval: Approval::Required,
+                forecast: Card::unread(check::tenant(), plan.id, &plan.status, plan.created.at),
                 done: Some(Done::Planned),
                 refused: None,
                 plan,

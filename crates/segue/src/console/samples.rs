@@ -6,7 +6,8 @@ use std::sync::Arc;
 use segue_core::diff::Diff;
 use segue_core::digest::Digest;
 use segue_core::fields::{Definitions, Known, Source};
-use segue_core::ids::{EventId, Position, StepId, StreamVersion, Version};
+use segue_core::ids::{EventId, FieldName, Position, SessionId, StepId, StreamVersion, Version};
+use segue_core::plan::forecast::{Differing, Group, Outcome, Sample, Summary, Why};
 use segue_core::plan::lifecycle::Signed;
 use segue_core::plan::policy::MigrationScenario;
 use segue_core::plan::summary::{Judge, SessionCounts};
@@ -20,7 +21,9 @@ use segue_store::events::Event;
 use serde_json::json;
 
 use super::check::tenant;
-use crate::scenarios::SessionView;
+use crate::scenarios::{
+    ForecastActual, ForecastResult, ForecastState, ForecastView, SessionView, Stale,
+};
 
 /// A version of a scenario that holds what it should not, in every name.
 pub fn order_flow(version: u64) -> Scenario {
@@ -73,6 +76,66 @@ pub fn plan() -> Plan {
         retention_days: 90,
     })
     .unwrap()
+}
+
+/// A forecast of the plan, and what was decided since.
+pub fn forecast() -> ForecastView {
+    let plan = plan();
+    let step = |id: &str| id.parse::<StepId>().unwrap();
+    let session = |nth| SessionId(uuid::Uuid::from_u128(nth));
+    let age: FieldName = "age".parse().unwrap();
+    let asked = Outcome::Asked { fields: [age.clone()].into(), confirm: [].into() };
+    let filled = Outcome::GapFill { to: step("checkout"), filled: [(age, Source::Profile)].into() };
+    let blocked = Outcome::Blocked {
+        from: step("paid"),
+        to: step("age"),
+        checkpoint: "Paid <script>".to_owned(),
+    };
+    let group = |outcome: &Outcome, sessions| Group { outcome: outcome.clone(), sessions };
+    let foreseen = [group(&asked, 246), group(&filled, 1_000), group(&blocked, 5)];
+    let really = [group(&asked, 70), group(&filled, 20)];
+    let sample = |nth, outcome: &Outcome| Sample {
+        session_id: session(nth),
+        step_id: step("checkout"),
+        version: plan.from_version,
+        channel: "web <script>".parse().unwrap(),
+        outcome: outcome.clone(),
+        reason: "Version 2 needs <script>.".to_owned(),
+    };
+    let differing = Differing {
+        session_id: session(9),
+        forecast: Some(asked.clone()),
+        actual: filled.clone(),
+        because: Why::Changed,
+        version: None,
+    };
+    ForecastView {
+        plan_id: plan.id,
+        forecast_id: uuid::Uuid::nil(),
+        state: ForecastState::Done,
+        failure: Some("no <script> today".to_owned()),
+        stale: vec![Stale::Policies],
+        started_at: plan.created.at,
+        heard_at: plan.created.at,
+        sessions_done: 1_251,
+        sessions_total: 1_251,
+        result: Some(ForecastResult {
+            summary: Summary::of(&foreseen),
+            samples: vec![sample(1, &asked), sample(2, &filled), sample(3, &blocked)],
+        }),
+        actual: Some(ForecastActual {
+            summary: Summary::of(&really),
+            decided: 90,
+            pending: 1_161,
+            waiting: 70,
+            as_forecast: 88,
+            differing: 1,
+            differing_unchanged: 0,
+            not_foreseen: 1,
+            complete: true,
+            differences: vec![differing],
+        }),
+    }
 }
 
 /// A migration as it was decided for a session.

@@ -65,7 +65,8 @@ pub async fn show(
 }
 
 /// Where a value came from, in words.
-fn source(source: Source) -> &'static str {
+/// Where a value came from, in words.
+pub(super) fn source(source: Source) -> &'static str {
     match source {
         Source::Given => "said in a turn",
         Source::Profile => "the customer's profile",

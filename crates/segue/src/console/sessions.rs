@@ -9,13 +9,13 @@ use segue_core::session::Status;
 use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
-use super::parts::{Field, Tone, badge, empty, heading, pager};
+use super::parts::{Field, Tone, badge, empty, heading, pages};
 use super::plans::{choices, offered};
 use super::sent::{Asked, Sent};
 use super::viewer::Viewer;
 use super::{paths, words};
 use crate::http::App;
-use crate::scenarios::{SessionFilter, SessionPage, SessionView};
+use crate::scenarios::{BROWSED, SessionFilter, SessionPage, SessionView};
 
 /// Sessions on a page.
 const SESSIONS: usize = 50;
@@ -45,7 +45,7 @@ pub async fn show(
     let after = Some(asked.text("cursor")).filter(|cursor| !cursor.is_empty());
     let nothing = SessionPage { sessions: Vec::new(), total: 0, next_cursor: None };
     let (page, wrong) = match filter(&asked) {
-        Ok(filter) => (sessions.list(tenant, filter, SESSIONS, after).await?, None),
+        Ok(filter) => (sessions.browse(tenant, filter, SESSIONS, after).await?, None),
         Err(wrong) => (nothing, Some(wrong)),
     };
     let scenarios = offered(&app, tenant).await?;
@@ -153,7 +153,18 @@ impl View {
                     tbody { @for view in &self.page.sessions { (self.row(view)) } }
                 }
             }
-            (pager(self.page.sessions.len(), self.page.total, "session", first.as_deref(), next.as_deref()))
+            (pages(&self.shown(), first.as_deref(), next.as_deref()))
+        }
+    }
+
+    /// How many are shown of how many.
+    fn shown(&self) -> String {
+        let shown = words::length(self.page.sessions.len());
+        let total = self.page.total;
+        if total > BROWSED {
+            format!("{shown} of more than {}", words::counted(BROWSED, "session"))
+        } else {
+            format!("{shown} of {}", words::counted(total, "session"))
         }
     }
 
@@ -193,7 +204,7 @@ mod tests {
     fn sample(query: &[u8]) -> View {
         let page = SessionPage {
             sessions: vec![samples::session()],
-            total: 1_000_000,
+            total: BROWSED + 1,
             next_cursor: Some("5-x".to_owned()),
         };
         View {
@@ -211,11 +222,20 @@ mod tests {
         let html =
             sample(b"step=check%3Cscript%3E&pending=yes").page(&Viewer::sample()).into_string();
         check::page(&html).await;
-        for shown in
-            ["migrates to version 2", "1 of 1,000,000 sessions", "pending=yes&amp;cursor=5-x"]
-        {
+        for shown in [
+            "migrates to version 2",
+            "1 of more than 10,000 sessions",
+            "pending=yes&amp;cursor=5-x",
+        ] {
             assert!(html.contains(shown), "{shown} in {html}");
         }
+    }
+
+    #[test]
+    fn a_list_that_was_counted_to_its_end_says_how_long_it_is() {
+        let view = sample(b"");
+        let page = SessionPage { total: BROWSED, ..view.page.clone() };
+        assert_eq!(View { page, ..view }.shown(), "1 of 10,000 sessions");
     }
 
     #[tokio::test]

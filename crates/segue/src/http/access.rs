@@ -139,7 +139,7 @@ fn is_console(path: &str) -> bool {
 }
 
 /// Whether a person looks at the console, who can log in.
-fn wants_console(request: &Request) -> bool {
+pub(super) fn wants_console(request: &Request) -> bool {
     is_console(request.uri().path()) && !request.headers().contains_key(header::AUTHORIZATION)
 }
 

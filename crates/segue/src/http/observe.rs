@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::code::Code;
 use super::error::{Failure, Refusal};
 use super::{App, access, request_id};
+use crate::console::{self, answer::Trouble};
 use crate::telemetry::{self, traces};
 
 /// The route of a request that has none.
@@ -49,29 +50,58 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
 }
 
 async fn answer(app: &App, mut request: Request, next: Next) -> Response {
+    let reader = Reader::of(&request);
     let answer = async {
         match access::admit(&app.access, &mut request).await {
             Ok(()) => next.run(request).await,
-            Err(answer) => answer,
+            Err(answer) => reader.shown(answer).await,
         }
     };
     let answer = AssertUnwindSafe(answer).catch_unwind();
     match tokio::time::timeout(app.request_timeout, answer).await {
         Ok(Ok(response)) => response,
         // The panic hook has logged what happened and where.
-        Ok(Err(_panic)) => Refusal::new(
-            Code::Internal,
-            "this request met a defect of Segue: please report it with the log of the server",
-            json!({}),
-        )
-        .into_response(),
-        Err(_elapsed) => Refusal::new(
-            Code::TimedOut,
-            "the request took too long and was given up; it may or may not have taken effect: \
-             read the state, or repeat a turn or an append with the same Idempotency-Key",
-            json!({ "timeout_ms": app.request_timeout.as_millis() }),
-        )
-        .into_response(),
+        Ok(Err(_panic)) => {
+            let message =
+                "this request met a defect of Segue: please report it with the log of the server";
+            reader.told(Refusal::new(Code::Internal, message, json!({}))).await
+        }
+        Err(_elapsed) => {
+            let message = "the request took too long and was given up; it may or may not have taken effect: \
+                 read the state, or repeat a turn or an append with the same Idempotency-Key";
+            let details = json!({ "timeout_ms": app.request_timeout.as_millis() });
+            reader.told(Refusal::new(Code::TimedOut, message, details)).await
+        }
+    }
+}
+
+/// Who reads an answer that no endpoint gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// A program, by its code.
+    Program,
+    /// Somebody who looks at the console, and reads pages.
+    Person,
+}
+
+impl Reader {
+    fn of(request: &Request) -> Self {
+        if access::wants_console(request) { Self::Person } else { Self::Program }
+    }
+
+    async fn told(self, refusal: Refusal) -> Response {
+        match self {
+            Self::Program => refusal.into_response(),
+            Self::Person => self.shown(Trouble::from(refusal).into_response()).await,
+        }
+    }
+
+    /// An answer, which a page may be shown as.
+    async fn shown(self, answer: Response) -> Response {
+        match self {
+            Self::Program => answer,
+            Self::Person => console::secured(answer).await,
+        }
     }
 }
 
@@ -133,7 +163,7 @@ mod tests {
     use crate::http::live::Live;
     use crate::stores::Opened;
 
-    async fn answer(path: &str) -> (StatusCode, Value) {
+    async fn response(path: &str) -> Response {
         let mut config = Config::default();
         config.control.url = Database::Memory;
         config.stores.by_id.values_mut().for_each(|store| *store = Store::Memory);
@@ -153,9 +183,15 @@ mod tests {
         let router: Router = Router::new()
             .route("/panic", get(|| async { panic!("a defect") as () }))
             .route("/sleep", get(std::future::pending::<()>))
+            .route("/console/panic", get(|| async { panic!("a defect") as () }))
+            .route("/console/sleep", get(std::future::pending::<()>))
             .layer(axum::middleware::from_fn_with_state(app, observe));
         let request = Request::get(path).body(Body::empty()).unwrap();
-        let response = router.oneshot(request).await.unwrap();
+        router.oneshot(request).await.unwrap()
+    }
+
+    async fn answer(path: &str) -> (StatusCode, Value) {
+        let response = response(path).await;
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap())
@@ -172,5 +208,21 @@ mod tests {
         let (status, body) = answer("/sleep").await;
         assert_eq!((status.as_u16(), &body["code"]), (503, &"timed_out".into()));
         assert_eq!(body["details"]["timeout_ms"], 20);
+    }
+
+    #[tokio::test]
+    async fn whoever_looks_at_the_console_reads_a_page_of_either() {
+        for (path, status, says) in [
+            ("/console/panic", 500, "This request met a defect of Segue"),
+            ("/console/sleep", 503, "The request took too long"),
+        ] {
+            let response = response(path).await;
+            assert_eq!(response.status().as_u16(), status);
+            let policy = response.headers()["content-security-policy"].to_str().unwrap();
+            assert!(policy.contains("style-src 'self'"), "the page has its colours: {policy}");
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let page = std::str::from_utf8(&body).unwrap();
+            assert!(page.starts_with("<!DOCTYPE html>") && page.contains(says), "{page}");
+        }
     }
 }

@@ -21,8 +21,8 @@ use segue_core::ids::{CustomerId, Epoch, EventId, Position, StreamId, StreamVers
 use segue_core::scenario::validate::Problem;
 use segue_store::control::audit::{Action, Entry, Subject};
 use segue_store::events::{
-    self, Direction, Event, Expected, Filter, Redact, STREAM_REDACTED, SnapshotPage, SnapshotQuery,
-    StreamRead, StreamState, limits,
+    self, Counting, Direction, Event, Expected, Filter, Redact, STREAM_REDACTED, SnapshotPage,
+    SnapshotQuery, StreamRead, StreamState, limits,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -185,6 +185,7 @@ impl Erasure {
             none_of: Vec::new(),
             after: None,
             limit: SESSIONS_PER_CALL,
+            counting: Counting::Exactly,
         };
         Ok(self.0.router.list(query).await?)
     }

@@ -20,8 +20,8 @@ use segue_core::reconcile::{Archive, PendingMigration};
 use segue_core::session::Session;
 use segue_core::session::event::{Event, Place, SessionStarted};
 use segue_store::events::{
-    self, Choice, Cursor, Direction, Expected, Facets, Filter, NewEvent, Snapshot, SnapshotQuery,
-    StreamAppend, StreamPage, StreamRead, StreamState,
+    self, Choice, Counting, Cursor, Direction, Expected, Facets, Filter, NewEvent, Snapshot,
+    SnapshotQuery, StreamAppend, StreamPage, StreamRead, StreamState,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -34,6 +34,9 @@ use crate::tenants::failure::Failure;
 
 pub use turns::TurnAnswer;
 pub(super) use turns::{Decided, Turnstiles, outcome_stream};
+
+/// How far the sessions that somebody looks through are counted.
+pub const BROWSED: u64 = 10_000;
 
 /// The stream of a customer's profile.
 pub(super) fn customer_stream(customer: &CustomerId) -> StreamId {
@@ -91,7 +94,7 @@ pub struct SessionFilter {
 pub struct SessionPage {
     /// The sessions.
     pub sessions: Vec<SessionView>,
-    /// How many match in all.
+    /// How many match in all, as far as that was counted.
     pub total: u64,
     /// Where the next page begins; `None` when this was the last.
     pub next_cursor: Option<String>,
@@ -182,6 +185,31 @@ impl Sessions {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<SessionPage> {
+        self.listed(tenant, filter, (limit, cursor), Counting::Exactly).await
+    }
+
+    /// As [`Sessions::list`], for somebody who waits: where more than [`BROWSED`] match, the total is one more
+    /// than that, so that it takes no longer among a million.
+    ///
+    /// # Errors
+    /// [`Error::BadCursor`].
+    pub async fn browse(
+        &self,
+        tenant: TenantId,
+        filter: SessionFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<SessionPage> {
+        self.listed(tenant, filter, (limit, cursor), Counting::UpTo(BROWSED)).await
+    }
+
+    async fn listed(
+        &self,
+        tenant: TenantId,
+        filter: SessionFilter,
+        (limit, cursor): (usize, Option<&str>),
+        counting: Counting,
+    ) -> Result<SessionPage> {
         let after = cursor.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
         let mut query = SnapshotQuery {
             tenant,
@@ -199,6 +227,7 @@ impl Sessions {
             none_of: Vec::new(),
             after,
             limit,
+            counting,
         };
         if let Some(pending) = filter.pending {
             let marked = scope::marked(&self.0, tenant, filter.scenario_id).await?;

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{World, at, event, to, with_snapshot};
 use crate::events::{
-    Choice, Count, CountBy, CountQuery, Cursor, Expected, Facets, Filter, Settled, Snapshot,
-    SnapshotPage, SnapshotQuery, StreamAppend,
+    Choice, Count, CountBy, CountQuery, Counting, Cursor, Expected, Facets, Filter, Settled,
+    Snapshot, SnapshotPage, SnapshotQuery, StreamAppend,
 };
 
 fn scenario(n: u128) -> ScenarioId {
@@ -58,6 +58,7 @@ fn list(world: &World, filter: Filter) -> SnapshotQuery {
         none_of: Vec::new(),
         after: None,
         limit: 100,
+        counting: Counting::Exactly,
     }
 }
 
@@ -93,6 +94,36 @@ pub async fn a_list_is_newest_first_and_pages_without_gaps(world: World) {
     let page = world.store.list(list(&world, Filter::default())).await.unwrap();
     let taken = page.streams[0].snapshot.as_ref().unwrap();
     assert_eq!((taken.state.as_slice(), &taken.facets), (b"2".as_slice(), &session(30)));
+}
+
+/// A list that is not to be counted to its end says that there is more, and pages to its end all the same.
+pub async fn a_list_is_counted_as_far_as_it_is_asked(world: World) {
+    for n in 0..5 {
+        world.append(vec![put(n, session(n as i64))]).await.unwrap();
+    }
+    let of_scenario = Filter { scenario_id: Some(scenario(1)), ..Filter::default() };
+    let nobody = Filter { scenario_id: Some(scenario(2)), ..Filter::default() };
+    for (counting, total) in [
+        (Counting::UpTo(0), 1),
+        (Counting::UpTo(3), 4),
+        (Counting::UpTo(4), 5),
+        (Counting::UpTo(5), 5),
+        (Counting::UpTo(u64::MAX), 5),
+        (Counting::Exactly, 5),
+    ] {
+        for filter in [Filter::default(), of_scenario.clone()] {
+            let query = SnapshotQuery { limit: 2, counting, ..list(&world, filter) };
+            let first = world.store.list(query.clone()).await.unwrap();
+            assert_eq!((first.total, first.streams.len()), (total, 2), "{counting:?}");
+            let second = SnapshotQuery { after: first.next, ..query.clone() };
+            assert_eq!(world.store.list(second).await.unwrap().total, total, "{counting:?}");
+            let newest_first = ["s00004", "s00003", "s00002", "s00001", "s00000"];
+            assert_eq!(all_pages(&world, query).await, newest_first, "{counting:?}");
+        }
+        let query = SnapshotQuery { counting, ..list(&world, nobody.clone()) };
+        let page = world.store.list(query).await.unwrap();
+        assert_eq!((page.total, page.streams.len(), page.next), (0, 0, None));
+    }
 }
 
 /// Lists that match many thousands page as well as short ones.

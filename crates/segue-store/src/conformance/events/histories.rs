@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::{World, at, event, stream};
 use crate::dice::Dice;
 use crate::events::{
-    Append, CountBy, CountQuery, Direction, EventStore, Expected, Facets, Filter, HeadSwap,
-    LogRead, MemoryEventStore, Mode, Redact, Result, Snapshot, SnapshotQuery, StreamAppend,
-    StreamRead,
+    Append, CountBy, CountQuery, Counting, Direction, EventStore, Expected, Facets, Filter,
+    HeadSwap, LogRead, MemoryEventStore, Mode, Redact, Result, Snapshot, SnapshotQuery,
+    StreamAppend, StreamRead,
 };
 
 /// One thing that is done to a store or asked of it.
@@ -117,6 +117,7 @@ pub fn random_step(tenant: TenantId, epoch: Epoch, dice: &mut Dice, n: u64) -> S
             none_of: (0..dice.below(2)).map(|_| random_filter(dice)).collect(),
             after: None,
             limit: 1 + dice.below(3) as usize,
+            counting: [Counting::Exactly, Counting::UpTo(dice.below(4))][dice.below(2) as usize],
         }),
         _ => {
             let by = [CountBy::Version, CountBy::Step, CountBy::Channel, CountBy::Checkpoints]

@@ -5,8 +5,9 @@ use segue_core::ids::{Epoch, Position, StreamVersion, TenantId, Term, Version};
 
 use super::{World, at_version, event, redact, stream, tenant, to, with_snapshot};
 use crate::events::{
-    Access, CountBy, CountQuery, Error, Event, EventStore, Expected, Facets, Filter, Head,
-    HeadSwap, Import, LogRead, Mode, Snapshot, SnapshotQuery, StreamAppend, StreamState, limits,
+    Access, CountBy, CountQuery, Counting, Error, Event, EventStore, Expected, Facets, Filter,
+    Head, HeadSwap, Import, LogRead, Mode, Snapshot, SnapshotQuery, StreamAppend, StreamState,
+    limits,
 };
 
 /// The term at which these tests copy.
@@ -177,6 +178,7 @@ async fn answers(store: &dyn EventStore, tenant: TenantId, epoch: Epoch) -> Stri
         none_of: Vec::new(),
         after: None,
         limit: 10,
+        counting: Counting::Exactly,
     };
     let list = store.list(list).await.unwrap();
     let counts = store

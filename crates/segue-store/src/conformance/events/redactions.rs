@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{World, at, at_version, event, redact, stream, tenant, to, with_snapshot};
 use crate::events::{
-    CountBy, CountQuery, Direction, Error, Event, Expected, Facets, Filter, HeadSwap, LogRead,
-    Mode, Redact, Redacted, STREAM_REDACTED, Snapshot, SnapshotQuery, StreamRead, StreamRedacted,
-    limits,
+    CountBy, CountQuery, Counting, Direction, Error, Event, Expected, Facets, Filter, HeadSwap,
+    LogRead, Mode, Redact, Redacted, STREAM_REDACTED, Snapshot, SnapshotQuery, StreamRead,
+    StreamRedacted, limits,
 };
 
 /// The facets of a live session of a customer.
@@ -34,6 +34,7 @@ fn sessions(world: &World, filter: Filter) -> SnapshotQuery {
         none_of: Vec::new(),
         after: None,
         limit: 10,
+        counting: Counting::Exactly,
     }
 }
 

@@ -157,8 +157,13 @@ impl Work for SnapshotQuery {
             // From the caller, who may have made it up.
             Some(cursor) => (format!("{}::bigint", integer(cursor.total)), String::new()),
             None => {
+                let most = match self.counting.stops_at() {
+                    Some(most) => format!("LIMIT {}", integer(most)),
+                    None => String::new(),
+                };
                 let counted = format!(
-                    "CROSS JOIN (SELECT count(*) AS n FROM streams WHERE {}) counted",
+                    "CROSS JOIN (SELECT count(*) AS n FROM ( \
+                        SELECT FROM streams WHERE {} {most}) matching) counted",
                     matches.sql
                 );
                 ("counted.n".to_owned(), counted)

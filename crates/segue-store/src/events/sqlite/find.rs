@@ -3,17 +3,17 @@
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use segue_core::ids::Version;
+use segue_core::ids::{TenantId, Version};
 
 use super::rows::{self, STATE, fail, parsed};
 use crate::events::query::order_key;
 use crate::events::{
-    Choice, Count, CountBy, CountQuery, Cursor, Filter, Result, Settled, SnapshotPage,
+    Choice, Count, CountBy, CountQuery, Counting, Cursor, Filter, Result, Settled, SnapshotPage,
     SnapshotQuery, limits,
 };
 
-/// A list that matches fewer streams than this sorts them; one that matches more walks all streams from
-/// the newest on and meets a page of matches soon.
+/// A list that matches no more streams than this finds them by what they have in common and sorts them; one
+/// that matches more walks all streams from the newest on and meets a page of matches soon.
 const SORTED_AT_MOST: u64 = 10_000;
 
 /// A condition in SQL with its values, in order.
@@ -23,11 +23,16 @@ struct Condition {
 }
 
 impl Condition {
-    fn of_type(tenant: segue_core::ids::TenantId, stream_type: &str) -> Self {
-        let mut all =
-            Self { sql: "snapshot_version IS NOT NULL".to_owned(), values: Vec::with_capacity(8) };
-        all.and("tenant_id = ?", [Value::Blob(tenant.0.as_bytes().to_vec())]);
+    /// What every stream of a type with a snapshot admits, and `filter` too.
+    fn of_type(tenant: TenantId, stream_type: &str, filter: &Filter) -> Self {
+        let mut all = Self { sql: "tenant_id = ?".to_owned(), values: Vec::with_capacity(8) };
+        all.values.push(Value::Blob(tenant.0.as_bytes().to_vec()));
         all.and("stream_type = ?", [Value::Text(stream_type.to_owned())]);
+        // Whatever has a scenario has a snapshot; the index over the facets knows the one and not the other.
+        if filter.scenario_id.is_none() {
+            all.and("snapshot_version IS NOT NULL", []);
+        }
+        all.and_filter(filter);
         all
     }
 
@@ -135,8 +140,7 @@ impl Condition {
 
 impl SnapshotQuery {
     fn condition(&self) -> Condition {
-        let mut all = Condition::of_type(self.tenant, &self.stream_type);
-        all.and_filter(&self.filter);
+        let mut all = Condition::of_type(self.tenant, &self.stream_type, &self.filter);
         all.and_any(&self.any_of, "TRUE");
         all.and_any(&self.none_of, "NOT TRUE");
         all
@@ -148,8 +152,11 @@ pub(super) fn list(conn: &Connection, query: &SnapshotQuery) -> Result<SnapshotP
     let mut matches = query.condition();
     let total = match &query.after {
         Some(cursor) => cursor.total,
-        None => count_all(conn, &matches)?,
+        None => count_all(conn, &matches, query.counting)?,
     };
+    if total == 0 {
+        return Ok(SnapshotPage { streams: Vec::new(), total, next: None });
+    }
     if let Some(after) = &query.after {
         let stream = Value::Text(after.stream.as_str().to_owned());
         // The index is used for a comparison of its column, and not for one of a pair: without this a page
@@ -158,12 +165,17 @@ pub(super) fn list(conn: &Connection, query: &SnapshotQuery) -> Result<SnapshotP
         let place = [Value::Integer(after.started_at), stream];
         matches.and("(ifnull(started_at, 0), stream_id) < (?, ?)", place);
     }
-    let index = if total > SORTED_AT_MOST { "INDEXED BY streams_by_age" } else { "" };
+    let way = Way::of(query, total);
+    if way == Way::ByAge {
+        // The index by age holds these only, and is used where that is said.
+        matches.and("snapshot_version IS NOT NULL", []);
+    }
     let limit = query.limit.clamp(1, limits::SNAPSHOTS_PER_PAGE);
     let sql = format!(
-        "SELECT {STATE} FROM streams {index} WHERE {}
-         ORDER BY ifnull(started_at, 0) DESC, stream_id DESC LIMIT {}",
+        "SELECT {STATE} FROM streams {} WHERE {} ORDER BY {} LIMIT {}",
+        way.index(),
         matches.sql,
+        way.order(),
         limit + 1,
     );
     let page = || {
@@ -182,9 +194,51 @@ pub(super) fn list(conn: &Connection, query: &SnapshotQuery) -> Result<SnapshotP
     Ok(SnapshotPage { streams, total, next })
 }
 
-fn count_all(conn: &Connection, matches: &Condition) -> Result<u64> {
+/// How a page of a list is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the newest stream on, until the page is full.
+    ByAge,
+    /// Everything that matches, by the index over what it has in common, and then sorted.
+    Sorted,
+}
+
+impl Way {
+    /// The one for a list that matches `total`, as far as that was counted.
+    fn of(query: &SnapshotQuery, total: u64) -> Self {
+        let has_index = query.filter.scenario_id.is_some() || query.filter.customer_id.is_some();
+        let counted_to = query.counting.stops_at().map_or(u64::MAX, |stops_at| stops_at - 1);
+        if has_index && total <= SORTED_AT_MOST.min(counted_to) {
+            Self::Sorted
+        } else {
+            Self::ByAge
+        }
+    }
+
+    fn index(self) -> &'static str {
+        match self {
+            Self::ByAge => "INDEXED BY streams_by_age",
+            Self::Sorted => "",
+        }
+    }
+
+    /// The plus signs keep SQLite from walking by age to save itself a short sort.
+    fn order(self) -> &'static str {
+        match self {
+            Self::ByAge => "ifnull(started_at, 0) DESC, stream_id DESC",
+            Self::Sorted => "+ifnull(started_at, 0) DESC, +stream_id DESC",
+        }
+    }
+}
+
+fn count_all(conn: &Connection, matches: &Condition, counting: Counting) -> Result<u64> {
+    let most = match counting.stops_at() {
+        Some(most) => format!("LIMIT {}", i64::try_from(most).unwrap_or(i64::MAX)),
+        None => String::new(),
+    };
     let count = || {
-        let sql = format!("SELECT count(*) FROM streams WHERE {}", matches.sql);
+        let sql =
+            format!("SELECT count(*) FROM (SELECT 1 FROM streams WHERE {} {most})", matches.sql);
         conn.prepare_cached(&sql)?
             .query_row(params_from_iter(&matches.values), |row| rows::number(row, 0))
     };
@@ -193,8 +247,7 @@ fn count_all(conn: &Connection, matches: &Condition) -> Result<u64> {
 
 /// The groups that a count asks for.
 pub(super) fn count(conn: &Connection, query: &CountQuery) -> Result<Vec<Count>> {
-    let mut matches = Condition::of_type(query.tenant, &query.stream_type);
-    matches.and_filter(&query.filter);
+    let matches = Condition::of_type(query.tenant, &query.stream_type, &query.filter);
     let columns = match query.by {
         CountBy::Version => "scenario_version, NULL, NULL, NULL",
         CountBy::Step => "scenario_version, step_id, NULL, NULL",

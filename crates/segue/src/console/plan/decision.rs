@@ -167,7 +167,7 @@ impl View {
         Some(refused.typed.text(name))
     }
 
-    fn wrong(&self, form: &str) -> Option<&str> {
+    pub(super) fn wrong(&self, form: &str) -> Option<&str> {
         let refused = self.refused.as_ref().filter(|refused| refused.form == form)?;
         Some(&refused.message)
     }

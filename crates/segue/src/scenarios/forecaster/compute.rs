@@ -19,7 +19,9 @@ use segue_core::scenario::graph::Graph;
 use segue_core::session::turn::{Foreseen, foresee};
 use segue_store::control::forecasts::{Forecast, Page, Progress, Range};
 use segue_store::control::plans::Plan;
-use segue_store::events::{Cursor, Filter, SnapshotPage, SnapshotQuery, StreamState, limits};
+use segue_store::events::{
+    Counting, Cursor, Filter, SnapshotPage, SnapshotQuery, StreamState, limits,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
@@ -261,6 +263,7 @@ impl Computation {
             none_of: Vec::new(),
             after,
             limit,
+            counting: Counting::Exactly,
         };
         let SnapshotPage { streams: sessions, total, next } = shared.router.list(query).await?;
         let facets = || sessions.iter().filter_map(|state| Some(&state.snapshot.as_ref()?.facets));
