@@ -240,6 +240,10 @@ fn a_key_ends_when_it_is_revoked_rotated_or_expired() {
     let revoke = format!("/api/v1/keys/{second_id}");
     assert_eq!(guarded.send(&guarded.platform, "DELETE", &revoke, None).is(200)["is_valid"], false);
     assert_eq!(stores(&second).refused(401, "unauthenticated")["ended"], "Revoked");
+    let audit = format!("/api/v1/keys/{second_id}/audit");
+    let audit = guarded.send(&guarded.platform, "GET", &audit, None).is(200);
+    let told: Vec<_> = audit["entries"].as_array().unwrap().iter().collect();
+    assert_eq!((&told[0]["action"], &told[0]["actor"]), (&json!("key_revoked"), &json!("root")));
 
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1_500);
     let short = json!({"name": "short", "roles": ["operator"], "expires_at": soon});

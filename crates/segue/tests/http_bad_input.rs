@@ -331,3 +331,12 @@ fn lists_come_in_pages_that_together_are_the_whole() {
     seen.sort();
     assert_eq!(seen, started);
 }
+
+#[test]
+fn a_version_that_no_database_can_count_to_is_a_bad_request() {
+    let server = Server::start();
+    let tenant = server.tenant();
+    let scenario = tenant.registered(&order_flow());
+    let path = format!("/scenarios/{scenario}/versions/{}", u64::MAX);
+    tenant.get(&path).refused(400, "invalid_request");
+}
