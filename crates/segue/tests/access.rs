@@ -308,6 +308,23 @@ fn a_key_that_comes_too_often_is_told_when_to_come_back() {
 }
 
 #[test]
+fn many_requests_at_once_with_a_key_that_was_never_seen_are_all_let_in() {
+    let guarded = Guarded::start();
+    let (key, _) = guarded.key(&json!({"name": "busy", "roles": ["operator"]}));
+    std::thread::scope(|scope| {
+        let asking = |_| scope.spawn(|| guarded.send(&key, "GET", "/api/v1/stores", None).status);
+        let asked: Vec<_> = (0..24).map(asking).collect();
+        let statuses: Vec<_> = asked.into_iter().map(|asked| asked.join().unwrap()).collect();
+        assert_eq!(statuses, [200; 24]);
+    });
+    let wrong = format!("{}{}", &key[..key.len() - 4], "0000");
+    let tried = (0..12).map(|_| guarded.send(&wrong, "GET", "/api/v1/stores", None).status);
+    let tried: Vec<_> = tried.collect();
+    assert!(tried.contains(&401) && tried.iter().all(|status| [401, 429].contains(status)));
+    guarded.send(&key, "GET", "/api/v1/stores", None).is(200);
+}
+
+#[test]
 fn a_secret_is_in_no_log_and_no_file() {
     let mut guarded = Guarded::start();
     let (key, _) = guarded.key(&json!({"name": "olga", "roles": ["operator"]}));

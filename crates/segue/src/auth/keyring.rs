@@ -33,6 +33,9 @@ const HASHING_PATIENCE: Duration = Duration::from_secs(5);
 /// Wrong secrets that may be tried for one key in a second.
 const TRIES_PER_SECOND: u32 = 5;
 
+/// How long no secret is tried for a key after too many wrong ones.
+const SHUT_FOR: Duration = Duration::from_secs(1);
+
 /// How often it is written down that a key is in use.
 const USED_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
@@ -107,6 +110,8 @@ impl NewKey {
 struct Known {
     key: Arc<Key>,
     read_at: Instant,
+    /// The keyring's, before it was read.
+    generation: u64,
     /// When its use was written down, in seconds since 1970.
     used_at: Arc<AtomicI64>,
 }
@@ -116,10 +121,13 @@ pub struct Keyring {
     control: Arc<dyn ControlPlane>,
     clock: Arc<dyn Clock>,
     known: Cache<[u8; 32], Arc<Known>>,
-    /// Counts how often everything was forgotten.
+    /// Counts how often something may have been decided about keys.
     generation: AtomicU64,
     hashing: Arc<Semaphore>,
+    /// Wrong secrets.
     tries: DefaultKeyedRateLimiter<KeyId>,
+    /// Keys for which too many were tried, and until when no more are.
+    shut: Cache<KeyId, Instant>,
 }
 
 impl Keyring {
@@ -138,6 +146,7 @@ impl Keyring {
             generation: AtomicU64::new(0),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             tries: RateLimiter::keyed(Quota::per_second(tries)),
+            shut: Cache::new(KEYS),
         });
         tokio::spawn(follow(changes, Arc::downgrade(&keyring)));
         keyring
@@ -150,12 +159,15 @@ impl Keyring {
     pub async fn recognise(&self, shown: &str) -> Result<Arc<Key>, Error> {
         let secret = Secret::parse(shown).ok_or(Denied::UnknownKey)?;
         let fingerprint = secret.fingerprint();
+        let generation = self.generation();
         let key = match self.known.get(&fingerprint) {
-            Some(known) if known.read_at.elapsed() < BELIEVED_FOR => {
+            Some(known)
+                if known.generation == generation && known.read_at.elapsed() < BELIEVED_FOR =>
+            {
                 self.note_use(&known);
                 known.key.clone()
             }
-            known => self.look_up(&secret, fingerprint, known).await?,
+            known => self.look_up(&secret, fingerprint, generation, known).await?,
         };
         self.valid(key)
     }
@@ -186,6 +198,7 @@ impl Keyring {
         &self,
         secret: &Secret,
         fingerprint: [u8; 32],
+        generation: u64,
         before: Option<Arc<Known>>,
     ) -> Result<Arc<Key>, Error> {
         let key = match self.control.key_by_prefix(secret.prefix()).await {
@@ -194,29 +207,60 @@ impl Keyring {
             Err(error) => return Err(error.into()),
         };
         let was_hashed = before.as_ref().is_some_and(|before| before.key.verifier == key.verifier);
-        if !was_hashed && !self.is_the_one(secret, &key).await? {
+        if !was_hashed && !self.is_the_one(secret, fingerprint, &key).await? {
             tracing::warn!(prefix = secret.prefix(), "a wrong secret was shown for an API key");
             return Err(Denied::UnknownKey.into());
         }
         let used_at = before.map_or_else(Arc::default, |before| before.used_at.clone());
-        let known = Arc::new(Known { key: key.clone(), read_at: Instant::now(), used_at });
+        let read_at = Instant::now();
+        let known = Arc::new(Known { key: key.clone(), read_at, generation, used_at });
         self.note_use(&known);
         self.known.insert(fingerprint, known);
         Ok(key)
     }
 
-    async fn is_the_one(&self, secret: &Secret, key: &Key) -> Result<bool, Denied> {
-        self.tries.check_key(&key.id).map_err(|_not_until| Denied::TooManyTries)?;
+    /// Hashes the secret, unless that was done while this request waited for its turn.
+    async fn is_the_one(
+        &self,
+        secret: &Secret,
+        fingerprint: [u8; 32],
+        key: &Key,
+    ) -> Result<bool, Denied> {
+        if self.shut.get(&key.id).is_some_and(|until| Instant::now() < until) {
+            return Err(Denied::TooManyTries);
+        }
         let permit = self.hashing.clone().acquire_owned();
         let permit = tokio::time::timeout(HASHING_PATIENCE, permit).await;
         let permit = permit.map_err(|_elapsed| Denied::TooManyTries)?;
+        if self.known.get(&fingerprint).is_some_and(|known| known.key.verifier == key.verifier) {
+            return Ok(true);
+        }
         let (secret, verifier) = (secret.clone(), key.verifier.clone());
         let hashed = tokio::task::spawn_blocking(move || {
             let is_the_one = secret.is(&verifier);
-            drop(permit);
-            is_the_one
+            (is_the_one, permit)
         });
-        Ok(hashed.await.expect("hashing does not panic"))
+        // The permit is given back when what was found out is remembered, or was wrong.
+        let (is_the_one, permit) = hashed.await.expect("hashing does not panic");
+        if is_the_one {
+            self.remember_hashed(fingerprint, key);
+        } else if self.tries.check_key(&key.id).is_err() {
+            self.shut.insert(key.id, Instant::now() + SHUT_FOR);
+        }
+        drop(permit);
+        Ok(is_the_one)
+    }
+
+    /// Keeps that a secret was hashed, for those that wait to have it hashed too. What else is known of its key
+    /// is as of a generation that never was, so nobody believes it.
+    fn remember_hashed(&self, fingerprint: [u8; 32], key: &Key) {
+        let known = Known {
+            key: Arc::new(key.clone()),
+            read_at: Instant::now(),
+            generation: u64::MAX,
+            used_at: Arc::default(),
+        };
+        self.known.insert(fingerprint, Arc::new(known));
     }
 
     /// Writes down that a key is in use, from time to time, and nobody waits for it.
@@ -244,10 +288,10 @@ impl Keyring {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Forgets what it remembers of keys; the next request asks again.
+    /// Believes nothing that it remembers of keys; the next request asks again. That a secret was hashed stays
+    /// true.
     fn forget(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.known.clear();
         self.tries.retain_recent();
     }
 
