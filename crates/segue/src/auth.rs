@@ -100,6 +100,12 @@ pub enum Denied {
         /// The tenant that it is for.
         tenant: TenantId,
     },
+    /// What is named as a tenant is none.
+    #[error(
+        "ffffffff-ffff-ffff-ffff-ffffffffffff is no tenant: what belongs to none is kept under it; write \
+         a tenant's id plainly"
+    )]
+    NotATenant,
     /// There were too many requests.
     #[error("the key {name} may make {per_second} requests a second; come back in {wait_ms} ms")]
     TooFast {

@@ -234,6 +234,7 @@ fn a_key_ends_when_it_is_revoked_rotated_or_expired() {
     stores(&first).is(200);
     stores(&second).is(200);
     guarded.send(&guarded.platform, "POST", &rotate, None).is(201);
+    guarded.send(&guarded.platform, "POST", &rotate, None).refused(409, "invalid_state_transition");
     let over = stores(&first).refused(401, "unauthenticated");
     assert_eq!(over["ended"], "Expired");
 
@@ -258,6 +259,28 @@ fn a_key_ends_when_it_is_revoked_rotated_or_expired() {
     assert_eq!(listed["total"], 5, "{listed}");
     let olga = listed["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == *first_id);
     assert!(olga.unwrap()["used_at"].is_string(), "{listed}");
+}
+
+#[test]
+fn what_belongs_to_no_tenant_is_nobodys_to_read_as_one() {
+    let guarded = Guarded::start();
+    let everybody = guarded.key_of("ida", &["operator", "platform"], None);
+    let none = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+    let named = [("X-Tenant-ID", none)];
+    let scenario = order_flow();
+    guarded
+        .send_with(&everybody, "POST", "/api/v1/scenarios", Some(&scenario), &named)
+        .refused(403, "tenant_mismatch");
+    for path in [
+        format!("/api/v1/tenants/{none}/audit"),
+        format!("/console/tenants/{none}/audit"),
+        format!("/console/tenants/%66{}/audit", &none[1..]),
+    ] {
+        assert_eq!(guarded.send(&everybody, "GET", &path, None).status, 403, "{path}");
+    }
+    let body = json!({"name": "x", "roles": ["app"], "tenant_id": none});
+    let refused = guarded.send(&guarded.platform, "POST", "/api/v1/keys", Some(&body));
+    assert_eq!(refused.refused(400, "invalid_request")["path"], "/tenant_id");
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub struct NewKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// It has no name, or a long one, or one with control characters.
-    #[error("/name: a key has a name of 1 to 100 characters, without control characters")]
+    #[error("/name: a key has a name of 1 to 100 bytes, without control characters")]
     Name,
     /// It could do nothing.
     #[error("/roles: a key has at least one of app, operator and platform")]
@@ -71,6 +71,9 @@ pub enum Invalid {
         "/tenant_id: the role platform is about all tenants; leave the tenant out, or the role"
     )]
     PlatformWithTenant,
+    /// What belongs to no tenant is kept under this id.
+    #[error("/tenant_id: ffffffff-ffff-ffff-ffff-ffffffffffff is no tenant")]
+    NotATenant,
     /// It would open nothing.
     #[error("/expires_at: it has passed already")]
     Expired,
@@ -82,8 +85,7 @@ impl NewKey {
     /// # Errors
     /// [`Invalid`].
     pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
-        let length = self.name.chars().count();
-        if !(1..=100).contains(&length)
+        if !(1..=100).contains(&self.name.len())
             || self.name.trim().is_empty()
             || self.name.chars().any(char::is_control)
         {
@@ -95,6 +97,9 @@ impl NewKey {
         if self.roles.any_of(&[Role::App]) && self.tenant.is_none() {
             return Err(Invalid::AppWithoutTenant);
         }
+        if self.tenant == Some(PLATFORM) {
+            return Err(Invalid::NotATenant);
+        }
         if self.roles.any_of(&[Role::Platform]) && self.tenant.is_some() {
             return Err(Invalid::PlatformWithTenant);
         }
@@ -103,6 +108,17 @@ impl NewKey {
         }
         Ok(())
     }
+}
+
+/// Why a key was not rotated.
+#[derive(Debug, thiserror::Error)]
+pub enum Rotation {
+    /// It has ended: a new one would revive it.
+    #[error("the key {0} is over; make a new one instead")]
+    Over(String),
+    /// The control plane's answer.
+    #[error(transparent)]
+    Control(#[from] ControlError),
 }
 
 /// What the keyring remembers of a key that was recognised.
@@ -308,14 +324,17 @@ impl Keyring {
     /// Makes a key in another one's place, which goes on for `overlap`.
     ///
     /// # Errors
-    /// [`ControlError::NotFound`], and the control plane's.
+    /// [`Rotation::Over`] if it has ended; [`ControlError::NotFound`], and the control plane's.
     pub async fn rotate(
         &self,
         old: KeyId,
         overlap: Duration,
         by: &str,
-    ) -> Result<(Key, Secret), ControlError> {
+    ) -> Result<(Key, Secret), Rotation> {
         let before = self.control.key(old).await?;
+        if !before.is_valid(self.clock.now()) {
+            return Err(Rotation::Over(before.name));
+        }
         let new = NewKey {
             name: before.name,
             roles: before.roles,

@@ -49,6 +49,10 @@ impl FromStr for PublicUrl {
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
         match (scheme, authority, uri.path(), uri.query()) {
             (Some(scheme), Some(authority), "/" | "", None) => {
+                // Browsers leave the port out where it goes without saying.
+                let usual = if scheme == "https" { ":443" } else { ":80" };
+                let authority = authority.as_str();
+                let authority = authority.strip_suffix(usual).unwrap_or(authority);
                 Ok(Self { origin: format!("{scheme}://{authority}").to_ascii_lowercase() })
             }
             _ => Err(NotPublicUrl),
@@ -222,6 +226,8 @@ mod tests {
         let url: PublicUrl = "https://Segue.example.com/".parse().unwrap();
         assert_eq!(url.to_string(), "https://segue.example.com");
         assert!(url.is_secure());
+        let usual: PublicUrl = "https://segue.example.com:443".parse().unwrap();
+        assert_eq!(usual, url);
         for wrong in
             ["segue.example.com", "ftp://a", "https://a/console", "https://u@a", "https://a?b", ""]
         {

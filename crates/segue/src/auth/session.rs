@@ -131,8 +131,8 @@ impl Sessions {
     ) -> Result<String, ControlError> {
         if let Some(token) = cookie(headers) {
             let token_hash = hash(token);
-            self.known.remove(&token_hash);
             self.control.close_login(&token_hash, &By::new(by, self.clock.now())).await?;
+            self.known.remove(&token_hash);
         }
         Ok(set_cookie("", 0, transport))
     }

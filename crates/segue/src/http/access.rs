@@ -7,6 +7,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use segue_core::ids::TenantId;
+use segue_store::control::audit::PLATFORM;
 use segue_store::control::keys::Key;
 use serde_json::json;
 
@@ -47,6 +48,9 @@ async fn decide(access: &Access, request: &mut Request) -> Result<(), Error> {
     let proof = if has_cookie { Proof::Always } else { Proof::IfBrowser };
     origin::check(request.method(), request.headers(), public, proof)?;
 
+    if names_no_tenant(request) {
+        return Err(Denied::NotATenant.into());
+    }
     let rule = rule(request);
     let shown = bearer(request.headers())?;
     let key = match shown {
@@ -117,11 +121,25 @@ fn check_tenant(key: &Key, request: &mut Request) -> Result<(), Denied> {
     Ok(())
 }
 
+/// Whether the request names, as its tenant, what belongs to none. A tenant that is written with percent signs
+/// could be it in disguise; nobody writes an id so.
+fn names_no_tenant(request: &Request) -> bool {
+    let is_none = |text: &str| text.parse() == Ok(PLATFORM);
+    let mut named = request.headers().get_all(TENANT_HEADER).iter();
+    named.any(|value| value.to_str().is_ok_and(is_none))
+        || tenant_part(request).is_some_and(|part| is_none(part) || part.contains('%'))
+}
+
 /// The tenant that the path names, where the route has one.
 fn tenant_in_path(request: &Request) -> Option<Result<TenantId, segue_core::ids::Invalid>> {
+    tenant_part(request).map(str::parse)
+}
+
+/// The part of the path where the route has its tenant.
+fn tenant_part(request: &Request) -> Option<&str> {
     let route = request.extensions().get::<MatchedPath>()?;
     let nth = route.as_str().split('/').position(|part| part.starts_with("{tenant"))?;
-    Some(request.uri().path().split('/').nth(nth).unwrap_or_default().parse())
+    Some(request.uri().path().split('/').nth(nth).unwrap_or_default())
 }
 
 /// The API key of the `Authorization` header.
@@ -243,6 +261,7 @@ fn code_and_details(denied: &Denied) -> (Code, serde_json::Value) {
             Code::RateLimited,
             json!({ "key_name": name, "requests_per_second": per_second, "wait_ms": wait_ms }),
         ),
+        Denied::NotATenant => (Code::TenantMismatch, json!({ "tenant_id": PLATFORM })),
         Denied::TooManyTries => (Code::RateLimited, json!({})),
         Denied::CrossOrigin { from } => (Code::CrossOrigin, json!({ "origin": from })),
         Denied::WrongHost { host } => (Code::CrossOrigin, json!({ "host": host })),

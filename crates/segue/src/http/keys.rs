@@ -21,7 +21,7 @@ use super::extract::{Json, OptionalJson, Path, Query};
 use super::scenarios::Paging;
 use super::{App, BASE};
 use crate::auth::Caller;
-use crate::auth::keyring::{Invalid, NewKey};
+use crate::auth::keyring::{Invalid, NewKey, Rotation};
 use crate::auth::secret::Secret;
 use crate::error::{Error, Kind};
 
@@ -243,7 +243,7 @@ pub async fn revoke_key(
     responses((status = 201, body = MadeKey),
         (status = 400, description = "`invalid_request`", body = ErrorBody),
         (status = 404, description = "`key_not_found`", body = ErrorBody),
-        (status = 409, description = "`limit_reached`", body = ErrorBody)))]
+        (status = 409, description = "`limit_reached`; `invalid_state_transition`: it is over", body = ErrorBody)))]
 pub async fn rotate_key(
     State(app): State<App>,
     caller: Caller,
@@ -258,8 +258,14 @@ pub async fn rotate_key(
         return Err(Refusal::new(Code::InvalidRequest, message, details));
     }
     let by = caller.actor(None);
-    let made = app.access.keyring.rotate(id, overlap, &by).await;
-    Ok(shown(&app, made.map_err(|error| not_found(error, id))?))
+    let made = app.access.keyring.rotate(id, overlap, &by).await.map_err(|error| match error {
+        Rotation::Over(_) => {
+            let details = json!({ "key_id": id, "attempted_action": "rotate" });
+            Refusal::new(Code::InvalidStateTransition, error.to_string(), details)
+        }
+        Rotation::Control(error) => not_found(error, id),
+    })?;
+    Ok(shown(&app, made))
 }
 
 /// Lists what was decided about an API key, and who came to the console with it

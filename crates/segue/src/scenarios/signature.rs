@@ -47,7 +47,8 @@ impl Signature {
     }
 }
 
-/// Refuses an approval by the key that made the plan or changed its policies, where four eyes are wanted.
+/// Refuses an approval by the key that made the plan or changed its policies, or by one of the same name, where
+/// four eyes are wanted; and of a plan that was made without a key, for that could have been anybody.
 /// The audit tells who did: its lines are written in the transaction of what they tell of.
 ///
 /// # Errors
@@ -63,7 +64,9 @@ pub(super) async fn four_eyes(
     }
     let refused = || Error::FourEyes { plan_id: plan.to_string() };
     // Who shows no key could be anybody.
-    let key = approver.key.ok_or_else(refused)?.to_string();
+    let approver = approver.key.ok_or_else(refused)?;
+    // A key that was rotated has another id and the same name.
+    let name = shared.control.key(approver).await?.name;
     for action in [Action::PlanCreated, Action::PlanPoliciesChanged] {
         let filter = Filter {
             action: Some(action),
@@ -74,8 +77,12 @@ pub(super) async fn four_eyes(
         let mut page = Page::first(100);
         loop {
             let lines = shared.control.list_audit(tenant, &filter, page).await?;
-            if lines.items.iter().any(|line| line.details[KEY] == key.as_str()) {
-                return Err(refused());
+            for line in &lines.items {
+                let maker = line.details[KEY].as_str().and_then(|key| key.parse().ok());
+                let maker: KeyId = maker.ok_or_else(refused)?;
+                if maker == approver || shared.control.key(maker).await?.name == name {
+                    return Err(refused());
+                }
             }
             match lines.next {
                 Some(next) => page.after = Some(next),
