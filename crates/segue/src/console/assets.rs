@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
+use segue_core::digest::Digest;
 
 use super::answer::Trouble;
 
@@ -39,9 +39,8 @@ static ALL: LazyLock<[(String, Asset); 3]> =
     LazyLock::new(|| [STYLE, HTMX, ICON].map(|asset| (addressed(&asset), asset)));
 
 fn addressed(asset: &Asset) -> String {
-    let hash = Sha256::digest(asset.bytes);
-    let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("{hash}-{}", asset.name)
+    let hash = Digest::of_payload(asset.bytes).to_string();
+    format!("{}-{}", &hash[..12], asset.name)
 }
 
 impl Asset {
