@@ -48,22 +48,27 @@ fn asked_for_an_age() -> World {
     world
 }
 
-/// The customer writes, and the model says the same of whatever it is asked.
-fn advised(world: &mut World, text: &str, says: &[(&str, Claim)]) -> (Taken, usize) {
+/// The customer writes, and a model answers whatever it is asked.
+fn consulted(world: &mut World, text: &str, answer: impl Fn(&mut Advice, Need)) -> (Taken, usize) {
     world.advice = Some(Advice::default());
     let mut questions = 0;
     while let Outcome::Need(need) = world.decide(&message(text)).unwrap() {
         questions += 1;
-        let found: BTreeMap<_, _> =
-            says.iter().map(|(name, claim)| (field(name), claim.clone())).collect();
-        match need {
-            Need::Extract { fields } => {
-                world.advice.as_mut().unwrap().hear_values(&fields, found);
-            }
-            Need::Judge { .. } => panic!("nothing is to be judged"),
-        }
+        answer(world.advice.as_mut().unwrap(), need);
     }
     (world.turn(message(text)), questions)
+}
+
+/// The customer writes, and the model says the same of whatever it is asked.
+fn advised(world: &mut World, text: &str, says: &[(&str, Claim)]) -> (Taken, usize) {
+    let found: BTreeMap<_, _> =
+        says.iter().map(|(name, claim)| (field(name), claim.clone())).collect();
+    consulted(world, text, |advice, need| match need {
+        Need::Extract { fields } => {
+            advice.hear_values(&fields, found.clone());
+        }
+        Need::Judge { .. } => panic!("nothing is to be judged"),
+    })
 }
 
 #[test]
@@ -171,20 +176,14 @@ const COMPLAINT_WITH_TRIAGE: &str = "
     done [end]";
 
 fn judged(world: &mut World, text: &str, says: &[(&str, Judgement)]) -> (Taken, usize) {
-    world.advice = Some(Advice::default());
-    let mut questions = 0;
-    while let Outcome::Need(need) = world.decide(&message(text)).unwrap() {
-        questions += 1;
-        let made: BTreeMap<_, _> =
-            says.iter().map(|(text, made)| ((*text).to_owned(), made.clone())).collect();
-        match need {
-            Need::Judge { conditions } => {
-                world.advice.as_mut().unwrap().hear_judgements(&conditions, made);
-            }
-            Need::Extract { .. } => panic!("nothing is to be extracted"),
+    let made: BTreeMap<_, _> =
+        says.iter().map(|(text, made)| ((*text).to_owned(), made.clone())).collect();
+    consulted(world, text, |advice, need| match need {
+        Need::Judge { conditions } => {
+            advice.hear_judgements(&conditions, made.clone());
         }
-    }
-    (world.turn(message(text)), questions)
+        Need::Extract { .. } => panic!("nothing is to be extracted"),
+    })
 }
 
 fn yes(quote: &str) -> Judgement {

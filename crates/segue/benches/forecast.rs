@@ -4,12 +4,15 @@
 //! `cargo bench -p segue --bench forecast` (`SEGUE_BENCH_SESSIONS` for another number)
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails")]
 
+mod load;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use load::Latencies;
 use segue::clock::SystemClock;
 use segue::scenarios::{ForecastState, ForecastView, Scenarios, StartSession};
 use segue::tenants::TenantStoreRouter;
@@ -202,7 +205,7 @@ async fn turns(
     is_on: Arc<AtomicBool>,
     seconds: Option<u64>,
 ) -> String {
-    let (begun, mut took) = (Instant::now(), Vec::new());
+    let (begun, mut took) = (Instant::now(), Latencies::default());
     for nth in 0_usize.. {
         let is_over = seconds.is_some_and(|seconds| begun.elapsed().as_secs() >= seconds);
         if is_over || !is_on.load(Ordering::SeqCst) {
@@ -212,18 +215,8 @@ async fn turns(
         let session = sessions[nth % sessions.len()];
         let start = Instant::now();
         world.segue.sessions.take_turn(TENANT, session, input, None).await.unwrap();
-        took.push(start.elapsed());
+        took.since(start);
     }
-    took.sort_unstable();
-    let quantile = |share: f64| {
-        let at = (took.len().saturating_sub(1)) as f64 * share;
-        took.get(at as usize).map_or(f64::NAN, |took| took.as_secs_f64() * 1e3)
-    };
-    format!(
-        "{} turns, p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms",
-        took.len(),
-        quantile(0.5),
-        quantile(0.99),
-        quantile(1.0)
-    )
+    let [p50, p99, longest] = [0.5, 0.99, 1.0].map(|share| took.quantile_ms(share));
+    format!("{} turns, p50 {p50:.2} ms, p99 {p99:.2} ms, longest {longest:.2} ms", took.len())
 }

@@ -49,7 +49,7 @@ pub enum Mode {
     /// Whoever reaches the port may do everything. A key that is sent is checked all the same.
     #[default]
     Open,
-    /// Everything but health and the console's login needs a key.
+    /// Everything but health, the API's description and the console's login needs a key.
     ApiKeys,
 }
 

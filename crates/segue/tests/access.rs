@@ -18,15 +18,12 @@ const MARK: &str = "only-b-may-read-this";
 /// Every route of the description.
 fn routes(server: &Server) -> Vec<(String, String)> {
     let api = server.send("GET", "/openapi.json", &[], b"").is(200);
-    let paths = api["paths"].as_object().unwrap();
-    let of = |(path, methods): (&String, &Value)| {
-        let methods: Vec<String> = methods.as_object().unwrap().keys().cloned().collect();
-        methods.into_iter().map({
-            let path = path.clone();
-            move |method| (method.to_uppercase(), path.clone())
-        })
-    };
-    paths.iter().flat_map(of).collect()
+    let paths = api["paths"].as_object().unwrap().iter();
+    let each = paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().keys();
+        methods.map(move |method| (method.to_uppercase(), path.clone()))
+    });
+    each.collect()
 }
 
 #[test]
@@ -449,10 +446,7 @@ fn the_command_line_takes_its_key_from_the_environment() {
     let run = |key: Option<&str>| {
         let mut command = segue(guarded.server.dir.path());
         command.env("SEGUE_URL", &guarded.server.url).args(["key", "list"]);
-        match key {
-            Some(key) => command.env("SEGUE_API_KEY", key),
-            None => command.env_remove("SEGUE_API_KEY"),
-        };
+        command.envs(key.map(|key| ("SEGUE_API_KEY", key)));
         command.output().unwrap()
     };
     let listed = run(Some(&guarded.platform));

@@ -36,10 +36,6 @@ fn with_age_check() -> Value {
     })
 }
 
-fn of(tenant: &Tenant<'_>, more: &str) -> String {
-    format!("/console/tenants/{}{more}", tenant.id)
-}
-
 /// The last part of a path, without what it asks.
 fn last(path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap();
@@ -65,9 +61,9 @@ fn planned(tenant: &Tenant<'_>) -> String {
 
 /// Registers version 1 by the form, after a mistake; answers with the scenario's id.
 fn registers(browser: &Browser, tenant: &Tenant<'_>) -> String {
-    browser.open(&of(tenant, "/scenarios"));
+    browser.open(&tenant.console("/scenarios"));
     browser.picture("scenarios-empty");
-    browser.open(&of(tenant, "/scenarios/new"));
+    browser.open(&tenant.console("/scenarios/new"));
     browser.fill("document", "{\"name\": \"Order Flow\"}");
     browser.press("Register");
     browser.sees("missing field `steps`");
@@ -80,7 +76,7 @@ fn registers(browser: &Browser, tenant: &Tenant<'_>) -> String {
 
 /// Makes a plan to version 2 by the form; answers with its id.
 fn plans(browser: &Browser, tenant: &Tenant<'_>, scenario: &str) -> String {
-    browser.open(&of(tenant, &format!("/scenarios/{scenario}/new-version")));
+    browser.open(&tenant.console(&format!("/scenarios/{scenario}/new-version")));
     assert!(browser.value("document").contains("\"checkout\""), "it begins with what is there");
     browser.fill("document", &with_age_check().to_string());
     browser.press("Compare and plan");
@@ -106,7 +102,7 @@ fn sets_a_policy(browser: &Browser) {
 
 /// Approves and deploys the plan, after a mistake.
 fn decides(browser: &Browser, tenant: &Tenant<'_>, plan: &str) {
-    browser.open(&of(tenant, &format!("/plans/{plan}")));
+    browser.open(&tenant.console(&format!("/plans/{plan}")));
     browser.sees("only whatsapp; 30 days old or less");
     browser.press("Approve");
     browser.sees("The plan is approved.");
@@ -131,7 +127,7 @@ fn a_scenario_is_changed_under_a_customer_by_mouse() {
     let scenario = registers(&browser, &tenant);
     let [anna, bert] = ["anna", "bert"].map(|name| customer(&tenant, &scenario, name));
     tenant.patch("/customers/bert/profile", &json!({ "fields": { "age": 34 } })).is(200);
-    browser.open(&of(&tenant, &format!("/scenarios/{scenario}")));
+    browser.open(&tenant.console(&format!("/scenarios/{scenario}")));
     browser.picture("scenario");
 
     let plan = plans(&browser, &tenant, &scenario);
@@ -150,15 +146,15 @@ fn a_scenario_is_changed_under_a_customer_by_mouse() {
     assert_eq!(browser.script("return window.wasNotReloaded"), true, "it refreshed by itself");
     browser.picture("deployment");
 
-    browser.open(&of(&tenant, &format!("/sessions/{anna}")));
+    browser.open(&tenant.console(&format!("/sessions/{anna}")));
     browser.sees("The migration waits");
     browser.sees("Migrated from version 1 to 2");
     browser.picture("session");
-    browser.open(&of(&tenant, "/sessions"));
+    browser.open(&tenant.console("/sessions"));
     browser.picture("sessions");
-    browser.open(&of(&tenant, "/plans"));
+    browser.open(&tenant.console("/plans"));
     browser.picture("plans");
-    browser.open(&of(&tenant, "/audit"));
+    browser.open(&tenant.console("/audit"));
     browser.sees("operator");
     browser.picture("audit");
     browser.has_no_complaint(&["status of 400", "status of 422"]);
@@ -293,7 +289,7 @@ fn a_plan_is_approved_with_the_keyboard_alone() {
     let tenant = server.tenant();
     let plan = planned(&tenant);
     let browser = Browser::at(&server.url);
-    browser.open(&of(&tenant, &format!("/plans/{plan}")));
+    browser.open(&tenant.console(&format!("/plans/{plan}")));
     browser.key(TAB);
     let focused = || browser.script("return document.activeElement.textContent.trim()");
     assert_eq!(focused(), "To the content");
@@ -325,7 +321,7 @@ fn a_plan_is_approved_without_javascript() {
     let with_scripts = Browser::at(&server.url);
     let browser = Browser::with(&server.url, Scripts::Off);
     for (browser, htmx) in [(&with_scripts, "object"), (&browser, "undefined")] {
-        browser.open(&of(&tenant, &format!("/plans/{plan}")));
+        browser.open(&tenant.console(&format!("/plans/{plan}")));
         assert_eq!(browser.script("return typeof window.htmx"), htmx);
     }
     browser.press("Approve");

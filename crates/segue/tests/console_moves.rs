@@ -9,7 +9,7 @@ use relocation::{
     append, append_each, ask, home, read, server, server_with, slow, started, until, until_state,
 };
 use serde_json::{Value, json};
-use support::{Answer, Server, Tenant};
+use support::{Answer, Server};
 
 /// Opens a page.
 fn open(server: &Server, path: &str) -> Answer {
@@ -69,10 +69,6 @@ fn hidden(page: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-fn of(tenant: &Tenant<'_>, more: &str) -> String {
-    format!("/console/tenants/{}{more}", tenant.id)
-}
-
 fn id_in(path: &str) -> String {
     let id = path.strip_prefix("/console/moves/").unwrap();
     id.split('?').next().unwrap().to_owned()
@@ -85,19 +81,19 @@ fn a_tenant_moves_there_and_back_by_forms_alone() {
     append(&tenant, "history", 1_200);
     tenant.put("/subscriptions/billing", &json!({ "from": 1_000 })).is(201);
 
-    let shown = page(&server, &of(&tenant, ""));
+    let shown = page(&server, &tenant.console(""));
     assert!(shown.contains("reads and writes go on") && shown.contains("Move it…"), "{shown}");
-    let form = page(&server, &of(&tenant, "/move"));
+    let form = page(&server, &tenant.console("/move"));
     assert!(form.contains("value=\"dedicated\" checked"), "{form}");
 
     let asked = "/move?target=dedicated&verification_level=FULL&sample_percentage=100&cutover_timeout_seconds=5\
                  &sync_lag_threshold=100&keep_way_back=on&source_retention_seconds=60&max_bulk_copy_rate=\
                  &batch_size=500&sync_check_interval=0.02&enable_metrics=on&enable_tracing=on";
-    let would = page(&server, &of(&tenant, asked));
+    let would = page(&server, &tenant.console(asked));
     assert!(would.contains("What would happen") && would.contains("1,200"), "{would}");
     assert_eq!(home(&tenant)["migration_id"], Value::Null, "nothing has begun");
 
-    let (path, begun) = done(&server, &of(&tenant, "/move"), &hidden(&would));
+    let (path, begun) = done(&server, &tenant.console("/move"), &hidden(&would));
     assert!(
         begun.contains("The move has begun") && begun.contains("shared → dedicated"),
         "{begun}"
@@ -126,7 +122,7 @@ fn a_tenant_moves_there_and_back_by_forms_alone() {
     assert!(moved.contains("The tenant has moved.") || moved.contains("asked for"), "{moved}");
     let moved = page(&server, &format!("/console/moves/{id}"));
     assert!(moved.contains("for a way back") && moved.contains("Writes waited"), "{moved}");
-    assert!(page(&server, &of(&tenant, "")).contains("Lives in store <code>dedicated</code>"));
+    assert!(page(&server, &tenant.console("")).contains("Lives in store <code>dedicated</code>"));
 
     let (back, shown) =
         done(&server, &format!("/console/moves/{id}/reverse"), &[("source", "shared")]);
@@ -164,7 +160,7 @@ fn what_the_server_refuses_is_said_in_words_where_it_was_asked() {
     assert!(early.text.contains("is bulk_copy and cannot cut over"), "{}", early.text);
     let form = "target=dedicated&batch_size=500&verification_level=HASH&sample_percentage=100\
                 &sync_check_interval=1&cutover_timeout_seconds=5&sync_lag_threshold=1&source_retention_seconds=1";
-    let again = open(&server, &of(&tenant, &format!("/move?{form}")));
+    let again = open(&server, &tenant.console(&format!("/move?{form}")));
     assert_eq!(again.status, 409);
     assert!(
         again.text.contains("wait for that migration, abort it, or finish it")
@@ -173,7 +169,7 @@ fn what_the_server_refuses_is_said_in_words_where_it_was_asked() {
         again.text
     );
     let wrong =
-        open(&server, &of(&tenant, &format!("/move?{}", form.replace("500", "%3Cscript%3E"))));
+        open(&server, &tenant.console(&format!("/move?{}", form.replace("500", "%3Cscript%3E"))));
     assert_eq!(wrong.status, 400);
     assert!(wrong.text.contains("must be a whole number") && wrong.text.contains("&lt;script&gt;"));
 
@@ -241,8 +237,8 @@ fn a_verification_is_begun_by_a_form_and_its_page_tells_what_came_of_it() {
     let (_, repairing) = done(&server, &format!("/console/moves/{id}/repair"), &[]);
     assert!(repairing.contains("The repair has begun"), "{repairing}");
 
-    done(&server, &of(&tenant, "/verify"), &[]);
-    let found = waited(&server, &of(&tenant, "/check"), "read back in");
+    done(&server, &tenant.console("/verify"), &[]);
+    let found = waited(&server, &tenant.console("/check"), "read back in");
     assert!(found.contains("700 events") && found.contains("Sound"), "{found}");
 }
 
@@ -264,13 +260,13 @@ fn writes_are_paused_and_let_go_on_by_a_tenants_page() {
     let server = server_with("");
     let tenant = server.tenant();
     append(&tenant, "history", 1);
-    let (_, paused) = done(&server, &of(&tenant, "/pause-writes"), &[]);
+    let (_, paused) = done(&server, &tenant.console("/pause-writes"), &[]);
     assert!(
         paused.contains("Writes are paused") && paused.contains("Let writes go on"),
         "{paused}"
     );
     assert_eq!(home(&tenant)["state"], "paused");
-    let (_, resumed) = done(&server, &of(&tenant, "/resume-writes"), &[]);
+    let (_, resumed) = done(&server, &tenant.console("/resume-writes"), &[]);
     assert!(resumed.contains("Writes go on.") && resumed.contains("Pause writes"), "{resumed}");
     append(&tenant, "history", 1);
     let record = page(

@@ -14,18 +14,12 @@ use support::Server;
 const OFTEN: &str =
     "[telemetry]\nrefresh_seconds = 0.1\n[tenant_migration]\nsync_check_interval = 0.02\n";
 
-fn value(server: &Server, series: &str) -> Option<f64> {
-    let text = server.send("GET", "/metrics", &[], b"").text;
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.map(|value| value.parse().unwrap())
-}
-
 /// Waits until a series has a value.
 #[track_caller]
 fn until_is(server: &Server, series: &str, wanted: f64) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while value(server, series) != Some(wanted) {
-        assert!(Instant::now() < deadline, "{series} is {:?}", value(server, series));
+    while server.metric(series) != Some(wanted) {
+        assert!(Instant::now() < deadline, "{series} is {:?}", server.metric(series));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -91,6 +85,6 @@ fn a_control_plane_that_is_away_is_told_of_beside_a_store_that_is_not() {
     let server = Server::start_in(dir, &["--config", "segue.toml"]);
     until_is(&server, "segue_control_plane_up", 0.0);
     until_is(&server, "segue_store_up{store=\"shared\"}", 1.0);
-    assert!(value(&server, "process_resident_memory_bytes").unwrap() > 1e6);
-    assert!(value(&server, "process_start_time_seconds").unwrap() > 1.7e9);
+    assert!(server.metric("process_resident_memory_bytes").unwrap() > 1e6);
+    assert!(server.metric("process_start_time_seconds").unwrap() > 1.7e9);
 }

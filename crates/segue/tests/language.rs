@@ -109,10 +109,8 @@ fn everything_is_asked(answer: &Value) {
     assert_eq!(answer["session"]["step_id"], "checkout");
 }
 
-fn metric(server: &Server, line: &str) -> f64 {
-    let text = server.send("GET", "/metrics", &[], b"").text;
-    let found = text.lines().find_map(|found| found.strip_prefix(line));
-    found.unwrap_or_else(|| panic!("no {line} in\n{text}")).trim().parse().unwrap()
+fn metric(server: &Server, series: &str) -> f64 {
+    server.metric(series).unwrap_or_else(|| panic!("no {series}"))
 }
 
 const WORDS: &str = "It is a surprise for my sister Zoë O’Brien, and I count 41 winters by now";

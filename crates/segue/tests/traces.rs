@@ -202,11 +202,7 @@ fn a_collector_that_is_away_is_told_of_once_in_the_log_and_counted() {
     drop(closed);
     let server = unhurt(&format!("http://{address}"));
     let deadline = Instant::now() + Duration::from_secs(20);
-    let failed = || -> f64 {
-        let text = server.send("GET", "/metrics", &[], b"").text;
-        let line = text.lines().find(|line| line.starts_with("segue_trace_exports_failed_total "));
-        line.unwrap().split(' ').next_back().unwrap().parse().unwrap()
-    };
+    let failed = || server.metric("segue_trace_exports_failed_total").unwrap();
     while failed() < 3.0 {
         assert!(Instant::now() < deadline, "{}", server.log());
         std::thread::sleep(Duration::from_millis(100));

@@ -27,7 +27,7 @@ impl Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_segue"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .current_dir(folder)
-            .env("RUST_LOG", "warn")
+            .env("SEGUE_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .expect("the segue binary starts");
@@ -39,7 +39,6 @@ impl Server {
     }
 
     /// The resident memory of the server, in bytes.
-    #[allow(dead_code, reason = "each benchmark uses a part of this file")]
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .expect("the server runs");
@@ -140,7 +139,6 @@ impl Client {
     }
 
     /// The value of one of the server's metrics.
-    #[allow(dead_code, reason = "each benchmark uses a part of this file")]
     pub async fn metric(&mut self, name: &str) -> f64 {
         let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
         self.stream.write_all(request.as_bytes()).await.expect("the server reads");

@@ -11,7 +11,8 @@ use crate::auth::{Mode, PublicUrl};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
-    /// `open`: no key is needed. `api_keys`: everything but health and the console's login needs one.
+    /// `open`: no key is needed. `api_keys`: everything but health, the API's description and the
+    /// console's login needs one.
     pub mode: Mode,
     /// What the server is called from outside, such as `https://segue.example.com`.
     #[serde(skip_serializing_if = "Option::is_none")]

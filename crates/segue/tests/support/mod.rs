@@ -13,12 +13,12 @@ use uuid::Uuid;
 /// The binary in a directory, with nothing of the surrounding environment that could configure it.
 pub fn segue(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_segue"));
-    command.current_dir(dir).env("NO_COLOR", "1").env("SEGUE_LOG", "warn");
     for (name, _) in std::env::vars() {
-        if name.starts_with("SEGUE__") || name == "SEGUE_URL" || name == "SEGUE_TENANT" {
+        if name.starts_with("SEGUE_") || name.starts_with("OTEL_") {
             command.env_remove(name);
         }
     }
+    command.current_dir(dir).env("NO_COLOR", "1").env("SEGUE_LOG", "warn");
     command
 }
 
@@ -105,6 +105,15 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The value of one series of `/metrics`.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.send("GET", "/metrics", &[], b"").text;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -154,6 +163,11 @@ pub struct Tenant<'a> {
 }
 
 impl Tenant<'_> {
+    /// The path of one of its pages on the console.
+    pub fn console(&self, more: &str) -> String {
+        format!("/console/tenants/{}{more}", self.id)
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")
     }
