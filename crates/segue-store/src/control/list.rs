@@ -71,10 +71,8 @@ impl List {
     }
 
     /// Only rows whose column has this value.
-    pub(super) fn only(mut self, column: &str, value: impl Into<Value>) -> Self {
-        let parameter = self.bind(value.into());
-        self.conditions.push(format!("{column} = {parameter}"));
-        self
+    pub(super) fn only(self, column: &str, value: impl Into<Value>) -> Self {
+        self.compared(column, "=", value.into())
     }
 
     /// Only rows whose column has this value, if there is one.
@@ -86,20 +84,24 @@ impl List {
     }
 
     /// Only rows whose column has this number or a higher one, if there is one.
-    pub(super) fn from(mut self, column: &str, number: Option<i64>) -> Self {
-        if let Some(number) = number {
-            let parameter = self.bind(Value::Number(number));
-            self.conditions.push(format!("{column} >= {parameter}"));
+    pub(super) fn from(self, column: &str, number: Option<i64>) -> Self {
+        match number {
+            Some(number) => self.compared(column, ">=", Value::Number(number)),
+            None => self,
         }
-        self
     }
 
     /// Only rows whose column has a lower number, if there is one.
-    pub(super) fn below(mut self, column: &str, number: Option<i64>) -> Self {
-        if let Some(number) = number {
-            let parameter = self.bind(Value::Number(number));
-            self.conditions.push(format!("{column} < {parameter}"));
+    pub(super) fn below(self, column: &str, number: Option<i64>) -> Self {
+        match number {
+            Some(number) => self.compared(column, "<", Value::Number(number)),
+            None => self,
         }
+    }
+
+    fn compared(mut self, column: &str, sign: &str, value: Value) -> Self {
+        let parameter = self.bind(value);
+        self.conditions.push(format!("{column} {sign} {parameter}"));
         self
     }
 

@@ -85,13 +85,12 @@ fn finished(client: &Client, path: &str, mut view: Value) -> Result<Value, Failu
 }
 
 fn shown(screen: &Screen, view: &Value) {
-    let stale: Vec<String> = view["stale"].as_array().into_iter().flatten().map(plain).collect();
     screen.facts(&[
         ("plan", plain(&view["plan_id"])),
         ("forecast", screen.word(&plain(&view["state"]))),
         ("as of", when(&view["started_at"])),
         ("sessions", count(view["sessions_done"].as_u64().unwrap_or(0))),
-        ("changed since", stale.join(", ")),
+        ("changed since", plain(&view["stale"])),
     ]);
     let (result, actual) = (&view["result"], &view["actual"]);
     if result.is_null() {

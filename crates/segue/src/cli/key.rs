@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::operator::Operator;
-use super::screen::{Screen, plain};
+use super::screen::{Screen, items, plain};
 use super::{Paging, serve};
 use crate::auth::Keyring;
 use crate::auth::keyring::NewKey;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::Error;
-use crate::http::keys::{KeyView, MadeKey};
+use crate::http::keys::MadeKey;
 use crate::stores;
 
 /// `segue key …`
@@ -152,10 +152,8 @@ impl Create {
             let control = stores::open_control(&config.control).await.map_err(Box::new)?;
             let created =
                 Keyring::new(control, clock.clone()).create(new, "segue key create").await;
-            let (key, secret) =
-                created.map_err(|error| Failure::Other(Error::from(error).to_string()))?;
-            let view = KeyView::of(key, clock.now());
-            Ok(MadeKey { key: secret.reveal().to_owned(), view })
+            let made = created.map_err(|error| Failure::Other(Error::from(error).to_string()))?;
+            Ok(MadeKey::of(made, clock.now()))
         })
     }
 }
@@ -169,13 +167,8 @@ fn made(screen: &Screen, answer: &Value) {
         "key {} ({}) may act as {}; keep it now, it is not shown again",
         plain(&answer["key_id"]),
         plain(&answer["name"]),
-        roles(answer)
+        plain(&answer["roles"])
     );
-}
-
-fn roles(key: &Value) -> String {
-    let roles = key["roles"].as_array().into_iter().flatten();
-    roles.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn list(screen: &Screen, answer: &Value) {
@@ -188,14 +181,14 @@ fn list(screen: &Screen, answer: &Value) {
         vec![
             plain(&key["key_id"]),
             plain(&key["name"]),
-            roles(key),
+            plain(&key["roles"]),
             plain(&key["tenant_id"]),
             state.to_owned(),
             plain(&key["expires_at"]),
             plain(&key["used_at"]),
         ]
     };
-    let keys = answer["keys"].as_array().map_or(&[][..], Vec::as_slice);
+    let keys = items(answer, "keys");
     let header = ["KEY", "NAME", "ROLES", "TENANT", "STATE", "EXPIRES", "LAST USED"];
     screen.table(&header, keys.iter().map(row).collect());
     screen.end_of_list(keys.len(), answer);

@@ -236,8 +236,17 @@ fn between<N: PartialOrd + std::fmt::Display>(
     least: N,
     most: N,
 ) -> Result<(), Problem> {
+    within(value, least, most).map_err(|message| problem(key, message))
+}
+
+/// Says what is allowed if a value is not.
+pub(super) fn within<N: PartialOrd + std::fmt::Display>(
+    value: N,
+    least: N,
+    most: N,
+) -> Result<(), String> {
     if value >= least && value <= most {
         return Ok(());
     }
-    Err(problem(key, format!("{value} is not allowed; allowed are {least} to {most}")))
+    Err(format!("{value} is not allowed; allowed are {least} to {most}"))
 }

@@ -7,6 +7,7 @@ use axum::http::Uri;
 use segue_core::breaker;
 use serde::{Deserialize, Serialize};
 
+use super::check::within;
 use crate::language::Key;
 use crate::language::spending::{Limit, Limits};
 
@@ -252,10 +253,7 @@ fn between<N: PartialOrd + std::fmt::Display>(
     least: N,
     most: N,
 ) -> Result<(), Invalid> {
-    if value >= least && value <= most {
-        return Ok(());
-    }
-    Err(invalid(setting, format!("{value} is not allowed; allowed are {least} to {most}")))
+    within(value, least, most).map_err(|message| invalid(setting, message))
 }
 
 /// Whether a host is this machine or lies in a network of one's own.

@@ -6,7 +6,6 @@
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use segue_core::ids::TenantId;
 use segue_store::control::audit::PLATFORM;
 use segue_store::control::keys::Key;
 use serde_json::json;
@@ -107,11 +106,10 @@ fn check_door(key: &Key, rule: Option<Rule>) -> Result<(), Denied> {
 /// A key of one tenant speaks for that tenant, and for no other.
 fn check_tenant(key: &Key, request: &mut Request) -> Result<(), Denied> {
     let Some(own) = key.tenant else { return Ok(()) };
-    let is_own = |text: Option<&str>| text.is_some_and(|text| text.parse() == Ok(own));
+    let is_own = |text: &str| text.parse() == Ok(own);
     let named = request.headers().get(TENANT_HEADER);
-    let in_path = tenant_in_path(request);
-    if named.is_some_and(|named| !is_own(named.to_str().ok()))
-        || in_path.is_some_and(|tenant| tenant != Ok(own))
+    if named.is_some_and(|named| !named.to_str().is_ok_and(is_own))
+        || tenant_part(request).is_some_and(|part| !is_own(part))
     {
         return Err(Denied::OtherTenant { name: key.name.clone(), tenant: own });
     }
@@ -127,11 +125,6 @@ fn names_no_tenant(request: &Request) -> bool {
     let mut named = request.headers().get_all(TENANT_HEADER).iter();
     named.any(|value| value.to_str().is_ok_and(is_none))
         || tenant_part(request).is_some_and(|part| is_none(part) || part.contains('%'))
-}
-
-/// The tenant that the path names, where the route has one.
-fn tenant_in_path(request: &Request) -> Option<Result<TenantId, segue_core::ids::Invalid>> {
-    tenant_part(request).map(str::parse)
 }
 
 /// The part of the path where the route has its tenant.

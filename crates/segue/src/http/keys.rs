@@ -140,6 +140,14 @@ impl KeyView {
     }
 }
 
+impl MadeKey {
+    /// A key that was made, with its secret.
+    #[must_use]
+    pub fn of((key, secret): (keys::Key, Secret), now: Timestamp) -> Self {
+        Self { key: secret.reveal().to_owned(), view: KeyView::of(key, now) }
+    }
+}
+
 impl NewKeyBody {
     /// What is to be made.
     fn checked(self, now: Timestamp) -> Result<NewKey, Refusal> {
@@ -181,11 +189,10 @@ pub async fn create_key(
 
 fn shown(
     app: &App,
-    (key, secret): (keys::Key, Secret),
+    made: (keys::Key, Secret),
 ) -> (StatusCode, [(HeaderName, String); 1], axum::Json<MadeKey>) {
-    let place = [(header::LOCATION, format!("{BASE}/keys/{}", key.id))];
-    let view = KeyView::of(key, app.clock.now());
-    (StatusCode::CREATED, place, axum::Json(MadeKey { key: secret.reveal().to_owned(), view }))
+    let place = [(header::LOCATION, format!("{BASE}/keys/{}", made.0.id))];
+    (StatusCode::CREATED, place, axum::Json(MadeKey::of(made, app.clock.now())))
 }
 
 /// Lists API keys

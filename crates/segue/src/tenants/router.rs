@@ -221,13 +221,7 @@ impl TenantStoreRouter {
         tenant: TenantId,
         streams: [StreamId; N],
     ) -> Result<[Option<StreamState>; N], Failure> {
-        let loaded = self
-            .read(tenant, |store, access| {
-                let streams = streams.clone();
-                async move { store.load_many(tenant, access, &streams).await }
-            })
-            .await?;
-        let mut states = loaded.unwrap_or_default().into_iter();
+        let mut states = self.load_many(tenant, &streams).await?.into_iter();
         Ok(std::array::from_fn(|_| states.next().flatten()))
     }
 

@@ -38,7 +38,7 @@ fn row(row: &Row) -> Result<Key> {
     })
 }
 
-async fn find(on: &impl GenericClient, id: KeyId) -> Result<Key> {
+pub(super) async fn find(on: &impl GenericClient, id: KeyId) -> Result<Key> {
     let statement = format!("SELECT {COLUMNS} FROM api_keys WHERE key_id = $1");
     match one(on, &statement, &[&id.0]).await? {
         Some(found) => row(&found),
@@ -81,7 +81,12 @@ async fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<()> {
 }
 
 /// Writes the line of the audit.
-async fn told(transaction: &Transaction<'_>, key: KeyId, action: Action, by: &By) -> Result<()> {
+pub(super) async fn told(
+    transaction: &Transaction<'_>,
+    key: KeyId,
+    action: Action,
+    by: &By,
+) -> Result<()> {
     audit::write(transaction, PLATFORM, by, action, (Subject::Key, key.to_string())).await
 }
 

@@ -3,22 +3,19 @@
 use async_trait::async_trait;
 use segue_core::ids::KeyId;
 
-use super::super::audit::{Action, PLATFORM, Subject};
+use super::super::audit::{Action, PLATFORM};
 use super::super::logins::{LOGINS_PER_KEY, Login, Logins};
 use super::super::{By, Error, Noun, Result};
 use super::column::Micros;
 use super::statement::{decide, execute, row as one};
-use super::{Control, audit};
+use super::{Control, keys};
 
 #[async_trait]
 impl Logins for Control {
     async fn open_login(&self, login: &Login, by: &By) -> Result<()> {
         let mut client = self.client().await?;
         let transaction = decide(&mut client, PLATFORM).await?;
-        let key = "SELECT 1 FROM api_keys WHERE key_id = $1";
-        if one(&transaction, key, &[&login.key.0]).await?.is_none() {
-            return Err(Error::NotFound(Noun::Key));
-        }
+        keys::find(&transaction, login.key).await?;
         let expired = "DELETE FROM console_logins WHERE expires_at <= $1";
         execute(&transaction, expired, &[&Micros(login.begun_at)]).await?;
         execute(
@@ -41,8 +38,7 @@ impl Logins for Control {
             &[&login.key.0, &(LOGINS_PER_KEY as i64)],
         )
         .await?;
-        let subject = (Subject::Key, login.key.to_string());
-        audit::write(&transaction, PLATFORM, by, Action::ConsoleEntered, subject).await?;
+        keys::told(&transaction, login.key, Action::ConsoleEntered, by).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -66,8 +62,7 @@ impl Logins for Control {
         let Some(closed) = one(&transaction, close, &[&token_hash.as_slice()]).await? else {
             return Ok(());
         };
-        let subject = (Subject::Key, KeyId(closed.try_get(0)?).to_string());
-        audit::write(&transaction, PLATFORM, by, Action::ConsoleLeft, subject).await?;
+        keys::told(&transaction, KeyId(closed.try_get(0)?), Action::ConsoleLeft, by).await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -36,7 +36,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Key> {
     })
 }
 
-fn find(connection: &Connection, id: KeyId) -> Result<Key> {
+pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Key> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM api_keys WHERE key_id = ?1"))?
         .query_row([Id(id.0)], row)
@@ -81,7 +81,12 @@ fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<()> {
 }
 
 /// Writes the line of the audit.
-fn told(transaction: &Transaction<'_>, key: KeyId, action: Action, by: &By) -> Result<()> {
+pub(super) fn told(
+    transaction: &Transaction<'_>,
+    key: KeyId,
+    action: Action,
+    by: &By,
+) -> Result<()> {
     audit::write(transaction, PLATFORM, by, action, (Subject::Key, key.to_string()))
 }
 

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, params};
 use segue_core::ids::KeyId;
 
-use super::super::audit::{Action, PLATFORM, Subject};
+use super::super::audit::Action;
 use super::super::logins::{LOGINS_PER_KEY, Login, Logins};
 use super::super::{By, Error, Noun, Result};
 use super::column::{Id, Micros};
-use super::{Control, audit};
+use super::{Control, keys};
 
 #[async_trait]
 impl Logins for Control {
@@ -16,12 +16,7 @@ impl Logins for Control {
         let (login, by) = (login.clone(), by.clone());
         self.connections
             .write(move |transaction| {
-                let key = transaction
-                    .prepare_cached("SELECT 1 FROM api_keys WHERE key_id = ?1")?
-                    .exists([Id(login.key.0)])?;
-                if !key {
-                    return Err(Error::NotFound(Noun::Key));
-                }
+                keys::find(transaction, login.key)?;
                 transaction
                     .prepare_cached("DELETE FROM console_logins WHERE expires_at <= ?1")?
                     .execute([Micros(login.begun_at)])?;
@@ -43,8 +38,7 @@ impl Logins for Control {
                              ORDER BY begun_at DESC, token_hash LIMIT ?2)",
                     )?
                     .execute(params![Id(login.key.0), LOGINS_PER_KEY as i64])?;
-                let subject = (Subject::Key, login.key.to_string());
-                audit::write(transaction, PLATFORM, &by, Action::ConsoleEntered, subject)
+                keys::told(transaction, login.key, Action::ConsoleEntered, &by)
             })
             .await
     }
@@ -84,10 +78,7 @@ impl Logins for Control {
                     .query_row([token_hash], |row| row.get::<_, Id>(0))
                     .optional()?;
                 match key {
-                    Some(Id(key)) => {
-                        let subject = (Subject::Key, key.to_string());
-                        audit::write(transaction, PLATFORM, &by, Action::ConsoleLeft, subject)
-                    }
+                    Some(Id(key)) => keys::told(transaction, KeyId(key), Action::ConsoleLeft, &by),
                     None => Ok(()),
                 }
             })

@@ -16,7 +16,7 @@ use super::trouble::Trouble;
 use super::{MigrationCoordinator, Shared};
 use crate::error::Result;
 use crate::telemetry;
-use crate::tenants::consistency::{ConsistencyVerifier, VerificationReport};
+use crate::tenants::consistency::{ConsistencyVerifier, VerificationReport, Violation};
 use crate::tenants::migration_error::MigrationError;
 use crate::tenants::verify::Progress;
 
@@ -160,13 +160,7 @@ impl Driver {
         end: Position,
     ) -> std::result::Result<bool, Trouble> {
         let sample = at.migration.config.sample_percentage;
-        let span = at.spans.verification(VerificationLevel::Full);
-        let verifier = self.verifier(at).await?;
-        let violations = verifier.compare_events(after, end, sample).instrument(span.clone());
-        let violations = violations.await.map_err(Trouble::Unavailable)?;
-        span.record("is_consistent", violations.is_empty());
-        span.record("position", end.0);
-        drop(span);
+        let violations = self.compare(at, (after, end), sample).await?;
         let is_consistent = violations.is_empty();
         let verified = Verified {
             level: VerificationLevel::Full,
@@ -206,13 +200,7 @@ impl Driver {
         end: Position,
     ) -> std::result::Result<bool, Trouble> {
         let after = at.migration.journal.proof().map_or(Position(0), |proof| proof.position);
-        let span = at.spans.verification(VerificationLevel::Full);
-        let verifier = self.verifier(at).await?;
-        let violations = verifier.compare_events(after, end, 100.0).instrument(span.clone());
-        let violations = violations.await.map_err(Trouble::Unavailable)?;
-        span.record("is_consistent", violations.is_empty());
-        span.record("position", end.0);
-        drop(span);
+        let violations = self.compare(at, (after, end), 100.0).await?;
         if at.migration.config.enable_metrics {
             telemetry::copy_verified(VerificationLevel::Full, violations.is_empty());
         }
@@ -223,6 +211,22 @@ impl Driver {
             attempt.compared = violations.is_empty().then_some(end);
         }
         Ok(violations.is_empty())
+    }
+
+    /// Compares some events of both ends, in a span of its own.
+    async fn compare(
+        &self,
+        at: &mut At,
+        (after, end): (Position, Position),
+        sample: f64,
+    ) -> std::result::Result<Vec<Violation>, Trouble> {
+        let span = at.spans.verification(VerificationLevel::Full);
+        let verifier = self.verifier(at).await?;
+        let violations = verifier.compare_events(after, end, sample).instrument(span.clone());
+        let violations = violations.await.map_err(Trouble::Unavailable)?;
+        span.record("is_consistent", violations.is_empty());
+        span.record("position", end.0);
+        Ok(violations)
     }
 
     async fn verifier(&self, at: &At) -> std::result::Result<ConsistencyVerifier, Trouble> {
