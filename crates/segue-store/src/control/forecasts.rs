@@ -79,6 +79,14 @@ impl State {
         }
     }
 
+    /// Why it was given up.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Failed { reason } => Some(reason),
+            Self::Running | Self::Done => None,
+        }
+    }
+
     /// The state that a stored word and reason tell of; nothing if there is none of that name.
     pub(super) fn of(word: &str, reason: Option<String>) -> Option<Self> {
         match word {
@@ -171,22 +179,14 @@ pub enum End {
 }
 
 impl End {
-    /// The state after it.
-    pub(super) fn state(&self) -> State {
-        match self {
-            Self::Done(_) => State::Done,
-            Self::Failed(reason) => State::Failed { reason: reason.clone() },
-        }
-    }
-
-    /// The reason and the result, as they are kept; refuses a result that is too large.
-    pub(super) fn kept(&self) -> Result<(Option<&str>, Option<&str>)> {
+    /// The state and the result, as they are kept; refuses a result that is too large.
+    pub(super) fn kept(self) -> Result<(State, Option<Box<RawValue>>)> {
         match self {
             Self::Done(result) if result.get().len() > RESULT_BYTES => {
                 Err(Error::Refused("the result of a forecast has 4 MiB at most"))
             }
-            Self::Done(result) => Ok((None, Some(result.get()))),
-            Self::Failed(reason) => Ok((Some(reason), None)),
+            Self::Done(result) => Ok((State::Done, Some(result))),
+            Self::Failed(reason) => Ok((State::Failed { reason }, None)),
         }
     }
 }

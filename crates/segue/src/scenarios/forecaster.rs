@@ -160,7 +160,7 @@ impl MigrationForecaster {
             && let Some(kept) = compute::result(shared, tenant, &forecast).await?
         {
             if plan.status.deployed().is_some() {
-                actual = Some(actual::actual(shared, tenant, &forecast, &kept).await?);
+                actual = Some(actual::actual(shared, tenant, (plan, &forecast), &kept).await?);
             }
             result = Some(ForecastResult::from(kept));
         }

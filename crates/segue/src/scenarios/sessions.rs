@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use super::archive::View;
 use super::scope;
-use super::{SESSION, Shared, stream};
+use super::{PLAN, SESSION, Shared, stream};
 use crate::error::{Error, Kind, Result};
 use crate::tenants::failure::Failure;
 
@@ -349,6 +349,27 @@ pub(super) fn erased(state: &StreamState, at: Timestamp) -> Option<Snapshot> {
     // A state that cannot be read is no reason to keep what a customer wants erased.
     let session: Session = serde_json::from_slice(&taken.state).ok()?;
     Some(snapshot(&session.erased(at)))
+}
+
+/// One more line of a stream of a plan.
+fn line_of_plan(
+    stream_id: StreamId,
+    event_type: &'static str,
+    line: &impl Serialize,
+    event_id: EventId,
+) -> StreamAppend {
+    StreamAppend {
+        stream_id,
+        stream_type: PLAN.into(),
+        expected: Expected::Any,
+        events: vec![NewEvent {
+            event_id,
+            event_type: event_type.into(),
+            payload: serde_json::to_vec(line).expect("plain data serialises"),
+            metadata: Vec::new(),
+        }],
+        snapshot: None,
+    }
 }
 
 /// What a session's events add to its stream, snapshot included.

@@ -164,7 +164,7 @@ impl Forecasts for Control {
         end: End,
         at: Timestamp,
     ) -> Result<bool> {
-        let (failure, result) = end.kept()?;
+        let (state, result) = end.kept()?;
         let ended = execute(
             &self.client().await?,
             &format!(
@@ -175,9 +175,9 @@ impl Forecasts for Control {
                 &tenant.0,
                 &plan.0,
                 &forecast,
-                &end.state().as_str(),
-                &failure.map(Json),
-                &result,
+                &state.as_str(),
+                &state.reason().map(Json),
+                &result.as_ref().map(|result| result.get()),
                 &Micros(at),
             ],
         )

@@ -14,6 +14,9 @@ use super::super::{Error, Noun, Result, UnknownWord};
 use super::column::{Id, Json, Micros, Number};
 use super::{Control, plans};
 
+/// Says which forecast is meant, and that it is running.
+const RUNNING: &str = "tenant_id = ?1 AND plan_id = ?2 AND forecast_id = ?3 AND state = 'running'";
+
 const COLUMNS: &str = "plan_id, forecast_id, process, state, started_at, heard_at, sessions_done, \
     sessions_total, basis, failure";
 
@@ -140,11 +143,10 @@ impl Forecasts for Control {
         self.connections
             .write(move |transaction| {
                 let noted = transaction
-                    .prepare_cached(
+                    .prepare_cached(&format!(
                         "UPDATE forecasts SET sessions_done = ?4, sessions_total = ?5, heard_at = ?6 \
-                         WHERE tenant_id = ?1 AND plan_id = ?2 AND forecast_id = ?3 \
-                         AND state = 'running'",
-                    )?
+                         WHERE {RUNNING}"
+                    ))?
                     .execute(params![
                         Id(tenant.0),
                         Id(plan.0),
@@ -169,23 +171,21 @@ impl Forecasts for Control {
         end: End,
         at: Timestamp,
     ) -> Result<bool> {
-        end.kept()?;
+        let (state, result) = end.kept()?;
         self.connections
             .write(move |transaction| {
-                let (failure, result) = end.kept()?;
                 let ended = transaction
-                    .prepare_cached(
+                    .prepare_cached(&format!(
                         "UPDATE forecasts SET state = ?4, failure = ?5, result = ?6, heard_at = ?7 \
-                         WHERE tenant_id = ?1 AND plan_id = ?2 AND forecast_id = ?3 \
-                         AND state = 'running'",
-                    )?
+                         WHERE {RUNNING}"
+                    ))?
                     .execute(params![
                         Id(tenant.0),
                         Id(plan.0),
                         Id(forecast),
-                        end.state().as_str(),
-                        failure,
-                        result,
+                        state.as_str(),
+                        state.reason(),
+                        result.as_ref().map(|result| result.get()),
                         Micros(at),
                     ])?;
                 Ok(ended == 1)

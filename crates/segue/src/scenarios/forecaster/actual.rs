@@ -14,6 +14,7 @@ use segue_core::plan::forecast::{
 use segue_core::session::event::{Event, Migration};
 use segue_core::session::turn::Input;
 use segue_store::control::forecasts::Forecast;
+use segue_store::control::plans::Plan;
 use segue_store::events::{self, Direction, StreamRead};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::super::Shared;
-use super::super::planner::{self, plan_error};
+use super::super::planner::plan_error;
 use super::super::scope;
 use super::super::sessions::asked::{Asked, asked_stream};
 use super::super::sessions::{Decided, outcome_stream, session_stream};
@@ -77,7 +78,7 @@ struct Line {
 pub(super) async fn actual(
     shared: &Shared,
     tenant: TenantId,
-    forecast: &Forecast,
+    (header, forecast): (&Plan, &Forecast),
     kept: &Kept,
 ) -> Result<ForecastActual> {
     let plan = forecast.plan_id;
@@ -106,7 +107,7 @@ pub(super) async fn actual(
     Ok(ForecastActual {
         decided: summary.sessions_by_kind.values().sum(),
         summary,
-        pending: pending(shared, tenant, plan).await?,
+        pending: pending(shared, tenant, header).await?,
         waiting: waited.saturating_sub(reading.settled_waiting),
         as_forecast: comparison.as_forecast(),
         differing: comparison.differing(),
@@ -123,11 +124,10 @@ fn streams(plan: PlanId) -> Vec<StreamId> {
     decided.into_iter().chain([asked_stream(plan)]).collect()
 }
 
-async fn pending(shared: &Shared, tenant: TenantId, plan: PlanId) -> Result<u64> {
-    let header = planner::header(shared, tenant, plan).await?;
-    let history = shared.control.deployed(tenant, header.scenario_id).await;
-    let history = history.map_err(|error| plan_error(error, plan))?;
-    match history.deployed.iter().find(|record| record.plan_id == plan) {
+async fn pending(shared: &Shared, tenant: TenantId, plan: &Plan) -> Result<u64> {
+    let history = shared.control.deployed(tenant, plan.scenario_id).await;
+    let history = history.map_err(|error| plan_error(error, plan.plan_id))?;
+    match history.deployed.iter().find(|record| record.plan_id == plan.plan_id) {
         Some(record) => Ok(scope::pending_by_anchor(shared, tenant, record).await?.values().sum()),
         None => Ok(0),
     }

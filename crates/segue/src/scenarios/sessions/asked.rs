@@ -10,10 +10,11 @@ use segue_core::plan::forecast::Outcome;
 use segue_core::session::Session;
 use segue_core::session::event::Event;
 use segue_core::session::turn::Taken;
-use segue_store::events::{Expected, NewEvent, StreamAppend};
+use segue_store::events::StreamAppend;
 use serde::{Deserialize, Serialize};
 
-use crate::scenarios::{PLAN, stream};
+use super::line_of_plan;
+use crate::scenarios::stream;
 
 /// One line of the stream.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,18 +68,7 @@ pub(super) fn appends(
             outcome: Outcome::of_waiting(told),
             reason: told.reason.clone().unwrap_or_default(),
         };
-        StreamAppend {
-            stream_id: asked_stream(*plan),
-            stream_type: PLAN.into(),
-            expected: Expected::Any,
-            events: vec![NewEvent {
-                event_id: fresh(),
-                event_type: "MigrationAsked".into(),
-                payload: serde_json::to_vec(&asked).expect("plain data serialises"),
-                metadata: Vec::new(),
-            }],
-            snapshot: None,
-        }
+        line_of_plan(asked_stream(*plan), "MigrationAsked", &asked, fresh())
     })
     .collect()
 }

@@ -30,7 +30,7 @@ use segue_core::session::event::{Answer, Event, Idempotency, Migration};
 use segue_core::session::turn::{Input, Outcome, Refused, Taken, Turn, take};
 use segue_core::session::{Session, Status};
 use segue_store::control::fields::Defined;
-use segue_store::events::{self, Direction, Expected, NewEvent, StreamAppend, StreamRead};
+use segue_store::events::{self, Direction, Expected, StreamAppend, StreamRead};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
@@ -40,10 +40,12 @@ use uuid::Uuid;
 
 use super::consultation::{Consultation, Question};
 use super::profiles::{self, LoadedProfile};
-use super::{SessionView, Sessions, append_to, asked, folded, not_found, session_stream};
+use super::{
+    SessionView, Sessions, append_to, asked, folded, line_of_plan, not_found, session_stream,
+};
 use crate::error::{Error, Result};
 use crate::scenarios::archive::View;
-use crate::scenarios::{PLAN, Shared, stream};
+use crate::scenarios::{Shared, stream};
 use crate::telemetry::{self, traces::traced};
 use crate::tenants::failure::Failure;
 
@@ -132,7 +134,8 @@ impl Sessions {
         key: Option<String>,
     ) -> Result<TurnAnswer> {
         let span = traced!("turn", rounds = Empty, outcome = Empty);
-        let taken = self.take_in_turn(tenant, id, input, key).instrument(span.clone()).await;
+        let taking = self.take_in_turn(tenant, id, input, (key, &span));
+        let taken = taking.instrument(span.clone()).await;
         span.record("outcome", trace::outcome_of(&taken));
         taken
     }
@@ -142,7 +145,7 @@ impl Sessions {
         tenant: TenantId,
         id: SessionId,
         input: Input,
-        key: Option<String>,
+        (key, span): (Option<String>, &Span),
     ) -> Result<TurnAnswer> {
         within_limits(&input)?;
         let idempotency = key.map(|key| Idempotency { key, request_hash: request_hash(&input) });
@@ -152,7 +155,7 @@ impl Sessions {
         let (mut conflicts, mut rounds) = (0, 0_u64);
         while conflicts < ROUNDS {
             rounds += 1;
-            Span::current().record("rounds", rounds);
+            span.record("rounds", rounds);
             if let Some(idempotency) = &idempotency
                 && let Some(answer) = self.first_answer(tenant, id, idempotency).await?
             {
@@ -296,18 +299,8 @@ impl Sessions {
                     has_waited: before.waiting_for.contains(plan),
                     migration,
                 };
-                appends.push(StreamAppend {
-                    stream_id: outcome_stream(*plan, decided),
-                    stream_type: PLAN.into(),
-                    expected: Expected::Any,
-                    events: vec![NewEvent {
-                        event_id: fresh(),
-                        event_type: "MigrationDecided".into(),
-                        payload: serde_json::to_vec(&record).expect("plain data serialises"),
-                        metadata: Vec::new(),
-                    }],
-                    snapshot: None,
-                });
+                let stream = outcome_stream(*plan, decided);
+                appends.push(line_of_plan(stream, "MigrationDecided", &record, fresh()));
             }
         }
         appends

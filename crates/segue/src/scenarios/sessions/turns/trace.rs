@@ -7,7 +7,7 @@ use tracing::Span;
 use super::{Decided, TurnAnswer};
 use crate::error::{Error, Result};
 
-/// Decides a turn in a span.
+/// Decides a turn in a span. A function, because what a closure would capture may not be held over an `await`.
 pub(super) fn within<T>(span: &Span, turn: &Turn<'_>, take: impl FnOnce(&Turn<'_>) -> T) -> T {
     span.in_scope(|| take(turn))
 }
