@@ -51,7 +51,11 @@ pub async fn show(
     Ok(Page(view.page(&viewer)))
 }
 
-async fn read(
+/// Reads a page of lines.
+///
+/// # Errors
+/// The cursor is from no list, or the control plane cannot be asked.
+pub async fn read(
     app: &App,
     tenant: TenantId,
     filter: &Filter,
@@ -64,7 +68,7 @@ async fn read(
 }
 
 fn filter(asked: &Sent) -> Result<Filter, String> {
-    let text = |name: &str| Some(asked.text(name).to_owned()).filter(|text| !text.is_empty());
+    let text = |name: &str| asked.given(name).map(str::to_owned);
     let day = |name: &str| asked.optional::<Date>(name, "a day such as 2026-11-27");
     Ok(Filter {
         action: asked.optional::<Action>("action", "a known action")?,
@@ -145,10 +149,7 @@ impl View {
     }
 
     fn at(&self, cursor: &str) -> String {
-        let mut asked: Vec<(&str, &str)> =
-            FILTERS.iter().map(|name| (*name, self.asked.text(name))).collect();
-        asked.push(("cursor", cursor));
-        paths::asking(&paths::audit(self.tenant), &asked)
+        self.asked.again(&paths::audit(self.tenant), &FILTERS, cursor)
     }
 
     fn table(&self) -> Markup {

@@ -10,7 +10,6 @@ use jiff::{Timestamp, ToSpan};
 use maud::{Markup, html};
 use segue_core::ids::{MigrationId, TenantId};
 use segue_store::control::audit::{Action, Entry, Filter, Subject};
-use segue_store::control::{Cursor, Page as Part};
 use serde_json::Value;
 
 use super::answer::{Page, Trouble};
@@ -19,11 +18,7 @@ use super::parts::{Field, empty, heading, pager};
 use super::sent::Asked;
 use super::viewer::Viewer;
 use super::{audit, paths, words};
-use crate::error::Error;
 use crate::http::App;
-
-/// Lines on a page.
-const LINES: u32 = 50;
 
 /// What is decided about tenants' homes and moves.
 const ACTIONS: [Action; 24] = [
@@ -175,15 +170,11 @@ impl View {
             };
             (app.opened.moves.get_migration(id).await?.tenant_id, Some(id))
         };
-        let cursor = Some(&*asked.cursor).filter(|cursor| !cursor.is_empty());
-        let after = cursor.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
         let filter = match asked.filter(of_move) {
             Ok(filter) => filter,
             Err(wrong) => return Ok(nothing(asked, Some(wrong))),
         };
-        let part = Part { limit: LINES, after };
-        let found = app.opened.control.list_audit(tenant, &filter, part).await;
-        let found = found.map_err(Error::from)?;
+        let found = audit::read(app, tenant, &filter, &asked.cursor).await?;
         Ok(Self {
             now,
             asked,

@@ -11,7 +11,7 @@ use super::frame::{Frame, Place};
 use super::parts::{Field, Tone, badge, empty, heading, pager};
 use super::sent::Asked;
 use super::viewer::Viewer;
-use super::{paths, words};
+use super::{paths, stores, words};
 use crate::http::App;
 use crate::tenants::{StoreView, TenantState, TenantView};
 
@@ -118,8 +118,7 @@ impl View {
                                     span.under { (store.kind) @if store.is_default { ", for new tenants" } }
                                 }
                                 td {
-                                    @if store.healthy { (badge(Tone::Good, "Healthy")) }
-                                    @else { (badge(Tone::Bad, "Away")) }
+                                    (stores::health(store))
                                     @if let Some(reason) = &store.reason { span.under { (reason) } }
                                 }
                                 td {
@@ -145,7 +144,7 @@ impl View {
             ..Field::default()
         };
         html! {
-            form.filters action="/console/open" method="get" {
+            form.filters action=(paths::OPEN) method="get" {
                 (field.text())
                 button { "Go" }
             }

@@ -1,6 +1,7 @@
 //! The pieces that pages are made of. Each renders itself, and looks the same everywhere.
 
 use maud::{Markup, html};
+use segue_core::scenario::validate::Problem;
 
 use super::words;
 
@@ -342,6 +343,23 @@ impl Field<'_> {
                 }
             }
         })
+    }
+}
+
+/// What is wrong in a document, and where.
+#[must_use]
+pub fn problems(all: &[Problem]) -> Markup {
+    html! {
+        @if !all.is_empty() {
+            ul {
+                @for problem in all {
+                    li {
+                        code.chip { @if problem.path.is_empty() { "/" } @else { (problem.path) } }
+                        span { (problem.message) }
+                    }
+                }
+            }
+        }
     }
 }
 

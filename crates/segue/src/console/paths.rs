@@ -14,10 +14,19 @@ pub const LOGIN: &str = "/console/login";
 /// Where a session is closed.
 pub const LOGOUT: &str = "/console/logout";
 
+/// Where the tenant is opened whose id was typed.
+pub const OPEN: &str = "/console/open";
+
 /// Everything of one tenant is below this.
 #[must_use]
 pub fn tenant(tenant: TenantId) -> String {
     format!("/console/tenants/{tenant}")
+}
+
+/// One thing that is asked of a tenant, or one part of its page.
+#[must_use]
+pub fn of_tenant(of: TenantId, what: &str) -> String {
+    format!("{}/{what}", tenant(of))
 }
 
 /// A tenant's scenarios.

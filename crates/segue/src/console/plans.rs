@@ -55,7 +55,7 @@ pub async fn show(
         }
     };
     let filter = Filter { scenario_id: scenario, status };
-    let after = Some(asked.text("cursor")).filter(|cursor| !cursor.is_empty());
+    let after = asked.given("cursor");
     let listed = app.opened.scenarios.planner.plans(tenant, filter, PLANS, after).await?;
     let view = View {
         tenant,

@@ -59,7 +59,7 @@ pub async fn show(
 ) -> Result<Page, Trouble> {
     let catalog = &app.opened.scenarios.catalog;
     let scenario = catalog.scenario(tenant, id).await?;
-    let after = Some(asked.text("cursor")).filter(|cursor| !cursor.is_empty());
+    let after = asked.given("cursor");
     let listed = catalog.versions(tenant, id, VERSIONS, after).await?;
     let version = asked.optional::<u64>("version", "the number of a version");
     let version = version.map_err(Trouble::bad_request)?.map_or(scenario.current_version, Version);

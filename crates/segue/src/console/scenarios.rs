@@ -40,7 +40,7 @@ pub async fn show(
     Path(tenant): Path<TenantId>,
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
-    let after = Some(asked.text("cursor")).filter(|cursor| !cursor.is_empty());
+    let after = asked.given("cursor");
     let listed = app.opened.scenarios.catalog.scenarios(tenant, SCENARIOS, after).await?;
     let counted = listed.items.iter().map(|of| counts.standings(&app, tenant, of.scenario_id));
     let counted = futures_util::future::join_all(counted).await;

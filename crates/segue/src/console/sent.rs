@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 
 use super::answer::Trouble;
+use super::paths;
 use crate::http::App;
 use crate::http::extract;
 
@@ -31,6 +32,20 @@ impl Sent {
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.trim())
+    }
+
+    /// A field, if something stands in it.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    /// The address that asks for these fields again, at another page of the list.
+    #[must_use]
+    pub fn again(&self, path: &str, names: &[&str], cursor: &str) -> String {
+        let asked = names.iter().map(|name| (*name, self.text(name)));
+        let asked: Vec<(&str, &str)> = asked.chain([("cursor", cursor)]).collect();
+        paths::asking(path, &asked)
     }
 
     /// Every value of a field that may be sent several times.

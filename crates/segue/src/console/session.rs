@@ -65,7 +65,6 @@ pub async fn show(
 }
 
 /// Where a value came from, in words.
-/// Where a value came from, in words.
 pub(super) fn source(source: Source) -> &'static str {
     match source {
         Source::Given => "said in a turn",

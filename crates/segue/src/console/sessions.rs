@@ -42,7 +42,7 @@ pub async fn show(
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
     let sessions = &app.opened.scenarios.sessions;
-    let after = Some(asked.text("cursor")).filter(|cursor| !cursor.is_empty());
+    let after = asked.given("cursor");
     let nothing = SessionPage { sessions: Vec::new(), total: 0, next_cursor: None };
     let (page, wrong) = match filter(&asked) {
         Ok(filter) => (sessions.browse(tenant, filter, SESSIONS, after).await?, None),
@@ -127,10 +127,7 @@ impl View {
     }
 
     fn at(&self, cursor: &str) -> String {
-        let mut asked: Vec<(&str, &str)> =
-            FILTERS.iter().map(|name| (*name, self.asked.text(name))).collect();
-        asked.push(("cursor", cursor));
-        paths::asking(&paths::sessions(self.tenant), &asked)
+        self.asked.again(&paths::sessions(self.tenant), &FILTERS, cursor)
     }
 
     fn table(&self) -> Markup {

@@ -18,7 +18,7 @@ use super::checks::{About, Check, Found};
 use super::done::Done;
 use super::frame::{Frame, Place};
 use super::lengths::lasting;
-use super::moves::verification::{differences, running};
+use super::moves::verification::{differences, failed, running};
 use super::parts::{Tone, alert, badge, empty, heading, pairs};
 use super::sent::Asked;
 use super::viewer::Viewer;
@@ -291,7 +291,7 @@ impl View {
             | TenantState::CutoverPaused
             | TenantState::Migrated => false,
         };
-        let path = |act: &str| format!("{}/{act}", paths::tenant(self.id()));
+        let path = |act: &str| paths::of_tenant(self.id(), act);
         html! {
             section.card aria-labelledby="writes" {
                 header {
@@ -333,7 +333,7 @@ impl View {
 /// The verification of its log; refreshes itself while one goes on.
 fn card(tenant: TenantId, check: Option<&Check>, now: Timestamp) -> Markup {
     let is_live = matches!(check, Some(Check::Running { .. }));
-    let path = format!("{}/check", paths::tenant(tenant));
+    let path = paths::of_tenant(tenant, "check");
     html! {
         section.card #check aria-labelledby="verification" hx-get=[is_live.then_some(path)]
             hx-trigger=[is_live.then_some("every 1s")] hx-swap="outerHTML" {
@@ -345,16 +345,13 @@ fn card(tenant: TenantId, check: Option<&Check>, now: Timestamp) -> Markup {
                 @match check {
                     None => p.quiet { "Every event is read back and hashed again, and the chain compared with the digests that were kept on the way. Reads and writes go on." },
                     Some(Check::Running { since, progress }) => (running(*since, progress.as_ref(), now)),
-                    Some(Check::Failed { at, reason }) => (alert(Tone::Bad, "That could not be done", html! {
-                        p { (words::sentence(reason)) }
-                        p.small.quiet { (words::when(*at, now)) }
-                    })),
+                    Some(Check::Failed { at, reason }) => (failed(reason, *at, now)),
                     Some(Check::Ended { at, found: Found::Log(report) }) => (found(report, *at, now)),
                     // What is about a move is shown there.
                     Some(Check::Ended { found: Found::Copy(_) | Found::Repaired(_), .. }) => {}
                 }
                 @if !is_live {
-                    form action=(format!("{}/verify", paths::tenant(tenant))) method="post" {
+                    form action=(paths::of_tenant(tenant, "verify")) method="post" {
                         button { @if check.is_none() { "Verify the log" } @else { "Verify again" } }
                     }
                 }

@@ -60,7 +60,7 @@ pub async fn act(
     Path((id, word)): Path<(MigrationId, String)>,
     sent: Sent,
 ) -> Result<Response, Trouble> {
-    let path = format!("{}/{word}", paths::one_move(id));
+    let path = paths::act(id, &word);
     let act = Act::of(&word).ok_or_else(|| Trouble::no_such_page(&path))?;
     let migration = app.opened.moves.get_migration(id).await?;
     let by = viewer.by(app.clock.now());
@@ -160,7 +160,7 @@ fn confirmed(sent: &Sent, field: &'static str, name: &str) -> Result<(), Failure
 
 async fn abort(app: &App, id: MigrationId, sent: &Sent, by: &By) -> Result<Done, Failure> {
     let moves = &app.opened.moves;
-    let reason = Some(sent.text("reason")).filter(|reason| !reason.is_empty()).unwrap_or(MANUALLY);
+    let reason = sent.given("reason").unwrap_or(MANUALLY);
     if reason.len() > REASON_BYTES {
         let message = format!(
             "A reason has at most {} bytes, this one has {}.",

@@ -158,7 +158,7 @@ impl View {
     pub fn markup(&self) -> Markup {
         let quarter = self.quarter().to_string();
         let pairs = [("shown", &*self.decided()), ("span", self.span.word()), ("told", &quarter)];
-        let path = paths::asking(&format!("{}/live", paths::one_move(self.migration.id)), &pairs);
+        let path = paths::asking(&paths::act(self.migration.id, "live"), &pairs);
         let every = self.every();
         html! {
             div.stack #live hx-get=[every.map(|_| path)] hx-trigger=[every] hx-swap="outerHTML" {

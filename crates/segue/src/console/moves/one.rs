@@ -15,7 +15,7 @@ use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble};
 use crate::console::done::Done;
 use crate::console::frame::{Frame, Place};
-use crate::console::lengths::lasting;
+use crate::console::lengths::{lasting, lasting_ms};
 use crate::console::parts::{Tone, alert, heading, pairs};
 use crate::console::sent::Asked;
 use crate::console::viewer::Viewer;
@@ -177,7 +177,7 @@ impl View {
                                     td { (words::when(cutover.began_at, self.live.now)) }
                                     td {
                                         @match cutover.pause_ms {
-                                            Some(pause) => (lasting(pause / 1e3)),
+                                            Some(pause) => (lasting_ms(pause)),
                                             None => span.quiet { "not measured" },
                                         }
                                     }

@@ -59,7 +59,7 @@ impl Verification {
     pub fn card(&self) -> Markup {
         let runs = |check: &Option<Check>| matches!(check, Some(Check::Running { .. }));
         let is_live = runs(&self.check) || runs(&self.repair);
-        let path = format!("{}/check", paths::one_move(self.id));
+        let path = paths::act(self.id, "check");
         html! {
             section.card #check aria-labelledby="verification" hx-get=[is_live.then_some(path)]
                 hx-trigger=[is_live.then_some("every 1s")] hx-swap="outerHTML" {
@@ -102,11 +102,7 @@ impl Verification {
     fn shown(&self, check: &Check) -> Markup {
         match check {
             Check::Running { since, progress } => running(*since, progress.as_ref(), self.now),
-            Check::Failed { at, reason } => alert(
-                Tone::Bad,
-                "That could not be done",
-                html! { p { (words::sentence(reason)) } p.small.quiet { (words::when(*at, self.now)) } },
-            ),
+            Check::Failed { at, reason } => failed(reason, *at, self.now),
             Check::Ended { found: Found::Copy(report), .. } => compared(report),
             Check::Ended { found: Found::Repaired(repaired), at } => html! {
                 p {
@@ -120,6 +116,13 @@ impl Verification {
             Check::Ended { found: Found::Log(_), .. } => html! {},
         }
     }
+}
+
+/// Why a check could not be made.
+#[must_use]
+pub fn failed(reason: &str, at: Timestamp, now: Timestamp) -> Markup {
+    let why = html! { p { (words::sentence(reason)) } p.small.quiet { (words::when(at, now)) } };
+    alert(Tone::Bad, "That could not be done", why)
 }
 
 /// How far a check is.

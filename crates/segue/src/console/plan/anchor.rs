@@ -22,7 +22,7 @@ use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble, done};
 use crate::console::done::Done;
 use crate::console::frame::{Frame, Place};
-use crate::console::parts::{Tone, alert, badge, heading, pairs};
+use crate::console::parts::{Tone, alert, badge, heading, pairs, problems};
 use crate::console::sent::Sent;
 use crate::console::viewer::Viewer;
 use crate::console::{paths, words};
@@ -175,14 +175,8 @@ impl View {
 
     fn wrong(&self) -> Markup {
         html! {
-            @if let Some((_, message, problems)) = &self.refused {
-                div role="alert" {
-                    (alert(Tone::Bad, message, html! {
-                        @if !problems.is_empty() {
-                            ul { @for problem in problems { li { code.chip { (problem.path) } span { (problem.message) } } } }
-                        }
-                    }))
-                }
+            @if let Some((_, message, list)) = &self.refused {
+                div role="alert" { (alert(Tone::Bad, message, problems(list))) }
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::scenarios::Signature;
 
 /// What keeps a form from being carried out.
 #[derive(Debug)]
-enum Wrong {
+pub(super) enum Wrong {
     Typed(String),
     Refused(Box<Refusal>),
 }
@@ -112,7 +112,7 @@ pub async fn withdraw(
 }
 
 /// Where to go after a decision, or the page again with what was wrong.
-async fn answer(
+pub(super) async fn answer(
     app: &App,
     viewer: &Viewer,
     (tenant, id): (TenantId, PlanId),

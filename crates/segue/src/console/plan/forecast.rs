@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::{PlanId, TenantId};
 use segue_core::plan::lifecycle::Status;
 
-use super::{Refused, View};
+use super::decision;
 use crate::console::address::Path;
-use crate::console::answer::{Page, Trouble, done};
+use crate::console::answer::{Page, Trouble};
 use crate::console::counts::Counts;
 use crate::console::done::Done;
 use crate::console::parts::{Figure, Tone, alert, empty, figures};
@@ -64,16 +64,10 @@ pub async fn begin(
     Path((tenant, id)): Path<(TenantId, PlanId)>,
     sent: Sent,
 ) -> Result<Response, Trouble> {
-    let Err(error) = app.opened.scenarios.forecaster.begin(tenant, id).await else {
-        return Ok(done(&paths::plan(tenant, id), Done::ForecastBegun).into_response());
-    };
-    let trouble = Trouble::from(error);
-    if !trouble.is_the_senders() {
-        return Err(trouble);
-    }
-    let view = View::read(&app, tenant, id, &Sent::default()).await?;
-    let (status, message) = (trouble.status, trouble.message);
-    Ok(view.again(&viewer, Refused { status, form: "forecast", message, typed: sent }))
+    let begun = app.opened.scenarios.forecaster.begin(tenant, id).await;
+    let begun = begun.map(drop).map_err(decision::Wrong::from);
+    decision::answer(&app, &viewer, (tenant, id), sent, "forecast", begun, Done::ForecastBegun)
+        .await
 }
 
 /// Shows the card alone.
@@ -323,6 +317,7 @@ fn stale(stale: &[Stale]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::plan::View;
     use crate::console::{check, samples};
 
     fn card(asking: Asking, seen: Seen) -> Card {

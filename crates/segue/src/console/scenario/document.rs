@@ -13,7 +13,7 @@ use crate::console::address::Path;
 use crate::console::answer::{Page, Trouble, done};
 use crate::console::done::Done;
 use crate::console::frame::{Frame, Place};
-use crate::console::parts::{Field, Tone, alert, heading};
+use crate::console::parts::{self, Field, Tone, alert, heading};
 use crate::console::sent::Sent;
 use crate::console::viewer::Viewer;
 use crate::error::{Error, Result};
@@ -145,8 +145,7 @@ pub async fn plan(
             problems: Vec::new(),
         })?;
         let scenario = new.into_scenario(id, latest.next())?;
-        let by = Some(sent.text("created_by")).filter(|by| !by.is_empty());
-        let by = viewer.signature(by.map(str::to_owned));
+        let by = viewer.signature(sent.given("created_by").map(str::to_owned));
         let planner = &app.opened.scenarios.planner;
         Ok::<_, Refused>(planner.generate_plan(tenant, id, scenario, by, from.map(Version)).await?)
     };
@@ -292,22 +291,7 @@ fn problems(refused: &Refused) -> Markup {
         true => "That was not taken",
         false => &refused.message,
     };
-    html! {
-        div role="alert" {
-            (alert(Tone::Bad, title, html! {
-                @if !refused.problems.is_empty() {
-                    ul {
-                        @for problem in &refused.problems {
-                            li {
-                                code.chip { @if problem.path.is_empty() { "/" } @else { (problem.path) } }
-                                span { (problem.message) }
-                            }
-                        }
-                    }
-                }
-            }))
-        }
-    }
+    html! { div role="alert" { (alert(Tone::Bad, title, parts::problems(&refused.problems))) } }
 }
 
 #[cfg(test)]
