@@ -64,6 +64,20 @@ pub struct MappedAnchor {
     downstream: ChangedSets,
 }
 
+impl MappedAnchor {
+    /// How much changed before it.
+    #[must_use]
+    pub fn upstream_counts(&self) -> ChangeCounts {
+        self.upstream.counts()
+    }
+
+    /// How much changed after it.
+    #[must_use]
+    pub fn downstream_counts(&self) -> ChangeCounts {
+        self.downstream.counts()
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct ChangedSets {
     #[serde(default, skip_serializing_if = "IndexSet::is_empty")]

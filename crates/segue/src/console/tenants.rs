@@ -13,7 +13,7 @@ use super::sent::Asked;
 use super::viewer::Viewer;
 use super::{home, moves, paths, words};
 use crate::http::App;
-use crate::tenants::{Migration, StoreView, TenantView};
+use crate::tenants::{Migration, TenantView};
 
 /// Tenants on a page.
 const TENANTS: u32 = 50;
@@ -26,7 +26,7 @@ const MOVES: u32 = 5;
 struct View {
     now: Timestamp,
     store: String,
-    stores: Vec<StoreView>,
+    stores: Vec<(StoreId, u64)>,
     moves: Vec<Migration>,
     moves_total: u64,
     tenants: Vec<TenantView>,
@@ -53,7 +53,7 @@ impl View {
         let after = Some(cursor).filter(|cursor| !cursor.is_empty());
         let active = Filter { only_active: true, ..Filter::default() };
         let (stores, page, moves) = tokio::join!(
-            opened.router.store_views(),
+            opened.router.tenants_by_store(),
             opened.router.tenant_views(only.as_ref(), TENANTS, after),
             opened.moves.list_migrations(&active, MOVES, None)
         );
@@ -104,9 +104,8 @@ impl View {
     fn filter(&self) -> Markup {
         let choices: Vec<(String, String)> =
             std::iter::once((String::new(), "All stores".to_owned()))
-                .chain(self.stores.iter().map(|store| {
-                    let id = store.store_id.to_string();
-                    (id.clone(), format!("{id} ({})", words::count(store.tenants)))
+                .chain(self.stores.iter().map(|(id, tenants)| {
+                    (id.to_string(), format!("{id} ({})", words::count(*tenants)))
                 }))
                 .collect();
         let store =

@@ -134,6 +134,20 @@ impl TenantStoreRouter {
         join_all(views).await.into_iter().collect()
     }
 
+    /// How many tenants live in each store, by its id. No store is asked.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the control plane cannot count the tenants.
+    pub async fn tenants_by_store(&self) -> Result<Vec<(StoreId, u64)>> {
+        let mut stores: Vec<&StoreId> = self.stores().map(|(id, _)| id).collect();
+        stores.sort();
+        let counts = stores.into_iter().map(|id| async move {
+            let listed = self.control().list_tenants(Some(id), Page::first(1)).await?;
+            Ok::<_, Error>((id.clone(), listed.total))
+        });
+        join_all(counts).await.into_iter().collect()
+    }
+
     async fn store_view(&self, id: &StoreId, store: &Arc<dyn EventStore>) -> Result<StoreView> {
         let count = self.control().list_tenants(Some(id), Page::first(1));
         let health = tokio::time::timeout(PATIENCE, health(store));

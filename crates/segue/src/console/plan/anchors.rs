@@ -1,7 +1,8 @@
 //! The table of a plan's anchors: filtered, and page by page.
 
 use maud::{Markup, html};
-use segue_core::diff::document::{AnchorTransformation, ChangeCounts};
+use segue_core::diff::document::ChangeCounts;
+use segue_core::diff::map::MappedAnchor;
 use segue_core::plan::policy::MigrationScenario;
 
 use super::{View, policy, scenario};
@@ -87,11 +88,11 @@ impl Wanted {
 
 impl View {
     pub(super) fn anchors(&self) -> Markup {
-        let all = self.plan.map.document(0).anchors;
-        let wanted: Vec<&AnchorTransformation> = all.iter().filter(|of| self.wants(of)).collect();
+        let text = self.wanted.text.to_lowercase();
+        let all = self.plan.map.anchors().iter();
+        let wanted: Vec<&MappedAnchor> = all.filter(|of| self.wants(of, &text)).collect();
         let begin = self.wanted.page.saturating_mul(ANCHORS);
-        let page: Vec<&AnchorTransformation> =
-            wanted.iter().copied().skip(begin).take(ANCHORS).collect();
+        let page: Vec<&MappedAnchor> = wanted.iter().copied().skip(begin).take(ANCHORS).collect();
         let next = begin.saturating_add(ANCHORS) < wanted.len();
         let next = next.then(|| self.wanted.path(&self.here(), self.wanted.page + 1));
         let first = (self.wanted.page > 0).then(|| self.wanted.path(&self.here(), 0));
@@ -112,21 +113,20 @@ impl View {
         }
     }
 
-    fn sessions_at(&self, anchor: &AnchorTransformation) -> u64 {
-        self.plan.summary.sessions_by_anchor.get(&anchor.anchor_key).copied().unwrap_or(0)
+    fn sessions_at(&self, anchor: &MappedAnchor) -> u64 {
+        self.plan.summary.sessions_by_anchor.get(&anchor.key).copied().unwrap_or(0)
     }
 
-    fn wants(&self, anchor: &AnchorTransformation) -> bool {
-        let Wanted { text, kind, only, page: _ } = &self.wanted;
-        let text = text.to_lowercase();
-        let holds = |of: &str| of.to_lowercase().contains(&text);
-        let is_named = holds(&anchor.anchor_name)
-            || holds(anchor.anchor_node_id_v1.as_str())
-            || holds(anchor.anchor_node_id_v2.as_str());
+    /// Whether an anchor is wanted; `text` in small letters.
+    fn wants(&self, anchor: &MappedAnchor, text: &str) -> bool {
+        let Wanted { text: _, kind, only, page: _ } = &self.wanted;
+        let holds = |of: &str| of.to_lowercase().contains(text);
+        let is_named =
+            holds(&anchor.name) || holds(anchor.v1.as_str()) || holds(anchor.v2.as_str());
         let is_among = match only {
             Only::All => true,
             Only::WithSessions => self.sessions_at(anchor) > 0,
-            Only::WithPolicy => self.plan.policies.contains_key(&anchor.anchor_key),
+            Only::WithPolicy => self.plan.policies.contains_key(&anchor.key),
         };
         is_named && is_among && kind.is_none_or(|kind| anchor.migration_scenario == kind)
     }
@@ -146,7 +146,7 @@ impl View {
         }
     }
 
-    fn table(&self, page: &[&AnchorTransformation]) -> Markup {
+    fn table(&self, page: &[&MappedAnchor]) -> Markup {
         html! {
             div.scroll {
                 table {
@@ -164,17 +164,17 @@ impl View {
                         @for anchor in page {
                             tr {
                                 th scope="row" {
-                                    a href=(paths::anchor(self.tenant, self.plan.id, &anchor.anchor_key)) { (anchor.anchor_name) }
+                                    a href=(paths::anchor(self.tenant, self.plan.id, &anchor.key)) { (anchor.name) }
                                     span.under {
-                                        code { (anchor.anchor_node_id_v1) }
-                                        @if anchor.anchor_node_id_v2 != anchor.anchor_node_id_v1 { " → " code { (anchor.anchor_node_id_v2) } }
+                                        code { (anchor.v1) }
+                                        @if anchor.v2 != anchor.v1 { " → " code { (anchor.v2) } }
                                     }
                                 }
                                 td { (scenario(anchor.migration_scenario)) }
                                 td.number { (words::count(self.sessions_at(anchor))) }
-                                td { (changes(anchor.upstream_changes.counts)) }
-                                td { (changes(anchor.downstream_changes.counts)) }
-                                td { (policy::in_words(self.plan.policies.get(&anchor.anchor_key))) }
+                                td { (changes(anchor.upstream_counts())) }
+                                td { (changes(anchor.downstream_counts())) }
+                                td { (policy::in_words(self.plan.policies.get(&anchor.key))) }
                             }
                         }
                     }

@@ -16,7 +16,7 @@ use crate::console::frame::{Frame, Place};
 use crate::console::parts::{self, Field, Tone, alert, heading};
 use crate::console::sent::Sent;
 use crate::console::viewer::Viewer;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::http::App;
 use crate::http::error::Refusal;
 use crate::http::extract;
@@ -29,13 +29,7 @@ enum Purpose {
     /// A new scenario.
     Register,
     /// A new version of this scenario.
-    Plan {
-        scenario: ScenarioId,
-        name: String,
-        latest: Version,
-        /// Its current version as JSON, to be changed.
-        document: String,
-    },
+    Plan { scenario: ScenarioId, name: String, latest: Version },
 }
 
 /// What the page shows.
@@ -88,7 +82,7 @@ impl From<Error> for Refused {
 
 /// The form for a new scenario.
 pub async fn register_form(viewer: Viewer, Path(tenant): Path<TenantId>) -> Page {
-    Page(View::empty(tenant, Purpose::Register, &viewer).page(&viewer))
+    Page(View::new(tenant, Purpose::Register, String::new(), &viewer).page(&viewer))
 }
 
 /// Registers a scenario.
@@ -111,14 +105,20 @@ pub async fn register(
     }
 }
 
-/// The form for a new version.
+/// The form for a new version: its current one, to be changed.
 pub async fn plan_form(
     State(app): State<App>,
     viewer: Viewer,
     Path((tenant, id)): Path<(TenantId, ScenarioId)>,
 ) -> Result<Page, Trouble> {
-    let purpose = purpose(&app, tenant, id).await?;
-    Ok(Page(View::empty(tenant, purpose, &viewer).page(&viewer)))
+    let catalog = &app.opened.scenarios.catalog;
+    let scenario = catalog.scenario(tenant, id).await?;
+    let current = catalog.version(tenant, id, scenario.current_version).await?;
+    let latest = latest_version(&app, tenant, id).await?;
+    let next = Scenario { version: latest.next(), ..(*current.document).clone() };
+    let document = serde_json::to_string_pretty(&next).expect("plain data serialises");
+    let purpose = Purpose::Plan { scenario: id, name: scenario.name, latest };
+    Ok(Page(View::new(tenant, purpose, document, &viewer).page(&viewer)))
 }
 
 /// Makes a plan to a new version.
@@ -152,7 +152,9 @@ pub async fn plan(
     match planned.await {
         Ok(plan) => Ok(done(&paths::plan(tenant, plan.id), Done::Planned).into_response()),
         Err(refused) => {
-            let purpose = purpose(&app, tenant, id).await?;
+            let name = app.opened.scenarios.catalog.scenario(tenant, id).await?.name;
+            let latest = latest_version(&app, tenant, id).await?;
+            let purpose = Purpose::Plan { scenario: id, name, latest };
             Ok(View::refused(tenant, purpose, &sent, refused).again(&viewer))
         }
     }
@@ -172,22 +174,8 @@ fn document(sent: &Sent) -> &str {
     if file.is_empty() { sent.text("document") } else { file }
 }
 
-async fn purpose(app: &App, tenant: TenantId, id: ScenarioId) -> Result<Purpose> {
-    let catalog = &app.opened.scenarios.catalog;
-    let scenario = catalog.scenario(tenant, id).await?;
-    let current = catalog.version(tenant, id, scenario.current_version).await?;
-    let latest = latest_version(app, tenant, id).await?;
-    let next = Scenario { version: latest.next(), ..(*current.document).clone() };
-    let document = serde_json::to_string_pretty(&next).expect("plain data serialises");
-    Ok(Purpose::Plan { scenario: id, name: scenario.name, latest, document })
-}
-
 impl View {
-    fn empty(tenant: TenantId, purpose: Purpose, viewer: &Viewer) -> Self {
-        let document = match &purpose {
-            Purpose::Register => String::new(),
-            Purpose::Plan { document, .. } => document.clone(),
-        };
+    fn new(tenant: TenantId, purpose: Purpose, document: String, viewer: &Viewer) -> Self {
         let created_by = viewer.name.clone();
         Self { tenant, purpose, document, from_version: String::new(), created_by, refused: None }
     }
@@ -314,12 +302,13 @@ mod tests {
             scenario: samples::order_flow(1).id,
             name: "Order <script>".to_owned(),
             latest: Version(1),
-            document: "{}".to_owned(),
         };
         for purpose in [Purpose::Register, plan] {
             let viewer = Viewer::sample();
             check::page(
-                &View::empty(check::tenant(), purpose.clone(), &viewer).page(&viewer).into_string(),
+                &View::new(check::tenant(), purpose.clone(), "{}".to_owned(), &viewer)
+                    .page(&viewer)
+                    .into_string(),
             )
             .await;
             let sent = Sent::parse(b"document=%7B%22name%22%3A%22%3Cscript%3E%22&created_by=Ann");
