@@ -32,7 +32,7 @@ use moves::{PATIENCE, World, Writers, olga, store_id};
 use segue_core::ids::{Position, TenantId};
 use segue_store::events::{Access, Event, EventStore, LogRead, Mode};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use uuid::Uuid;
 
 /// What the stories are told for: each of them has to come somewhere.
@@ -188,14 +188,14 @@ async fn matrix(kind: Kind) {
         .map(|run| async move {
             let begun = Instant::now();
             let (story, point) = (run.story, run.dies.clone().unwrap());
-            let lived = run.begin().await;
+            let lived = run.begin().await.map_err(said);
             let came = match &lived {
                 Ok(lived) => format!("{} appends, all there", lived.acknowledged),
                 Err(_) => "FAILED".to_owned(),
             };
             let took = begun.elapsed().as_secs_f64();
             println!("{kind:?}, {story:?}: dies {point}: {came} ({took:.1} s)");
-            lived.is_err().then(|| format!("{story:?}: {point}"))
+            lived.err().map(|said| format!("{story:?}: {point}: {said}"))
         })
         .buffer_unordered(AT_ONCE)
         .filter_map(std::future::ready)
@@ -234,7 +234,12 @@ async fn a_fence_that_is_only_said_to_be_there_is_noticed() {
 
 /// Why a run fails.
 async fn failure(run: Run) -> String {
-    let panic = run.begin().await.err().expect("it fails").into_panic();
+    said(run.begin().await.err().expect("it fails"))
+}
+
+/// What a run said when it failed.
+fn said(failed: JoinError) -> String {
+    let panic = failed.into_panic();
     panic.downcast::<&str>().map_or_else(|panic| *panic.downcast().unwrap(), |said| (*said).into())
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
 /// On which side of an effect a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub struct Fate {
     /// The last decision: effects are named after the one that they follow.
     since: Mutex<Option<&'static str>>,
     told: Mutex<HashSet<String>>,
+    /// Held for reading by every effect while it is had.
+    at_work: RwLock<()>,
 }
 
 /// Begins a line that tells of an effect.
@@ -76,7 +79,13 @@ impl Fate {
 
     fn new(is_told: bool, dies: Option<Point>, bend: Bend) -> Self {
         let (bend, since, told) = (Mutex::new(bend), Mutex::default(), Mutex::default());
-        Self { is_told, dies, bend, since, told }
+        Self { is_told, dies, bend, since, told, at_work: RwLock::default() }
+    }
+
+    /// Waits until every effect that has begun is over, and lets none begin after it: what is done may be seen
+    /// before the one who did it hears so, and a process that ends in between would not come to its point.
+    pub async fn rests(&self) -> RwLockWriteGuard<'_, ()> {
+        self.at_work.write().await
     }
 
     pub fn bend(&self, bend: Bend) {
@@ -112,6 +121,7 @@ impl Fate {
         effect: String,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        let _at_work = self.at_work.read().await;
         self.comes_to(When::Before, &effect);
         let done = work.await?;
         self.comes_to(When::After, &effect);

@@ -73,5 +73,6 @@ pub fn live() {
         world.moves.attend();
         let telling = story.tell(&world, Teller::First, &fate);
         tokio::time::timeout(PATIENCE, telling).await.expect("the story comes to its end");
+        let _rests = tokio::time::timeout(PATIENCE, fate.rests()).await.expect("effects end");
     });
 }
