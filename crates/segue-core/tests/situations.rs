@@ -158,12 +158,29 @@ fn missing_fields_are_collected_over_several_turns_while_the_migration_waits() {
     assert_eq!(world.stands_at(), ("checkout", 1));
     assert!(world.pending().is_some());
 
-    assert_eq!(told(&world.gives("email", "ann@example.org")), "collect age");
+    let taken = world.gives("email", "ann@example.org");
+    assert_eq!(told(&taken), "collect age");
+    assert_eq!(
+        taken.answer.reconciliation.user_message.as_deref(),
+        Some("Before we continue, I need to collect some information: age")
+    );
     assert_eq!(told(&world.gives("age", 33)), "gap_fill -> checkout");
     assert_eq!(world.profile.fields[&field("age")].value, 33);
     let migration = applied(&world);
     assert_eq!(migration.fields_asked.len(), 2);
     assert!(migration.fields_filled.iter().all(|filled| filled.source == Source::Given));
+}
+
+#[test]
+fn one_missing_field_is_asked_for_in_the_words_of_its_prompt() {
+    let mut world = World::new(PLAIN)
+        .walk("checkout")
+        .defining("email", ValueType::Email)
+        .deploy("welcome -> details if ready\ndetails [asks email] -> checkout if ready\ncheckout");
+    let taken = world.returns();
+    assert_eq!(told(&taken), "collect email");
+    let said = taken.answer.reconciliation.user_message;
+    assert_eq!(said.as_deref(), Some("What is your email?"));
 }
 
 #[test]

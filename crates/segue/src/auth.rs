@@ -16,10 +16,12 @@
 //! - **Without keys only the loopback is served** ([`Mode::Open`]), and there only under a loopback name, so
 //!   that no page on the web reaches it by a name of its own.
 //!
-//! A key that is revoked opens nothing any more: at once in the process that revoked it, within half a
-//! second in the others as a rule, and within [`keyring::BELIEVED_FOR`] if the message of it is lost.
+//! A key that is revoked opens nothing any more, and what is still open ends: at once in the process that
+//! revoked it, within half a second in the others as a rule, and within [`keyring::BELIEVED_FOR`] if the message
+//! of it is lost.
 
 pub mod caller;
+pub mod credential;
 pub mod keyring;
 pub mod origin;
 pub mod rate;
@@ -31,13 +33,14 @@ use std::sync::Arc;
 
 use segue_core::ids::TenantId;
 use segue_store::control::ControlPlane;
-use segue_store::control::keys::{Role, Roles};
+use segue_store::control::keys::{Key, Role, Roles};
 use serde::{Deserialize, Serialize};
 
 pub use caller::Caller;
+pub use credential::Credential;
 pub use keyring::Keyring;
 pub use origin::PublicUrl;
-pub use session::Sessions;
+pub use session::{Sessions, Transport};
 
 use crate::clock::Clock;
 use crate::config;
@@ -151,6 +154,8 @@ fn words(roles: &[Role]) -> String {
 pub enum End {
     /// By itself.
     Expired,
+    /// Another key took its place.
+    Rotated,
     /// By somebody's decision.
     Revoked,
 }
@@ -159,6 +164,7 @@ impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Expired => "expired",
+            Self::Rotated => "been rotated, and its overlap is over",
             Self::Revoked => "been revoked",
         })
     }
@@ -213,5 +219,27 @@ impl Access {
             keyring,
             rate: rate::Limits::new(access.requests_per_second, access.burst),
         })
+    }
+
+    /// Lets the bearer of a key make one more request, if they do not make too many.
+    ///
+    /// # Errors
+    /// [`Denied::TooFast`].
+    pub fn pace(&self, key: &Key) -> Result<(), Denied> {
+        self.rate.pass(key).map_err(|too_fast| Denied::TooFast {
+            name: key.name.clone(),
+            per_second: too_fast.per_second,
+            wait_ms: u64::try_from(too_fast.wait.as_millis()).unwrap_or(u64::MAX).max(1),
+        })
+    }
+
+    /// How the console's cookie travels from this server.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match &self.public_url {
+            Some(url) if url.is_secure() => Transport::Secure,
+            _ if self.on_loopback => Transport::Loopback,
+            Some(_) | None => Transport::Secure,
+        }
     }
 }

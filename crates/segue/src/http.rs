@@ -23,6 +23,7 @@ pub mod live;
 pub mod moves;
 mod observe;
 pub mod page;
+pub mod pass;
 pub mod plans;
 mod request_id;
 pub mod scenarios;

@@ -45,6 +45,8 @@ fn without_a_key_there_is_health_and_nothing_else() {
     for wrong in ["Bearer nonsense", "Basic b2xnYTpzZWNyZXQ=", "segue_x", "Bearer "] {
         let headers = [("Authorization", wrong)];
         guarded.server.send("GET", "/api/v1/stores", &headers, b"").refused(401, "unauthenticated");
+        // Whoever watches whether it lives need not care what its proxy adds.
+        assert_eq!(guarded.server.send("GET", "/healthz", &headers, b"").status, 200);
     }
     let known = &guarded.platform[..guarded.platform.len() - 1];
     let other = if guarded.platform.ends_with('0') { "1" } else { "0" };
@@ -230,10 +232,15 @@ fn a_key_ends_when_it_is_revoked_rotated_or_expired() {
     let (second, second_id) = (text(&second, "key"), text(&second, "key_id"));
     stores(&first).is(200);
     stores(&second).is(200);
-    guarded.send(&guarded.platform, "POST", &rotate, None).is(201);
+    let third = guarded.send(&guarded.platform, "POST", &rotate, None).is(201);
+    assert_eq!(
+        third["expires_at"],
+        Value::Null,
+        "the overlap of the first is not its own: {third}"
+    );
     guarded.send(&guarded.platform, "POST", &rotate, None).refused(409, "invalid_state_transition");
     let over = stores(&first).refused(401, "unauthenticated");
-    assert_eq!(over["ended"], "Expired");
+    assert_eq!(over["ended"], "Rotated");
 
     let revoke = format!("/api/v1/keys/{second_id}");
     assert_eq!(guarded.send(&guarded.platform, "DELETE", &revoke, None).is(200)["is_valid"], false);
@@ -256,6 +263,41 @@ fn a_key_ends_when_it_is_revoked_rotated_or_expired() {
     assert_eq!(listed["total"], 5, "{listed}");
     let olga = listed["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == *first_id);
     assert!(olga.unwrap()["used_at"].is_string(), "{listed}");
+}
+
+#[test]
+fn what_a_key_keeps_open_ends_with_it() {
+    let guarded = Guarded::start();
+    let tenant = Uuid::new_v4();
+    let app = guarded.key_of("app", &["app"], Some(tenant));
+    let event = json!({"event_type": "Noted", "payload": {"note": "before"}});
+    let append = json!({"stream_type": "note", "expected_version": "any", "events": [event]});
+    guarded.api(&app, "POST", "/streams/note-1/events", &append);
+    let reader = json!({"name": "reader", "roles": ["app"], "tenant_id": tenant});
+    let (reader, reader_id) = guarded.key(&reader);
+    let get = |path: &str, more: &[(&str, &str)]| {
+        let answer = guarded.send_with(&reader, "GET", path, None, more);
+        (Instant::now(), answer)
+    };
+    let (revoked, tail, poll) = std::thread::scope(|scope| {
+        let tail = scope.spawn(|| get("/api/v1/events", &[("Accept", "text/event-stream")]));
+        let poll = scope.spawn(|| get("/api/v1/events?after=1&wait_ms=20000", &[]));
+        // Both are open, and the poll has waited for longer than an answer usually takes.
+        std::thread::sleep(Duration::from_millis(1_500));
+        let revoke = format!("/api/v1/keys/{reader_id}");
+        guarded.send(&guarded.platform, "DELETE", &revoke, None).is(200);
+        let revoked = Instant::now();
+        std::thread::sleep(Duration::from_millis(200));
+        guarded.api(&app, "POST", "/streams/note-1/events", &append);
+        (revoked, tail.join().unwrap(), poll.join().unwrap())
+    });
+    let (ended, tail) = tail;
+    assert!(ended < revoked + Duration::from_secs(5), "{:?}", ended.duration_since(revoked));
+    let parts: Vec<_> = tail.text.trim_end().split("\n\n").collect();
+    let last = parts.last().unwrap();
+    assert!(tail.text.contains("before") && parts.len() == 3, "{}", tail.text);
+    assert!(last.starts_with("event: problem") && last.contains("unauthenticated"), "{last}");
+    assert_eq!(poll.1.refused(401, "unauthenticated")["ended"], "Revoked");
 }
 
 #[test]
@@ -418,6 +460,45 @@ fn pages_of_other_sites_change_nothing() {
     // A name that somebody made to point here.
     post(&[("Host", "evil.example")]).refused(403, "cross_origin");
     post(&[("Sec-Fetch-Site", "same-origin")]).is(201);
+}
+
+#[test]
+fn a_session_of_the_console_is_opened_with_a_key_and_carried_by_a_cookie() {
+    let outside = "https://segue.example.com";
+    let guarded = Guarded::with(&format!("public_url = \"{outside}\"\n"));
+    let (key, _) = guarded.key(&json!({"name": "olga", "roles": ["operator", "platform"],
+                                       "requests_per_second": 4}));
+    let post = |path: &str, more: &[(&str, &str)], body: &str| {
+        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        let headers = [&[form, ("Origin", outside)], more].concat();
+        guarded.server.send("POST", path, &headers, body.as_bytes())
+    };
+    let login = || post("/console/login", &[], &format!("key={key}&next=/console/stores"));
+    let entered = login();
+    assert_eq!(
+        (entered.status, &entered.headers["location"]),
+        (303, &"/console/stores".parse().unwrap())
+    );
+    let cookie = entered.headers["set-cookie"].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-segue_console=") && cookie.contains("; Secure"), "{cookie}");
+    let token = cookie.split(';').next().unwrap().to_owned();
+
+    let look =
+        |more: &[(&str, &str)]| guarded.server.send("GET", "/console/stores", more, b"").status;
+    assert_eq!(look(&[]), 303, "to the login");
+    assert_eq!(look(&[("Cookie", &token)]), 200);
+    assert_eq!(look(&[("Cookie", &token), ("Sec-Fetch-Site", "cross-site")]), 200, "by a link");
+    // A proxy that asks for a password of its own passes it on.
+    assert_eq!(look(&[("Cookie", &token), ("Authorization", "Basic b2xnYTpzZWNyZXQ=")]), 200);
+    let planted = token.replace("__Host-", "");
+    assert_eq!(look(&[("Cookie", &planted)]), 303, "any host may set that name");
+
+    let statuses: Vec<_> = (0..12).map(|_| login().status).collect();
+    assert!(statuses.contains(&429), "sessions are not opened without end: {statuses:?}");
+
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(post("/console/logout", &[("Cookie", &token)], "").status, 303);
+    assert_eq!(look(&[("Cookie", &token)]), 303, "it is over");
 }
 
 #[test]

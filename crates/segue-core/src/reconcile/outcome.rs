@@ -154,8 +154,14 @@ fn question(situation: &Situation<'_>, chain: &Chain<'_>, gap_fill: &GapFill<'_>
         let definition = situation.definitions.get(field);
         definition.map_or(field.as_str(), Definition::label).to_owned()
     };
+    let own_words = match &gap_fill.ask[..] {
+        [only] => situation.definitions.get(only).and_then(|of| of.collection_prompt.clone()),
+        _ => None,
+    };
     let mut parts = Vec::new();
-    if !gap_fill.ask.is_empty() {
+    if let Some(prompt) = own_words {
+        parts.push(prompt);
+    } else if !gap_fill.ask.is_empty() {
         let fields: Vec<String> = gap_fill.ask.iter().map(name).collect();
         let what = if chain.is_composite() { "collect" } else { "collect some information" };
         parts.push(format!("Before we continue, I need to {what}: {}", fields.join(", ")));

@@ -126,6 +126,8 @@ pub struct Key {
     pub created_by: String,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// When it ends, or ended, because it was rotated: another key has its place.
+    pub superseded_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// When it was used last, to the minute.
@@ -136,7 +138,13 @@ impl Key {
     /// Whether it opens anything at this time.
     #[must_use]
     pub fn is_valid(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+        self.revoked_at.is_none() && self.ends_at().is_none_or(|end| now < end)
+    }
+
+    /// When it ends without being revoked: by itself, or because it was rotated.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.expires_at.into_iter().chain(self.superseded_at).min()
     }
 }
 
@@ -149,7 +157,7 @@ pub trait Keys: Send + Sync {
     /// [`super::Error::Exists`] if the id or the prefix is taken; [`super::Error::TooMany`] over [`KEYS`].
     async fn create_key(&self, key: &Key, by: &By) -> Result<()>;
 
-    /// Adds a key in another one's place, which ends at `ends_at`, or earlier if it was to end earlier.
+    /// Adds a key in another one's place, which is superseded at `ends_at`, or earlier if it was to be earlier.
     ///
     /// # Errors
     /// [`super::Error::NotFound`] if there is no such key; as [`Keys::create_key`].

@@ -15,7 +15,7 @@ use segue_core::ids::{KeyId, TenantId};
 use segue_store::control::audit::{PLATFORM, Subject};
 use segue_store::control::keys::{KEYS, Key, Role, Roles};
 use segue_store::control::{By, Changes, ControlPlane, Error as ControlError, Listing, Noun, Page};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::secret::Secret;
 use super::{Denied, End, Error};
@@ -27,8 +27,12 @@ pub const BELIEVED_FOR: Duration = Duration::from_secs(5);
 /// Secrets that are hashed at once, so that whoever tries wrong ones does not take the processor.
 const HASHED_AT_ONCE: usize = 2;
 
-/// How long a request waits to have its secret hashed.
-const HASHING_PATIENCE: Duration = Duration::from_secs(5);
+/// Credentials that are looked up in the control plane at once, so that whoever makes them up does not take
+/// its connections.
+const LOOKED_UP_AT_ONCE: usize = 4;
+
+/// How long a request waits for its turn to have its credential looked up, or its secret hashed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Wrong secrets that may be tried for one key in a second.
 const TRIES_PER_SECOND: u32 = 5;
@@ -139,6 +143,9 @@ pub struct Keyring {
     known: Cache<[u8; 32], Arc<Known>>,
     /// Counts how often something may have been decided about keys.
     generation: AtomicU64,
+    /// Told when it does.
+    changed: Notify,
+    looking_up: Semaphore,
     hashing: Arc<Semaphore>,
     /// Wrong secrets.
     tries: DefaultKeyedRateLimiter<KeyId>,
@@ -160,6 +167,8 @@ impl Keyring {
             clock,
             known: Cache::new(KEYS),
             generation: AtomicU64::new(0),
+            changed: Notify::new(),
+            looking_up: Semaphore::new(LOOKED_UP_AT_ONCE),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             tries: RateLimiter::keyed(Quota::per_second(tries)),
             shut: Cache::new(KEYS),
@@ -204,7 +213,11 @@ impl Keyring {
         if key.is_valid(self.clock.now()) {
             return Ok(key);
         }
-        let how = if key.revoked_at.is_some() { End::Revoked } else { End::Expired };
+        let how = match (key.revoked_at, key.superseded_at) {
+            (Some(_), _) => End::Revoked,
+            (None, Some(end)) if end <= self.clock.now() => End::Rotated,
+            (None, _) => End::Expired,
+        };
         Err(Denied::Over { name: key.name.clone(), how }.into())
     }
 
@@ -217,7 +230,8 @@ impl Keyring {
         generation: u64,
         before: Option<Arc<Known>>,
     ) -> Result<Arc<Key>, Error> {
-        let key = match self.control.key_by_prefix(secret.prefix()).await {
+        let found = self.in_turn(self.control.key_by_prefix(secret.prefix())).await?;
+        let key = match found {
             Ok(key) => Arc::new(key),
             Err(ControlError::NotFound(Noun::Key)) => return Err(Denied::UnknownKey.into()),
             Err(error) => return Err(error.into()),
@@ -246,7 +260,7 @@ impl Keyring {
             return Err(Denied::TooManyTries);
         }
         let permit = self.hashing.clone().acquire_owned();
-        let permit = tokio::time::timeout(HASHING_PATIENCE, permit).await;
+        let permit = tokio::time::timeout(PATIENCE, permit).await;
         let permit = permit.map_err(|_elapsed| Denied::TooManyTries)?;
         if self.known.get(&fingerprint).is_some_and(|known| known.key.verifier == key.verifier) {
             return Ok(true);
@@ -304,10 +318,27 @@ impl Keyring {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Waits until something may have been decided about a key, or until what is remembered of keys is old.
+    pub async fn changed(&self) {
+        // It does not matter which.
+        let _ = tokio::time::timeout(BELIEVED_FOR, self.changed.notified()).await;
+    }
+
+    /// Looks a credential up when it is its turn.
+    ///
+    /// # Errors
+    /// [`Denied::TooManyTries`] if that takes too long.
+    pub async fn in_turn<T>(&self, look_up: impl Future<Output = T>) -> Result<T, Denied> {
+        let turn = tokio::time::timeout(PATIENCE, self.looking_up.acquire()).await;
+        let _turn = turn.map_err(|_elapsed| Denied::TooManyTries)?;
+        Ok(look_up.await)
+    }
+
     /// Believes nothing that it remembers of keys; the next request asks again. That a secret was hashed stays
     /// true.
     fn forget(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_waiters();
         self.tries.retain_recent();
     }
 
@@ -397,6 +428,7 @@ impl Keyring {
             created_at: self.clock.now(),
             created_by: by.to_owned(),
             expires_at,
+            superseded_at: None,
             revoked_at: None,
             used_at: None,
         };

@@ -1,9 +1,9 @@
 //! Console sessions: who has shown an API key on the login page carries a token in a cookie instead.
 //!
-//! The cookie is not readable by scripts, is sent to `/console` only and never from another site's page,
-//! and travels by TLS only, unless the server listens on the loopback and has no public `https` URL. The token
-//! is 256 random bits; the control plane keeps its SHA-256. A session ends after some hours, by logging out,
-//! and together with its key.
+//! The cookie is not readable by scripts, and another site's page cannot send anything with it but follow a
+//! link. It travels by TLS only and cannot be set by another host (`__Host-`), unless the server listens on the
+//! loopback and has no public `https` URL. The token is 256 random bits; the control plane keeps its SHA-256. A
+//! session ends after some hours, by logging out, and together with its key.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +21,6 @@ use sha2::{Digest, Sha256};
 use super::keyring::{BELIEVED_FOR, Keyring};
 use super::{Denied, Error};
 use crate::clock::Clock;
-
-/// The cookie's name.
-pub const COOKIE: &str = "segue_console";
 
 /// Sessions that are remembered.
 const REMEMBERED: usize = 1_000;
@@ -56,6 +53,39 @@ pub enum Transport {
     Loopback,
 }
 
+impl Transport {
+    /// The name of its cookie.
+    #[must_use]
+    pub fn cookie(self) -> &'static str {
+        match self {
+            // Browsers take a cookie with this prefix from nobody but the host itself, by TLS.
+            Self::Secure => "__Host-segue_console",
+            Self::Loopback => "segue_console",
+        }
+    }
+
+    /// What a browser brought in its cookie, valid or not.
+    #[must_use]
+    pub fn token(self, headers: &HeaderMap) -> Option<&str> {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(name, value)| *name == self.cookie() && !value.is_empty())
+            .map(|(_, value)| value)
+    }
+
+    fn set_cookie(self, token: &str, max_age_seconds: u64) -> String {
+        let (name, reach) = match self {
+            Self::Secure => (self.cookie(), "Path=/; Secure"),
+            Self::Loopback => (self.cookie(), "Path=/console"),
+        };
+        format!("{name}={token}; {reach}; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax")
+    }
+}
+
 impl Sessions {
     /// Knows none yet.
     #[must_use]
@@ -83,15 +113,14 @@ impl Sessions {
         let expires_at = now.checked_add(self.lasting).unwrap_or(Timestamp::MAX);
         let login = Login { token_hash: hash(&token), key: key.id, begun_at: now, expires_at };
         self.control.open_login(&login, &By::new(&*key.name, now)).await?;
-        Ok(set_cookie(&token, self.lasting.as_secs(), transport))
+        Ok(transport.set_cookie(&token, self.lasting.as_secs()))
     }
 
-    /// Whose session a browser's cookie is of; nobody's if it has none.
+    /// Whose session a token is of; nobody's if the session or its key is over.
     ///
     /// # Errors
-    /// [`Denied`] if the session or its key is over, or the control plane cannot be asked.
-    pub async fn recognise(&self, headers: &HeaderMap) -> Result<Option<Arc<Key>>, Error> {
-        let Some(token) = cookie(headers) else { return Ok(None) };
+    /// The control plane cannot be asked.
+    pub async fn recognise(&self, token: &str) -> Result<Option<Arc<Key>>, Error> {
         let token_hash = hash(token);
         let (now, generation) = (self.clock.now(), self.keyring.generation());
         if let Some(known) = self.known.get(&token_hash)
@@ -102,7 +131,7 @@ impl Sessions {
         {
             return Ok(Some(known.key.clone()));
         }
-        let login = match self.control.login(&token_hash).await {
+        let login = match self.keyring.in_turn(self.control.login(&token_hash)).await? {
             Ok(login) if now < login.expires_at => login,
             Ok(_) | Err(ControlError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -129,44 +158,17 @@ impl Sessions {
         by: &str,
         transport: Transport,
     ) -> Result<String, ControlError> {
-        if let Some(token) = cookie(headers) {
+        if let Some(token) = transport.token(headers) {
             let token_hash = hash(token);
             self.control.close_login(&token_hash, &By::new(by, self.clock.now())).await?;
             self.known.remove(&token_hash);
         }
-        Ok(set_cookie("", 0, transport))
+        Ok(transport.set_cookie("", 0))
     }
-}
-
-/// Whether a browser brought a cookie of the console, valid or not.
-#[must_use]
-pub fn has_cookie(headers: &HeaderMap) -> bool {
-    cookie(headers).is_some()
-}
-
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, value)| *name == COOKIE && !value.is_empty())
-        .map(|(_, value)| value)
 }
 
 fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
-}
-
-fn set_cookie(token: &str, max_age_seconds: u64, transport: Transport) -> String {
-    let secure = match transport {
-        Transport::Secure => "; Secure",
-        Transport::Loopback => "",
-    };
-    format!(
-        "{COOKIE}={token}; Path=/console; Max-Age={max_age_seconds}; HttpOnly; SameSite=Strict{secure}"
-    )
 }
 
 impl std::fmt::Debug for Sessions {
@@ -183,20 +185,25 @@ mod tests {
 
     #[test]
     fn the_cookie_is_found_among_others() {
+        let token = |headers: &HeaderMap| Transport::Loopback.token(headers).map(str::to_owned);
         let mut headers = HeaderMap::new();
-        assert!(!has_cookie(&headers));
+        assert_eq!(token(&headers), None);
         headers.append(header::COOKIE, HeaderValue::from_static("a=b; segue_console_x=no"));
-        assert!(!has_cookie(&headers));
+        assert_eq!(token(&headers), None);
         headers.append(header::COOKIE, HeaderValue::from_static("theme=dark; segue_console=t-1"));
-        assert_eq!(cookie(&headers), Some("t-1"));
+        assert_eq!(token(&headers).as_deref(), Some("t-1"));
+        let planted = Transport::Secure.token(&headers);
+        assert_eq!(planted, None, "by TLS only the name counts that no other host can set");
     }
 
     #[test]
-    fn scripts_and_other_sites_never_get_the_cookie() {
-        let cookie = set_cookie("t", 60, Transport::Secure);
-        for attribute in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/console", "Max-Age=60"] {
+    fn scripts_and_other_hosts_never_get_the_cookie() {
+        let cookie = Transport::Secure.set_cookie("t", 60);
+        assert!(cookie.starts_with("__Host-segue_console=t; "), "{cookie}");
+        for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/;", "Max-Age=60"] {
             assert!(cookie.contains(attribute), "{cookie}");
         }
-        assert!(!set_cookie("t", 60, Transport::Loopback).contains("Secure"));
+        let plain = Transport::Loopback.set_cookie("t", 60);
+        assert!(!plain.contains("Secure") && plain.contains("Path=/console;"), "{plain}");
     }
 }

@@ -43,7 +43,7 @@ pub async fn show(
     Path(tenant): Path<TenantId>,
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
-    let (lines, wrong) = match filter(&asked) {
+    let (lines, wrong) = match filter(&asked, &viewer) {
         Ok(filter) => (read(&app, tenant, &filter, asked.text("cursor")).await?, None),
         Err(wrong) => (Listing { items: Vec::new(), total: 0, next: None }, Some(wrong)),
     };
@@ -67,12 +67,26 @@ pub async fn read(
     Ok(app.opened.control.list_audit(tenant, filter, part).await?)
 }
 
-fn filter(asked: &Sent) -> Result<Filter, String> {
+/// The things that somebody may see the decisions about; first what they see if they choose none.
+fn subjects(viewer: &Viewer) -> &'static [Subject] {
+    // What the API shows to the role platform: plans and sessions are the operators'.
+    if viewer.is_operator() { &Subject::ALL } else { &[Subject::Tenant, Subject::Migration] }
+}
+
+fn filter(asked: &Sent, viewer: &Viewer) -> Result<Filter, String> {
     let text = |name: &str| asked.given(name).map(str::to_owned);
     let day = |name: &str| asked.optional::<Date>(name, "a day such as 2026-11-27");
+    let subject = asked.optional::<Subject>("subject", "a known subject")?;
+    let subject = match subject {
+        Some(subject) if !subjects(viewer).contains(&subject) => {
+            return Err("What was decided about these is for the role operator.".to_owned());
+        }
+        None if !viewer.is_operator() => Some(Subject::Tenant),
+        subject => subject,
+    };
     Ok(Filter {
         action: asked.optional::<Action>("action", "a known action")?,
-        subject: asked.optional::<Subject>("subject", "a known subject")?,
+        subject,
         subject_id: text("id"),
         actor: text("actor"),
         from: day("from")?.and_then(begin),
@@ -112,7 +126,7 @@ impl View {
                 html! {},
             ))
             section.card aria-label="Audit" {
-                (self.filters())
+                (self.filters(viewer))
                 @if let Some(wrong) = &self.wrong {
                     div.empty role="alert" { p { (wrong) } }
                 } @else if self.lines.items.is_empty() {
@@ -122,7 +136,7 @@ impl View {
         })
     }
 
-    fn filters(&self) -> Markup {
+    fn filters(&self, viewer: &Viewer) -> Markup {
         let field = |name: &'static str, label: &'static str, hint: &'static str| Field {
             name,
             label,
@@ -130,14 +144,15 @@ impl View {
             hint,
             wrong: None,
         };
-        let mut subjects = vec![(String::new(), "All".to_owned())];
-        subjects
-            .extend(Subject::ALL.iter().map(|of| (of.to_string(), words::capital(of.as_str()))));
-        let mut actions = vec![(String::new(), "All".to_owned())];
+        let all = || (String::new(), "All".to_owned());
+        let mut kinds: Vec<_> = viewer.is_operator().then(all).into_iter().collect();
+        let known = subjects(viewer).iter();
+        kinds.extend(known.map(|of| (of.to_string(), words::capital(of.as_str()))));
+        let mut actions = vec![all()];
         actions.extend(Action::ALL.iter().map(|of| (of.to_string(), words::capital(of.as_str()))));
         html! {
             form.filters action=(paths::audit(self.tenant)) method="get" {
-                (field("subject", "Kind of thing", "").select(&subjects))
+                (field("subject", "Kind of thing", "").select(&kinds))
                 (field("action", "Action", "").select(&actions))
                 (field("id", "Id", "").text())
                 (field("actor", "Who", "").text())
@@ -222,6 +237,7 @@ fn details(details: &Value) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use segue_store::control::keys::Role;
     use serde_json::json;
 
     use super::*;
@@ -255,10 +271,25 @@ mod tests {
 
     #[test]
     fn a_day_is_asked_for_from_its_beginning_to_its_end() {
-        let asked = filter(&Sent::parse(b"from=2026-11-26&until=2026-11-27")).unwrap();
+        let filter = |asked: &[u8]| filter(&Sent::parse(asked), &Viewer::sample());
+        let asked = filter(b"from=2026-11-26&until=2026-11-27").unwrap();
         assert_eq!(asked.from, Some("2026-11-26T00:00:00Z".parse().unwrap()));
         assert_eq!(asked.until, Some("2026-11-28T00:00:00Z".parse().unwrap()));
-        assert!(filter(&Sent::parse(b"from=yesterday")).unwrap_err().contains("a day such as"));
-        assert!(filter(&Sent::parse(b"action=plan_eaten")).is_err());
+        assert!(filter(b"from=yesterday").unwrap_err().contains("a day such as"));
+        assert!(filter(b"action=plan_eaten").is_err());
+    }
+
+    #[test]
+    fn who_runs_the_platform_sees_what_was_decided_about_the_tenant_and_its_moves() {
+        let platform = Viewer::keyed(&[Role::Platform], None);
+        let asked = |asked: &[u8]| filter(&Sent::parse(asked), &platform).map(|of| of.subject);
+        assert_eq!(asked(b""), Ok(Some(Subject::Tenant)));
+        assert_eq!(asked(b"subject=migration"), Ok(Some(Subject::Migration)));
+        assert!(asked(b"subject=plan").unwrap_err().contains("the role operator"));
+        let html = sample(b"").page(&platform).into_string();
+        assert!(
+            !html.contains(r#"value="plan""#) && html.contains(r#"value="migration""#),
+            "{html}"
+        );
     }
 }

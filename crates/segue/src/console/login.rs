@@ -14,7 +14,6 @@ use super::{paths, words};
 use crate::auth::{Caller, Denied, Error, Mode};
 use crate::error::Error as Failed;
 use crate::http::App;
-use crate::http::access::transport;
 use crate::http::error::Refusal;
 
 /// What the page shows.
@@ -56,7 +55,8 @@ pub async fn enter(State(app): State<App>, sent: Sent) -> Result<Response, Troub
                 .into(),
         );
     }
-    let opened = app.access.sessions.open(&key, transport(&app.access)).await;
+    app.access.pace(&key).map_err(|denied| Refusal::from(Error::from(denied)))?;
+    let opened = app.access.sessions.open(&key, app.access.transport()).await;
     let cookie = opened.map_err(Failed::from)?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response())
 }
@@ -67,7 +67,7 @@ pub async fn leave(
     viewer: Viewer,
     headers: axum::http::HeaderMap,
 ) -> Result<Response, Trouble> {
-    let closed = app.access.sessions.close(&headers, &viewer.name, transport(&app.access)).await;
+    let closed = app.access.sessions.close(&headers, &viewer.name, app.access.transport()).await;
     let cookie = closed.map_err(Failed::from)?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(paths::LOGIN)).into_response())
 }

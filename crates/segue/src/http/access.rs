@@ -3,6 +3,8 @@
 //! Called by [`super::observe`] before the endpoint. Whoever is let in stands beside the request as its
 //! [`Caller`]; a key of one tenant is also the request's `X-Tenant-ID`.
 
+use std::sync::Arc;
+
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -13,10 +15,10 @@ use serde_json::json;
 use super::code::Code;
 use super::error::Refusal;
 use super::extract::TENANT_HEADER;
+use super::pass::Pass;
 use crate::auth::origin::{self, Proof};
 use crate::auth::rules::{self, Door, Rule};
-use crate::auth::session::{self, Transport};
-use crate::auth::{Access, Caller, Denied, Error, Mode};
+use crate::auth::{Access, Caller, Credential, Denied, Error, Mode};
 use crate::console::answer::Trouble;
 use crate::console::paths::{self, HOME as CONSOLE, LOGIN};
 
@@ -24,9 +26,9 @@ use crate::console::paths::{self, HOME as CONSOLE, LOGIN};
 ///
 /// # Errors
 /// The answer to a request that is not let in.
-pub async fn admit(access: &Access, request: &mut Request) -> Result<(), Response> {
+pub async fn admit(access: &Arc<Access>, request: &mut Request) -> Result<Pass, Response> {
     match decide(access, request).await {
-        Ok(()) => Ok(()),
+        Ok(credential) => Ok(Pass::new(access, credential, request.method())),
         Err(Error::Denied(Denied::NoKey)) if wants_console(request) => Err(to_login(request)),
         // People read pages.
         Err(error) if wants_console(request) => {
@@ -36,46 +38,56 @@ pub async fn admit(access: &Access, request: &mut Request) -> Result<(), Respons
     }
 }
 
-async fn decide(access: &Access, request: &mut Request) -> Result<(), Error> {
+/// Lets a request in with what it shows, if it shows anything.
+async fn decide(access: &Access, request: &mut Request) -> Result<Option<Credential>, Error> {
     let public = access.public_url.as_ref();
     if access.mode == Mode::Open && access.on_loopback {
         origin::check_host(request.headers(), public)?;
     }
     let is_console = is_console(request.uri().path());
-    let has_cookie = is_console && session::has_cookie(request.headers());
-    let proof = if has_cookie { Proof::Always } else { Proof::IfBrowser };
+    let token = is_console.then(|| access.transport().token(request.headers())).flatten();
+    let proof = if token.is_some() { Proof::Always } else { Proof::IfBrowser };
     origin::check(request.method(), request.headers(), public, proof)?;
 
     if names_no_tenant(request) {
         return Err(Denied::NotATenant.into());
     }
     let rule = rule(request);
-    let shown = bearer(request.headers())?;
-    let key = match shown {
-        Some(shown) => Some(access.keyring.recognise(shown).await?),
-        None if has_cookie => access.sessions.recognise(request.headers()).await?,
+    let is_public = rule == Some(Rule::Door(Door::Public));
+    let credential = match bearer(request.headers()) {
+        // Everybody is let in there, so nothing is looked up; but to the console's login somebody may come who is
+        // logged in.
+        _ if is_public && !is_console => None,
+        // Before the console there may be a proxy that asks for a password of its own.
+        Err(Denied::NotBearer) if is_console => token.map(session),
+        Err(denied) => return Err(denied.into()),
+        Ok(Some(shown)) => Some(Credential::Key(shown.to_owned())),
+        Ok(None) => token.map(session),
+    };
+    let key = match &credential {
+        Some(credential) => credential.recognise(access).await?,
         None => None,
     };
     let Some(key) = key else {
         return match (access.mode, rule) {
             (Mode::Open, _) | (Mode::ApiKeys, Some(Rule::Door(Door::Public)) | None) => {
                 request.extensions_mut().insert(Caller::Anybody);
-                Ok(())
+                Ok(None)
             }
             (Mode::ApiKeys, Some(Rule::Door(_) | Rule::NoSuchMethod | Rule::Unnamed)) => {
                 Err(Denied::NoKey.into())
             }
         };
     };
-    access.rate.pass(&key).map_err(|too_fast| Denied::TooFast {
-        name: key.name.clone(),
-        per_second: too_fast.per_second,
-        wait_ms: u64::try_from(too_fast.wait.as_millis()).unwrap_or(u64::MAX).max(1),
-    })?;
+    access.pace(&key)?;
     check_door(&key, rule)?;
     check_tenant(&key, request)?;
     request.extensions_mut().insert(Caller::bearer(&key));
-    Ok(())
+    Ok(credential)
+}
+
+fn session(token: &str) -> Credential {
+    Credential::Session(token.to_owned())
 }
 
 /// What stands before the request; nothing if it leads nowhere.
@@ -150,7 +162,7 @@ fn is_console(path: &str) -> bool {
 
 /// Whether a person looks at the console, who can log in.
 pub(super) fn wants_console(request: &Request) -> bool {
-    is_console(request.uri().path()) && !request.headers().contains_key(header::AUTHORIZATION)
+    is_console(request.uri().path()) && !matches!(bearer(request.headers()), Ok(Some(_)))
 }
 
 /// Sends a browser to the login page, and from there back to where it wanted to go.
@@ -166,16 +178,6 @@ fn to_login(request: &Request) -> Response {
         return ([("hx-redirect", LOGIN.to_owned())], refusal).into_response();
     }
     Redirect::to(&login).into_response()
-}
-
-/// How the console's cookie travels from this server.
-#[must_use]
-pub fn transport(access: &Access) -> Transport {
-    match &access.public_url {
-        Some(url) if url.is_secure() => Transport::Secure,
-        _ if access.on_loopback => Transport::Loopback,
-        Some(_) | None => Transport::Secure,
-    }
 }
 
 /// Headers that every answer has, unless the endpoint has set its own.

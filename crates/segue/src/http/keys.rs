@@ -86,7 +86,7 @@ pub struct KeyView {
     pub created_at: Timestamp,
     /// By whom.
     pub created_by: String,
-    /// When it ends by itself.
+    /// When it ends by itself: as it was made, or earlier because it was rotated.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
@@ -125,6 +125,7 @@ impl KeyView {
     pub fn of(key: keys::Key, now: Timestamp) -> Self {
         Self {
             is_valid: key.is_valid(now),
+            expires_at: key.ends_at(),
             key_id: key.id,
             prefix: format!("segue_{}", key.prefix),
             name: key.name,
@@ -133,7 +134,6 @@ impl KeyView {
             requests_per_second: key.requests_per_second,
             created_at: key.created_at,
             created_by: key.created_by,
-            expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             used_at: key.used_at,
         }

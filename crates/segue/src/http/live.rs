@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use super::code::Code;
 use super::error::Refusal;
 use super::events::{LoggedEvent, PageLimit};
+use crate::auth::{self, Denied};
 use crate::error::Result;
 use crate::telemetry;
 use crate::tenants::{Follow, PageSize};
@@ -302,6 +303,11 @@ fn encoded(page: LogPage) -> Bytes {
         chunk.extend_from_slice(b"\n\n");
     }
     chunk.into()
+}
+
+/// Says that a stream ends because its reader may not have it any more.
+pub(super) fn denied(denied: Denied) -> Bytes {
+    named("problem", &Refusal::from(auth::Error::from(denied)).body)
 }
 
 /// Says why a stream ends. Its answer has begun long ago, so it is logged here.

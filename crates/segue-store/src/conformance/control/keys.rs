@@ -25,6 +25,7 @@ fn new_key(name: &str, second: i64) -> Key {
         created_at: at(second),
         created_by: "olga".to_owned(),
         expires_at: None,
+        superseded_at: None,
         revoked_at: None,
         used_at: None,
     }
@@ -65,6 +66,7 @@ pub async fn a_key_reads_back_by_its_id_and_its_prefix_and_never_shows_its_verif
         tenant: Some(TenantId(Uuid::new_v4())),
         requests_per_second: Some(50),
         expires_at: Some(at(90)),
+        superseded_at: Some(at(80)),
         roles: Roles::from([Role::App]),
         ..new_key("checkout – naïve", 1)
     };
@@ -100,7 +102,12 @@ pub async fn a_rotated_key_goes_on_until_its_end_and_never_longer_than_it_would_
     assert!(control.key(second.id).await.unwrap().is_valid(at(3_600)));
 
     control.rotate_key(key.id, at(600), &new_key("app", 3), &olga(3)).await.unwrap();
-    assert_eq!(control.key(key.id).await.unwrap().expires_at, Some(at(60)));
+    let old = control.key(key.id).await.unwrap();
+    assert_eq!(
+        (old.superseded_at, old.expires_at),
+        (Some(at(60)), None),
+        "its own end stays its own"
+    );
     let stranger = KeyId(Uuid::new_v4());
     let lost = new_key("app", 4);
     assert!(is_missing(control.rotate_key(stranger, at(5), &lost, &olga(4)).await, Noun::Key));

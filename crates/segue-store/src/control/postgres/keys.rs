@@ -16,7 +16,7 @@ use super::statement::{decide, execute, row as one};
 use super::{Control, audit};
 
 const COLUMNS: &str = "key_id, prefix, name, roles, tenant_id, verifier, requests_per_second, \
-                       created_at, created_by, expires_at, revoked_at, used_at";
+                       created_at, created_by, expires_at, superseded_at, revoked_at, used_at";
 
 fn row(row: &Row) -> Result<Key> {
     let time = |column| Ok::<_, Error>(row.try_get::<_, Option<Micros>>(column)?.map(|at| at.0));
@@ -33,6 +33,7 @@ fn row(row: &Row) -> Result<Key> {
         created_at: row.try_get::<_, Micros>("created_at")?.0,
         created_by: row.try_get("created_by")?,
         expires_at: time("expires_at")?,
+        superseded_at: time("superseded_at")?,
         revoked_at: time("revoked_at")?,
         used_at: time("used_at")?,
     })
@@ -56,7 +57,7 @@ async fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<()> {
     }
     let statement = format!(
         "INSERT INTO api_keys ({COLUMNS}) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING"
     );
     let inserted = execute(
         transaction,
@@ -72,6 +73,7 @@ async fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<()> {
             &Micros(key.created_at),
             &key.created_by,
             &key.expires_at.map(Micros),
+            &key.superseded_at.map(Micros),
             &key.revoked_at.map(Micros),
             &key.used_at.map(Micros),
         ],
@@ -104,8 +106,8 @@ impl Keys for Control {
         let mut client = self.client().await?;
         let transaction = decide(&mut client, PLATFORM).await?;
         find(&transaction, old).await?;
-        let end = "UPDATE api_keys SET expires_at = least(coalesce(expires_at, $2), $2) \
-                   WHERE key_id = $1";
+        let end = "UPDATE api_keys \
+                   SET superseded_at = least(coalesce(superseded_at, $2), $2) WHERE key_id = $1";
         execute(&transaction, end, &[&old.0, &Micros(ends_at)]).await?;
         insert(&transaction, new).await?;
         let by = by.with("new_key_id", new.id.to_string());

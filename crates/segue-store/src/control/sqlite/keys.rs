@@ -13,7 +13,7 @@ use super::list::{List, Order};
 use super::{Control, audit};
 
 const COLUMNS: &str = "key_id, prefix, name, roles, tenant_id, verifier, requests_per_second, \
-                       created_at, created_by, expires_at, revoked_at, used_at";
+                       created_at, created_by, expires_at, superseded_at, revoked_at, used_at";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Key> {
     let time =
@@ -31,6 +31,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Key> {
         created_at: row.get::<_, Micros>("created_at")?.0,
         created_by: row.get("created_by")?,
         expires_at: time("expires_at")?,
+        superseded_at: time("superseded_at")?,
         revoked_at: time("revoked_at")?,
         used_at: time("used_at")?,
     })
@@ -61,7 +62,7 @@ fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<()> {
     let inserted = transaction
         .prepare_cached(&format!(
             "INSERT INTO api_keys ({COLUMNS}) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING"
         ))?
         .execute(params![
             Id(key.id.0),
@@ -74,6 +75,7 @@ fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<()> {
             Micros(key.created_at),
             key.created_by,
             key.expires_at.map(Micros),
+            key.superseded_at.map(Micros),
             key.revoked_at.map(Micros),
             key.used_at.map(Micros),
         ])?;
@@ -109,7 +111,7 @@ impl Keys for Control {
                 find(transaction, old)?;
                 transaction
                     .prepare_cached(
-                        "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?2), ?2) \
+                        "UPDATE api_keys SET superseded_at = min(coalesce(superseded_at, ?2), ?2) \
                          WHERE key_id = ?1",
                     )?
                     .execute(params![Id(old.0), Micros(ends_at)])?;
