@@ -17,8 +17,9 @@
 //!   that no page on the web reaches it by a name of its own.
 //!
 //! A key that is revoked opens nothing any more, and what is still open ends: at once in the process that
-//! revoked it, within half a second in the others as a rule, and within [`keyring::BELIEVED_FOR`] if the message
-//! of it is lost.
+//! revoked it, within half a second in the others as a rule, and if the message of it is lost within
+//! [`keyring::BELIEVED_FOR`], or twice that for what is open. What is open ends after a minute, too, in which
+//! the control plane could not be asked.
 
 pub mod caller;
 pub mod credential;
@@ -30,6 +31,7 @@ pub mod secret;
 pub mod session;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use segue_core::ids::TenantId;
 use segue_store::control::ControlPlane;
@@ -71,6 +73,9 @@ pub enum Denied {
     /// The header is not what it should be.
     #[error("the header Authorization is not `Bearer segue_…`")]
     NotBearer,
+    /// The session of the console is over.
+    #[error("this session of the console is over: log in again")]
+    SessionOver,
     /// The key is over.
     #[error("this API key ({name}) has {how}: ask for a new one")]
     Over {
@@ -119,6 +124,17 @@ pub enum Denied {
         /// When the next one is let in.
         wait_ms: u64,
     },
+    /// Too many sessions of the console were opened with a key.
+    #[error(
+        "the key {name} may open {} sessions of the console a minute; come back in {wait_ms} ms",
+        session::OPENED_PER_MINUTE
+    )]
+    TooManyLogins {
+        /// The key's name.
+        name: String,
+        /// When the next one may be opened.
+        wait_ms: u64,
+    },
     /// Too many wrong secrets were tried.
     #[error("too many wrong API keys were tried; come back in a second")]
     TooManyTries,
@@ -139,6 +155,11 @@ pub enum Denied {
         /// The name.
         host: String,
     },
+}
+
+/// A time to wait, as a client is told it.
+fn in_ms(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Roles as a choice, such as "app or operator".
@@ -229,7 +250,7 @@ impl Access {
         self.rate.pass(key).map_err(|too_fast| Denied::TooFast {
             name: key.name.clone(),
             per_second: too_fast.per_second,
-            wait_ms: u64::try_from(too_fast.wait.as_millis()).unwrap_or(u64::MAX).max(1),
+            wait_ms: in_ms(too_fast.wait),
         })
     }
 

@@ -226,7 +226,7 @@ pub struct Filter {
     /// Only this action.
     pub action: Option<Action>,
     /// Only this kind of thing.
-    pub subject: Option<Subject>,
+    pub subjects: Vec<Subject>,
     /// Only the thing of this id.
     pub subject_id: Option<String>,
     /// Only this actor.

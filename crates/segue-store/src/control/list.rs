@@ -83,6 +83,19 @@ impl List {
         }
     }
 
+    /// Only rows whose column has one of these values, if there are any.
+    pub(super) fn only_among<V: Into<Value>>(
+        mut self,
+        column: &str,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        let bound: Vec<_> = values.into_iter().map(|value| self.bind(value.into())).collect();
+        if !bound.is_empty() {
+            self.conditions.push(format!("{column} IN ({})", bound.join(", ")));
+        }
+        self
+    }
+
     /// Only rows whose column has this number or a higher one, if there is one.
     pub(super) fn from(self, column: &str, number: Option<i64>) -> Self {
         match number {

@@ -4,7 +4,7 @@
 //! for again in the control plane when that memory is old or something about keys was decided.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,10 @@ use quick_cache::sync::Cache;
 use segue_core::ids::{KeyId, TenantId};
 use segue_store::control::audit::{PLATFORM, Subject};
 use segue_store::control::keys::{KEYS, Key, Role, Roles};
-use segue_store::control::{By, Changes, ControlPlane, Error as ControlError, Listing, Noun, Page};
-use tokio::sync::{Notify, Semaphore};
+use segue_store::control::{
+    By, Changes, ControlPlane, Error as ControlError, Listing, Noun, Page, Unavailable,
+};
+use tokio::sync::{Semaphore, watch};
 
 use super::secret::Secret;
 use super::{Denied, End, Error};
@@ -29,9 +31,9 @@ const HASHED_AT_ONCE: usize = 2;
 
 /// Credentials that are looked up in the control plane at once, so that whoever makes them up does not take
 /// its connections.
-const LOOKED_UP_AT_ONCE: usize = 4;
+const LOOKED_UP_AT_ONCE: usize = 8;
 
-/// How long a request waits for its turn to have its credential looked up, or its secret hashed.
+/// How long a request waits to have its credential looked up, and how long to have its secret hashed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Wrong secrets that may be tried for one key in a second.
@@ -125,6 +127,20 @@ pub enum Rotation {
     Control(#[from] ControlError),
 }
 
+/// What is heard of decisions about keys, from a moment on.
+#[derive(Debug, Clone)]
+pub struct Heard(watch::Receiver<u64>);
+
+impl Heard {
+    /// Waits until something may have been decided since this was asked the last time.
+    pub async fn something(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The keyring is gone, and nothing will be.
+            std::future::pending().await
+        }
+    }
+}
+
 /// What the keyring remembers of a key that was recognised.
 #[derive(Debug)]
 struct Known {
@@ -142,9 +158,7 @@ pub struct Keyring {
     clock: Arc<dyn Clock>,
     known: Cache<[u8; 32], Arc<Known>>,
     /// Counts how often something may have been decided about keys.
-    generation: AtomicU64,
-    /// Told when it does.
-    changed: Notify,
+    generation: watch::Sender<u64>,
     looking_up: Semaphore,
     hashing: Arc<Semaphore>,
     /// Wrong secrets.
@@ -166,8 +180,7 @@ impl Keyring {
             control,
             clock,
             known: Cache::new(KEYS),
-            generation: AtomicU64::new(0),
-            changed: Notify::new(),
+            generation: watch::Sender::new(0),
             looking_up: Semaphore::new(LOOKED_UP_AT_ONCE),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             tries: RateLimiter::keyed(Quota::per_second(tries)),
@@ -185,16 +198,31 @@ impl Keyring {
         let secret = Secret::parse(shown).ok_or(Denied::UnknownKey)?;
         let fingerprint = secret.fingerprint();
         let generation = self.generation();
-        let key = match self.known.get(&fingerprint) {
-            Some(known)
-                if known.generation == generation && known.read_at.elapsed() < BELIEVED_FOR =>
-            {
-                self.note_use(&known);
-                known.key.clone()
+        if let Some(known) = self.believed(&fingerprint, generation) {
+            return self.valid(known.key.clone());
+        }
+        let looking_up = self.in_turn(async {
+            // Whoever was before may have looked the same key up.
+            match self.believed(&fingerprint, generation) {
+                Some(known) => Ok((known.key.clone(), true)),
+                None => self.look_up(&secret).await.map(|key| (key, false)),
             }
-            known => self.look_up(&secret, fingerprint, generation, known).await?,
-        };
+        });
+        let (key, is_checked) = looking_up.await??;
+        if !is_checked {
+            self.check(&secret, fingerprint, generation, &key).await?;
+        }
         self.valid(key)
+    }
+
+    /// What is remembered of a secret, if that is new enough.
+    fn believed(&self, fingerprint: &[u8; 32], generation: u64) -> Option<Arc<Known>> {
+        let known = self.known.get(fingerprint)?;
+        let is_new = known.generation == generation && known.read_at.elapsed() < BELIEVED_FOR;
+        is_new.then(|| {
+            self.note_use(&known);
+            known
+        })
     }
 
     /// Reads a key, whose bearer was recognised before.
@@ -221,32 +249,35 @@ impl Keyring {
         Err(Denied::Over { name: key.name.clone(), how }.into())
     }
 
-    /// Asks the control plane. A secret that was hashed before is not hashed again, as long as its verifier
-    /// is the same.
-    async fn look_up(
+    /// Asks the control plane for the key of a secret's prefix.
+    async fn look_up(&self, secret: &Secret) -> Result<Arc<Key>, Error> {
+        match self.control.key_by_prefix(secret.prefix()).await {
+            Ok(key) => Ok(Arc::new(key)),
+            Err(ControlError::NotFound(Noun::Key)) => Err(Denied::UnknownKey.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a secret is this key's, which is remembered then. A secret that was hashed before is not hashed
+    /// again, as long as its verifier is the same.
+    async fn check(
         &self,
         secret: &Secret,
         fingerprint: [u8; 32],
         generation: u64,
-        before: Option<Arc<Known>>,
-    ) -> Result<Arc<Key>, Error> {
-        let found = self.in_turn(self.control.key_by_prefix(secret.prefix())).await?;
-        let key = match found {
-            Ok(key) => Arc::new(key),
-            Err(ControlError::NotFound(Noun::Key)) => return Err(Denied::UnknownKey.into()),
-            Err(error) => return Err(error.into()),
-        };
+        key: &Arc<Key>,
+    ) -> Result<(), Error> {
+        let before = self.known.get(&fingerprint);
         let was_hashed = before.as_ref().is_some_and(|before| before.key.verifier == key.verifier);
-        if !was_hashed && !self.is_the_one(secret, fingerprint, &key).await? {
+        if !was_hashed && !self.is_the_one(secret, fingerprint, key).await? {
             tracing::warn!(prefix = secret.prefix(), "a wrong secret was shown for an API key");
             return Err(Denied::UnknownKey.into());
         }
         let used_at = before.map_or_else(Arc::default, |before| before.used_at.clone());
-        let read_at = Instant::now();
-        let known = Arc::new(Known { key: key.clone(), read_at, generation, used_at });
+        let known = Known { key: key.clone(), read_at: Instant::now(), generation, used_at };
         self.note_use(&known);
-        self.known.insert(fingerprint, known);
-        Ok(key)
+        self.known.insert(fingerprint, Arc::new(known));
+        Ok(())
     }
 
     /// Hashes the secret, unless that was done while this request waited for its turn.
@@ -315,30 +346,32 @@ impl Keyring {
 
     /// Changes whenever something may have been decided about a key.
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        *self.generation.borrow()
     }
 
-    /// Waits until something may have been decided about a key, or until what is remembered of keys is old.
-    pub async fn changed(&self) {
-        // It does not matter which.
-        let _ = tokio::time::timeout(BELIEVED_FOR, self.changed.notified()).await;
+    /// Hears from now on whether something may have been decided about a key.
+    #[must_use]
+    pub fn heard(&self) -> Heard {
+        Heard(self.generation.subscribe())
     }
 
     /// Looks a credential up when it is its turn.
     ///
     /// # Errors
-    /// [`Denied::TooManyTries`] if that takes too long.
-    pub async fn in_turn<T>(&self, look_up: impl Future<Output = T>) -> Result<T, Denied> {
-        let turn = tokio::time::timeout(PATIENCE, self.looking_up.acquire()).await;
-        let _turn = turn.map_err(|_elapsed| Denied::TooManyTries)?;
-        Ok(look_up.await)
+    /// The control plane is busy, if that takes too long.
+    pub async fn in_turn<T>(&self, look_up: impl Future<Output = T>) -> Result<T, ControlError> {
+        let looked_up = tokio::time::timeout(PATIENCE, async {
+            let _turn = self.looking_up.acquire().await.expect("it is never closed");
+            look_up.await
+        });
+        let busy = |elapsed| ControlError::Unavailable(Unavailable::Busy, Box::new(elapsed));
+        looked_up.await.map_err(busy)
     }
 
     /// Believes nothing that it remembers of keys; the next request asks again. That a secret was hashed stays
     /// true.
     fn forget(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        self.changed.notify_waiters();
+        self.generation.send_modify(|generation| *generation += 1);
         self.tries.retain_recent();
     }
 

@@ -5,22 +5,29 @@
 //! loopback and has no public `https` URL. The token is 256 random bits; the control plane keeps its SHA-256. A
 //! session ends after some hours, by logging out, and together with its key.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
+use segue_core::ids::KeyId;
 use segue_store::control::keys::Key;
 use segue_store::control::logins::Login;
 use segue_store::control::{By, ControlPlane, Error as ControlError};
 use sha2::{Digest, Sha256};
 
 use super::keyring::{BELIEVED_FOR, Keyring};
-use super::{Denied, Error};
+use super::{Denied, Error, in_ms};
 use crate::clock::Clock;
+
+/// Sessions that may be opened with one key in a minute, on one server.
+pub const OPENED_PER_MINUTE: u32 = 10;
 
 /// Sessions that are remembered.
 const REMEMBERED: usize = 1_000;
@@ -32,6 +39,7 @@ pub struct Sessions {
     keyring: Arc<Keyring>,
     lasting: Duration,
     known: Cache<[u8; 32], Arc<Known>>,
+    opened: DefaultKeyedRateLimiter<KeyId>,
 }
 
 /// What is remembered of a session.
@@ -78,10 +86,11 @@ impl Transport {
     }
 
     fn set_cookie(self, token: &str, max_age_seconds: u64) -> String {
-        let (name, reach) = match self {
-            Self::Secure => (self.cookie(), "Path=/; Secure"),
-            Self::Loopback => (self.cookie(), "Path=/console"),
+        let reach = match self {
+            Self::Secure => "Path=/; Secure",
+            Self::Loopback => "Path=/console",
         };
+        let name = self.cookie();
         format!("{name}={token}; {reach}; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax")
     }
 }
@@ -95,17 +104,24 @@ impl Sessions {
         keyring: Arc<Keyring>,
         lasting: Duration,
     ) -> Self {
-        Self { control, clock, keyring, lasting, known: Cache::new(REMEMBERED) }
+        let a_minute = NonZeroU32::new(OPENED_PER_MINUTE).expect("it is not 0");
+        let opened = RateLimiter::keyed(Quota::per_minute(a_minute));
+        Self { control, clock, keyring, lasting, known: Cache::new(REMEMBERED), opened }
     }
 
     /// Opens a session, and answers with the `Set-Cookie` header of it.
     ///
     /// # Errors
-    /// The control plane cannot be asked.
+    /// [`Denied::TooManyLogins`], or the control plane cannot be asked.
     ///
     /// # Panics
     /// When the machine has no randomness.
-    pub async fn open(&self, key: &Key, transport: Transport) -> Result<String, ControlError> {
+    pub async fn open(&self, key: &Key, transport: Transport) -> Result<String, Error> {
+        self.opened.retain_recent();
+        self.opened.check_key(&key.id).map_err(|not_until| Denied::TooManyLogins {
+            name: key.name.clone(),
+            wait_ms: in_ms(not_until.wait_time_from(DefaultClock::default().now())),
+        })?;
         let mut token = [0; 32];
         getrandom::fill(&mut token).expect("the machine has randomness");
         let token = URL_SAFE_NO_PAD.encode(token);

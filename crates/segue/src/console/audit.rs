@@ -44,49 +44,56 @@ pub async fn show(
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
     let (lines, wrong) = match filter(&asked, &viewer) {
-        Ok(filter) => (read(&app, tenant, &filter, asked.text("cursor")).await?, None),
+        Ok(filter) => (read(&app, &viewer, tenant, filter, asked.text("cursor")).await?, None),
         Err(wrong) => (Listing { items: Vec::new(), total: 0, next: None }, Some(wrong)),
     };
     let view = View { tenant, now: app.clock.now(), asked, lines, wrong };
     Ok(Page(view.page(&viewer)))
 }
 
-/// Reads a page of lines.
+/// Reads a page of the lines that somebody may see.
 ///
 /// # Errors
 /// The cursor is from no list, or the control plane cannot be asked.
 pub async fn read(
     app: &App,
+    viewer: &Viewer,
     tenant: TenantId,
-    filter: &Filter,
+    mut filter: Filter,
     cursor: &str,
 ) -> Result<Listing<Entry>, Error> {
+    if !viewer.is_operator() {
+        let may_see = subjects(viewer);
+        if filter.subjects.is_empty() {
+            filter.subjects = may_see.to_vec();
+        }
+        filter.subjects.retain(|subject| may_see.contains(subject));
+        if filter.subjects.is_empty() {
+            return Ok(Listing { items: Vec::new(), total: 0, next: None });
+        }
+    }
     let after = Some(cursor).filter(|cursor| !cursor.is_empty());
     let after = after.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
     let part = Part { limit: LINES, after };
-    Ok(app.opened.control.list_audit(tenant, filter, part).await?)
+    Ok(app.opened.control.list_audit(tenant, &filter, part).await?)
 }
 
-/// The things that somebody may see the decisions about; first what they see if they choose none.
+/// The things that somebody may see the decisions about.
 fn subjects(viewer: &Viewer) -> &'static [Subject] {
     // What the API shows to the role platform: plans and sessions are the operators'.
-    if viewer.is_operator() { &Subject::ALL } else { &[Subject::Tenant, Subject::Migration] }
+    if viewer.is_operator() { Subject::ALL } else { &[Subject::Tenant, Subject::Migration] }
 }
 
 fn filter(asked: &Sent, viewer: &Viewer) -> Result<Filter, String> {
     let text = |name: &str| asked.given(name).map(str::to_owned);
     let day = |name: &str| asked.optional::<Date>(name, "a day such as 2026-11-27");
     let subject = asked.optional::<Subject>("subject", "a known subject")?;
-    let subject = match subject {
-        Some(subject) if !subjects(viewer).contains(&subject) => {
-            return Err("What was decided about these is for the role operator.".to_owned());
-        }
-        None if !viewer.is_operator() => Some(Subject::Tenant),
-        subject => subject,
-    };
+    if subject.is_some_and(|subject| !subjects(viewer).contains(&subject)) {
+        return Err("What was decided about these is for the role operator.".to_owned());
+    }
     Ok(Filter {
         action: asked.optional::<Action>("action", "a known action")?,
-        subject,
+        subjects: subject.into_iter().collect(),
         subject_id: text("id"),
         actor: text("actor"),
         from: day("from")?.and_then(begin),
@@ -145,7 +152,7 @@ impl View {
             wrong: None,
         };
         let all = || (String::new(), "All".to_owned());
-        let mut kinds: Vec<_> = viewer.is_operator().then(all).into_iter().collect();
+        let mut kinds = vec![all()];
         let known = subjects(viewer).iter();
         kinds.extend(known.map(|of| (of.to_string(), words::capital(of.as_str()))));
         let mut actions = vec![all()];
@@ -282,9 +289,8 @@ mod tests {
     #[test]
     fn who_runs_the_platform_sees_what_was_decided_about_the_tenant_and_its_moves() {
         let platform = Viewer::keyed(&[Role::Platform], None);
-        let asked = |asked: &[u8]| filter(&Sent::parse(asked), &platform).map(|of| of.subject);
-        assert_eq!(asked(b""), Ok(Some(Subject::Tenant)));
-        assert_eq!(asked(b"subject=migration"), Ok(Some(Subject::Migration)));
+        let asked = |asked: &[u8]| filter(&Sent::parse(asked), &platform).map(|of| of.subjects);
+        assert_eq!(asked(b"subject=migration"), Ok(vec![Subject::Migration]));
         assert!(asked(b"subject=plan").unwrap_err().contains("the role operator"));
         let html = sample(b"").page(&platform).into_string();
         assert!(

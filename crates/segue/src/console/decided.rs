@@ -96,7 +96,7 @@ pub async fn show(
         until: text("until"),
         cursor: text("cursor"),
     };
-    let view = View::read(&app, asked).await?;
+    let view = View::read(&app, &viewer, asked).await?;
     let status = if view.wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok((status, Page(view.page(&viewer))).into_response())
 }
@@ -121,7 +121,7 @@ impl Wanted {
             from: day("from", &self.from)?.and_then(audit::begin),
             until: day("until", &self.until)?.and_then(after),
             action: self.action.parse().ok(),
-            subject: about,
+            subjects: about.into_iter().collect(),
             subject_id: of_move.map(|id| id.to_string()),
             actor: given(&self.actor),
         })
@@ -145,7 +145,7 @@ impl Wanted {
 }
 
 impl View {
-    async fn read(app: &App, asked: Wanted) -> Result<Self, Trouble> {
+    async fn read(app: &App, viewer: &Viewer, asked: Wanted) -> Result<Self, Trouble> {
         let now = app.clock.now();
         let nothing = |asked, wrong| Self {
             now,
@@ -174,7 +174,7 @@ impl View {
             Ok(filter) => filter,
             Err(wrong) => return Ok(nothing(asked, Some(wrong))),
         };
-        let found = audit::read(app, tenant, &filter, &asked.cursor).await?;
+        let found = audit::read(app, viewer, tenant, filter, &asked.cursor).await?;
         Ok(Self {
             now,
             asked,
@@ -387,7 +387,7 @@ mod tests {
             ..Wanted::default()
         };
         let filter = wanted.filter(Some(id)).unwrap();
-        assert_eq!(filter.subject, Some(Subject::Migration));
+        assert_eq!(filter.subjects, [Subject::Migration]);
         assert_eq!((filter.subject_id, filter.action), (Some(id.to_string()), None));
     }
 

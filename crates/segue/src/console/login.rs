@@ -42,11 +42,10 @@ pub async fn enter(State(app): State<App>, sent: Sent) -> Result<Response, Troub
     };
     let key = match app.access.keyring.recognise(sent.text("key")).await {
         Ok(key) => key,
-        Err(Error::Denied(Denied::TooManyTries)) => {
-            return Err(Refusal::from(Error::Denied(Denied::TooManyTries)).into());
+        Err(error @ (Error::Denied(Denied::TooManyTries) | Error::Control(_))) => {
+            return Err(Refusal::from(error).into());
         }
         Err(Error::Denied(denied)) => return refused(denied.to_string()),
-        Err(error @ Error::Control(_)) => return Err(Refusal::from(error).into()),
     };
     let viewer = Viewer::of(Caller::bearer(&key));
     if !viewer.is_operator() && !viewer.runs_the_platform() {
@@ -55,9 +54,8 @@ pub async fn enter(State(app): State<App>, sent: Sent) -> Result<Response, Troub
                 .into(),
         );
     }
-    app.access.pace(&key).map_err(|denied| Refusal::from(Error::from(denied)))?;
     let opened = app.access.sessions.open(&key, app.access.transport()).await;
-    let cookie = opened.map_err(Failed::from)?;
+    let cookie = opened.map_err(Refusal::from)?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response())
 }
 

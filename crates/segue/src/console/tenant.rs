@@ -153,7 +153,7 @@ impl View {
     async fn read(app: &App, id: TenantId) -> Result<Self, Trouble> {
         let opened = &app.opened;
         let of_tenant = Filter { tenant: Some(id), ..Filter::default() };
-        let decided = audit::Filter { subject: Some(Subject::Tenant), ..audit::Filter::default() };
+        let decided = audit::Filter { subjects: vec![Subject::Tenant], ..audit::Filter::default() };
         let (tenant, moves, lines) = tokio::join!(
             opened.router.tenant_view(id),
             opened.moves.list_migrations(&of_tenant, MOVES, None),

@@ -18,17 +18,21 @@ use super::extract::TENANT_HEADER;
 use super::pass::Pass;
 use crate::auth::origin::{self, Proof};
 use crate::auth::rules::{self, Door, Rule};
+use crate::auth::secret::Secret;
 use crate::auth::{Access, Caller, Credential, Denied, Error, Mode};
 use crate::console::answer::Trouble;
 use crate::console::paths::{self, HOME as CONSOLE, LOGIN};
 
-/// Lets a request in, or answers it.
+/// Lets a request in, or answers it. With a pass it was let in for as long as that is good.
 ///
 /// # Errors
 /// The answer to a request that is not let in.
-pub async fn admit(access: &Arc<Access>, request: &mut Request) -> Result<Pass, Response> {
+pub async fn admit(access: &Arc<Access>, request: &mut Request) -> Result<Option<Pass>, Response> {
+    let heard = access.keyring.heard();
     match decide(access, request).await {
-        Ok(credential) => Ok(Pass::new(access, credential, request.method())),
+        // Nobody is kept out for want of a credential.
+        Ok(_) if access.mode == Mode::Open => Ok(None),
+        Ok(shown) => Ok(shown.map(|shown| Pass::new(access, shown, heard, request.method()))),
         Err(Error::Denied(Denied::NoKey)) if wants_console(request) => Err(to_login(request)),
         // People read pages.
         Err(error) if wants_console(request) => {
@@ -53,16 +57,13 @@ async fn decide(access: &Access, request: &mut Request) -> Result<Option<Credent
         return Err(Denied::NotATenant.into());
     }
     let rule = rule(request);
-    let is_public = rule == Some(Rule::Door(Door::Public));
-    let credential = match bearer(request.headers()) {
-        // Everybody is let in there, so nothing is looked up; but to the console's login somebody may come who is
-        // logged in.
-        _ if is_public && !is_console => None,
-        // Before the console there may be a proxy that asks for a password of its own.
-        Err(Denied::NotBearer) if is_console => token.map(session),
-        Err(denied) => return Err(denied.into()),
-        Ok(Some(shown)) => Some(Credential::Key(shown.to_owned())),
-        Ok(None) => token.map(session),
+    let is_open = rule == Some(Rule::Door(Door::Public)) && request.uri().path() != LOGIN;
+    let credential = if is_open {
+        // Everybody is let in there, so nothing is looked up. Who comes to the login may be logged in.
+        None
+    } else {
+        let shown = bearer(request)?.map(|shown| Credential::Key(shown.to_owned()));
+        shown.or_else(|| token.map(|token| Credential::Session(token.to_owned())))
     };
     let key = match &credential {
         Some(credential) => credential.recognise(access).await?,
@@ -84,10 +85,6 @@ async fn decide(access: &Access, request: &mut Request) -> Result<Option<Credent
     check_tenant(&key, request)?;
     request.extensions_mut().insert(Caller::bearer(&key));
     Ok(credential)
-}
-
-fn session(token: &str) -> Credential {
-    Credential::Session(token.to_owned())
 }
 
 /// What stands before the request; nothing if it leads nowhere.
@@ -146,14 +143,17 @@ fn tenant_part(request: &Request) -> Option<&str> {
     Some(request.uri().path().split('/').nth(nth).unwrap_or_default())
 }
 
-/// The API key of the `Authorization` header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Denied::NotBearer)?;
-    match text.split_once(' ') {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(key.trim())),
-        Some(_) | None => Err(Denied::NotBearer),
+/// The API key of the `Authorization` header. Before the console there may be a proxy that asks for something of
+/// its own and passes that on: there it is as if it was not sent.
+fn bearer(request: &Request) -> Result<Option<&str>, Denied> {
+    let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let shown = value.to_str().ok().and_then(|text| text.split_once(' '));
+    let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let shown = shown.map(|(_, key)| key.trim());
+    if is_console(request.uri().path()) {
+        return Ok(shown.filter(|key| Secret::parse(key).is_some()));
     }
+    shown.map(Some).ok_or(Denied::NotBearer)
 }
 
 fn is_console(path: &str) -> bool {
@@ -162,7 +162,7 @@ fn is_console(path: &str) -> bool {
 
 /// Whether a person looks at the console, who can log in.
 pub(super) fn wants_console(request: &Request) -> bool {
-    is_console(request.uri().path()) && !matches!(bearer(request.headers()), Ok(Some(_)))
+    is_console(request.uri().path()) && !matches!(bearer(request), Ok(Some(_)))
 }
 
 /// Sends a browser to the login page, and from there back to where it wanted to go.
@@ -223,7 +223,7 @@ impl From<Error> for Refusal {
 
 fn code_and_details(denied: &Denied) -> (Code, serde_json::Value) {
     match denied {
-        Denied::NoKey | Denied::UnknownKey | Denied::NotBearer => {
+        Denied::NoKey | Denied::UnknownKey | Denied::NotBearer | Denied::SessionOver => {
             (Code::Unauthenticated, json!({ "header": "Authorization" }))
         }
         Denied::Over { name, how } => {
@@ -240,6 +240,9 @@ fn code_and_details(denied: &Denied) -> (Code, serde_json::Value) {
             Code::RateLimited,
             json!({ "key_name": name, "requests_per_second": per_second, "wait_ms": wait_ms }),
         ),
+        Denied::TooManyLogins { name, wait_ms } => {
+            (Code::RateLimited, json!({ "key_name": name, "wait_ms": wait_ms }))
+        }
         Denied::NotATenant => (Code::TenantMismatch, json!({ "tenant_id": PLATFORM })),
         Denied::TooManyTries => (Code::RateLimited, json!({})),
         Denied::CrossOrigin { from } => (Code::CrossOrigin, json!({ "origin": from })),

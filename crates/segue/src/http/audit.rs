@@ -63,7 +63,7 @@ pub async fn list_tenant_audit(
     if app.opened.control.route(tenant).await.map_err(Error::from)?.is_none() {
         return Err(Error::NotFound { kind: Kind::Tenant, id: tenant.to_string() }.into());
     }
-    let filter = audit::Filter { subject: Some(Subject::Tenant), ..audit::Filter::default() };
+    let filter = audit::Filter { subjects: vec![Subject::Tenant], ..audit::Filter::default() };
     list(&app, tenant, &filter, paging).await
 }
 

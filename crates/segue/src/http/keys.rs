@@ -287,7 +287,7 @@ pub async fn list_key_audit(
 ) -> Result<axum::Json<AuditList>, Refusal> {
     app.access.keyring.key(id).await.map_err(|error| not_found(error, id))?;
     let filter = Filter {
-        subject: Some(Subject::Key),
+        subjects: vec![Subject::Key],
         subject_id: Some(id.to_string()),
         ..Filter::default()
     };

@@ -25,7 +25,6 @@ use tokio::sync::watch;
 use super::code::Code;
 use super::error::Refusal;
 use super::events::{LoggedEvent, PageLimit};
-use crate::auth::{self, Denied};
 use crate::error::Result;
 use crate::telemetry;
 use crate::tenants::{Follow, PageSize};
@@ -208,9 +207,14 @@ impl Live {
     }
 }
 
+/// Marks an answer that goes on with server-sent events.
+#[derive(Debug, Clone, Copy)]
+pub struct EventStream;
+
 /// Answers with server-sent events as they come.
 pub fn event_stream(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let mut response = Response::new(Body::from_stream(chunks.map(Ok::<_, Infallible>)));
+    response.extensions_mut().insert(EventStream);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -277,7 +281,7 @@ impl Tail {
                     Ok(page) => encoded(page),
                     Err(failure) => {
                         self.next = Next::End;
-                        problem(failure.into())
+                        problem(crate::Error::from(failure))
                     }
                 }),
                 () = tokio::time::sleep(HEARTBEAT) => Some(Bytes::from_static(SIGN_OF_LIFE)),
@@ -305,14 +309,9 @@ fn encoded(page: LogPage) -> Bytes {
     chunk.into()
 }
 
-/// Says that a stream ends because its reader may not have it any more.
-pub(super) fn denied(denied: Denied) -> Bytes {
-    named("problem", &Refusal::from(auth::Error::from(denied)).body)
-}
-
 /// Says why a stream ends. Its answer has begun long ago, so it is logged here.
-pub(super) fn problem(error: crate::Error) -> Bytes {
-    let refusal = Refusal::from(error);
+pub(super) fn problem(error: impl Into<Refusal>) -> Bytes {
+    let refusal = error.into();
     if let Some(failure) = refusal.failure() {
         tracing::error!(code = failure.code.as_str(), error = failure.message, "a stream failed");
     }

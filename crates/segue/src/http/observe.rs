@@ -33,10 +33,8 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     // Of the highest level, so that whatever is logged at all has the id.
     let named = tracing::error_span!("request", request_id = request_id::text(&id));
     let traced = named.in_scope(|| traces::of_request(method, route, request.headers()));
-    let mut response = answer(&app, request, next, started)
-        .instrument(traced.clone())
-        .instrument(named.clone())
-        .await;
+    let mut response =
+        answer(&app, request, next).instrument(traced.clone()).instrument(named.clone()).await;
     traces::answered(&traced, response.status().as_u16());
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         let status = response.status().as_u16();
@@ -51,17 +49,15 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     response
 }
 
-async fn answer(app: &App, mut request: Request, next: Next, started: Instant) -> Response {
+async fn answer(app: &App, mut request: Request, next: Next) -> Response {
     let reader = Reader::of(&request);
     let answer = async {
         match access::admit(&app.access, &mut request).await {
-            Ok(pass) => {
-                let answer = next.run(request).await;
-                match pass.hand_out(answer, started.elapsed()).await {
-                    Ok(answer) => answer,
-                    Err(error) => reader.told(error.into()).await,
-                }
-            }
+            Ok(None) => next.run(request).await,
+            Ok(Some(pass)) => match pass.run(next.run(request)).await {
+                Ok(answer) => answer,
+                Err(error) => reader.told(error.into()).await,
+            },
             Err(answer) => reader.shown(answer).await,
         }
     };

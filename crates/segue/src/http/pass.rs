@@ -1,92 +1,138 @@
 //! A request that was let in, for as long as its answer goes on: whoever loses their key or their session
-//! meanwhile is told no more.
+//! meanwhile is told no more. What is read ends then; what is written is written, and its answer says so.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::Method;
 use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::live;
-use crate::auth::credential::Credential;
-use crate::auth::{Access, Denied, Error};
+use super::live::{self, EventStream};
+use crate::auth::keyring::{BELIEVED_FOR, Heard};
+use crate::auth::{Access, Credential, Denied, Error};
 
-/// How long an answer may take before it is asked again whether its reader may have it.
-const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long something stays open of which it cannot be said whether it still may.
+const UNSAID_FOR: Duration = Duration::from_secs(60);
 
-/// What a request was let in with.
+/// What a request was let in with, where that may end.
 #[derive(Debug)]
 pub struct Pass {
     access: Arc<Access>,
-    /// Nothing, if everybody is let in there.
-    credential: Option<Credential>,
+    credential: Credential,
+    /// What was heard about keys before the credential was recognised.
+    heard: Heard,
     is_read: bool,
 }
 
 impl Pass {
     /// Let in with this.
     #[must_use]
-    pub fn new(access: &Arc<Access>, credential: Option<Credential>, method: &Method) -> Self {
-        Self { access: Arc::clone(access), credential, is_read: *method == Method::GET }
+    pub fn new(
+        access: &Arc<Access>,
+        credential: Credential,
+        heard: Heard,
+        method: &Method,
+    ) -> Self {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        Self { access: Arc::clone(access), credential, heard, is_read }
     }
 
-    /// Hands an answer out, which took so long. A stream of events ends when what it was asked for with opens
-    /// nothing any more; what was read by a long poll is kept back then.
+    /// Runs an endpoint for as long as the pass is good.
     ///
     /// # Errors
-    /// What it was asked for with opens nothing any more.
-    pub async fn hand_out(self, answer: Response, took: Duration) -> Result<Response, Error> {
-        let Self { access, credential: Some(credential), is_read } = self else {
-            return Ok(answer);
-        };
-        if is_live(&answer) {
-            let (head, body) = answer.into_parts();
-            let ends = async move { is_over(&access, &credential).await };
-            let chunks = until(body.into_data_stream(), ends);
-            return Ok(Response::from_parts(head, Body::from_stream(chunks)));
-        }
-        // What was written is written, and its answer says so.
-        if is_read && took > ASKED_AGAIN_AFTER {
-            credential.recognise(&access).await?.ok_or(Denied::NoKey)?;
-        }
-        Ok(answer)
-    }
-}
-
-fn is_live(answer: &Response) -> bool {
-    answer.headers().get(header::CONTENT_TYPE)
-        == Some(&HeaderValue::from_static("text/event-stream"))
-}
-
-/// Waits until a credential opens nothing any more, and says why.
-async fn is_over(access: &Access, credential: &Credential) -> Denied {
-    loop {
-        access.keyring.changed().await;
-        match credential.recognise(access).await {
-            Ok(None) => return Denied::NoKey,
-            Err(Error::Denied(denied @ (Denied::UnknownKey | Denied::Over { .. }))) => {
-                return denied;
+    /// Why it is not any more.
+    pub async fn run(
+        mut self,
+        endpoint: impl Future<Output = Response>,
+    ) -> Result<Response, Error> {
+        let answer = if self.is_read {
+            tokio::select! {
+                biased;
+                answer = endpoint => answer,
+                error = self.ends() => return Err(error),
             }
-            // It cannot be said now.
-            Ok(Some(_)) | Err(Error::Denied(_) | Error::Control(_)) => {}
+        } else {
+            endpoint.await
+        };
+        if answer.extensions().get::<EventStream>().is_none() {
+            return Ok(answer);
+        }
+        let (head, body) = answer.into_parts();
+        // A task of its own: a body is only asked for more when its reader has taken what there is, and whoever is
+        // asked about the pass must not wait for that.
+        let ends = AbortOnDropHandle::new(tokio::spawn(async move { self.ends().await }));
+        let chunks = until(body.into_data_stream(), async { ends.await.ok() });
+        Ok(Response::from_parts(head, Body::from_stream(chunks)))
+    }
+
+    /// Waits until the credential opens nothing any more, and says why.
+    async fn ends(&mut self) -> Error {
+        let Self { access, credential, heard, .. } = self;
+        let mut said_at = Instant::now();
+        loop {
+            // It does not matter whether something was heard or the time is over.
+            let _ = tokio::time::timeout(BELIEVED_FOR, heard.something()).await;
+            match credential.recognise(access).await {
+                Ok(Some(_)) => said_at = Instant::now(),
+                Ok(None) => return Denied::SessionOver.into(),
+                Err(Error::Denied(Denied::TooManyTries) | Error::Control(_))
+                    if said_at.elapsed() < UNSAID_FOR => {}
+                Err(error) => return error,
+            }
         }
     }
 }
 
-/// A stream of events, up to its end or until it is over, which its last event says.
+/// A stream of events, up to its end or until another one's, which its last event tells.
 fn until<E>(
     chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-    over: impl Future<Output = Denied> + Send + 'static,
+    end: impl Future<Output = Option<Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<Bytes, E>> + Send + 'static {
-    let both = Some((Box::pin(chunks), Box::pin(over)));
+    let both = Some((Box::pin(chunks), Box::pin(end)));
     stream::unfold(both, |both| async {
-        let (mut chunks, mut over) = both?;
+        let (mut chunks, mut end) = both?;
         tokio::select! {
             biased;
-            denied = &mut over => Some((Ok(live::denied(denied)), None)),
-            chunk = chunks.next() => Some((chunk?, Some((chunks, over)))),
+            why = &mut end => Some((Ok(live::problem(why?)), None)),
+            chunk = chunks.next() => Some((chunk?, Some((chunks, end)))),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    async fn text(stream: impl Stream<Item = Result<Bytes, Infallible>>) -> String {
+        let chunks: Vec<_> = stream.map(Result::unwrap).collect().await;
+        String::from_utf8(chunks.concat()).unwrap()
+    }
+
+    fn chunks(texts: &[&'static str]) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
+        let bytes: Vec<_> =
+            texts.iter().map(|text| Ok(Bytes::from_static(text.as_bytes()))).collect();
+        stream::iter(bytes)
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_to_its_end_while_nothing_else_ends() {
+        let whole = until(chunks(&["a", "b"]), std::future::pending());
+        assert_eq!(text(whole).await, "ab");
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_reader_may_not_have_it_says_so_and_ends() {
+        let endless = chunks(&["a"]).chain(stream::pending());
+        let (told, end) = tokio::sync::oneshot::channel();
+        let mut cut = Box::pin(until(endless, async { end.await.ok() }));
+        assert_eq!(cut.next().await.unwrap().unwrap(), "a");
+        told.send(Error::from(Denied::SessionOver)).unwrap();
+        let rest = text(cut).await;
+        assert!(rest.starts_with("event: problem\n") && rest.contains("unauthenticated"), "{rest}");
+    }
 }

@@ -70,7 +70,7 @@ pub(super) async fn four_eyes(
     for action in [Action::PlanCreated, Action::PlanPoliciesChanged] {
         let filter = Filter {
             action: Some(action),
-            subject: Some(Subject::Plan),
+            subjects: vec![Subject::Plan],
             subject_id: Some(plan.to_string()),
             ..Filter::default()
         };

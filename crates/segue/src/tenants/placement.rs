@@ -280,7 +280,7 @@ impl TenantStoreRouter {
     /// The last thing that was decided about a migration.
     async fn last_decision(&self, tenant: TenantId, id: MigrationId) -> Option<audit::Entry> {
         let filter = audit::Filter {
-            subject: Some(Subject::Migration),
+            subjects: vec![Subject::Migration],
             subject_id: Some(id.to_string()),
             ..audit::Filter::default()
         };

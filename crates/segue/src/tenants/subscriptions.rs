@@ -182,7 +182,7 @@ impl SubscriptionMigrator {
     ) -> Result<bool> {
         let filter = Filter {
             action: Some(Action::SubscriptionReset),
-            subject: Some(Subject::Subscription),
+            subjects: vec![Subject::Subscription],
             subject_id: Some(name.to_string()),
             ..Filter::default()
         };

@@ -106,7 +106,7 @@ pub async fn the_audit_filters_and_pages(database: &dyn Database) {
         expected.insert(0, entry);
     }
     let of_customer = Filter {
-        subject: Some(Subject::Customer),
+        subjects: vec![Subject::Customer],
         subject_id: Some(customer.to_string()),
         ..Filter::default()
     };
@@ -116,7 +116,7 @@ pub async fn the_audit_filters_and_pages(database: &dyn Database) {
     let registered = Filter { action: Some(Action::ScenarioRegistered), ..Filter::default() };
     assert_eq!(lines(&world, registered).await.len(), 1);
     let between = Filter {
-        subject: Some(Subject::Customer),
+        subjects: vec![Subject::Customer],
         from: Some(at(1)),
         until: Some(at(3)),
         ..Filter::default()

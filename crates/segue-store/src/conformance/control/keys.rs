@@ -45,7 +45,7 @@ async fn created(control: &dyn ControlPlane, name: &str, second: i64) -> Key {
 
 async fn told_of(control: &dyn ControlPlane, key: KeyId) -> Vec<Action> {
     let filter = audit::Filter {
-        subject: Some(Subject::Key),
+        subjects: vec![Subject::Key],
         subject_id: Some(key.to_string()),
         ..audit::Filter::default()
     };

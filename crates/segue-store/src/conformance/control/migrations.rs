@@ -104,7 +104,7 @@ pub async fn a_move_is_decided_step_by_step(database: &dyn Database) {
     assert_eq!(other.route(it.world.tenant).await.unwrap(), Some(route.clone()));
     let standing = other.standing(it.world.tenant, it.world.scenario).await.unwrap();
     assert_eq!(standing.route, Some(route));
-    let lines = audit::Filter { subject: Some(Subject::Migration), ..audit::Filter::default() };
+    let lines = audit::Filter { subjects: vec![Subject::Migration], ..audit::Filter::default() };
     let lines = other.list_audit(it.world.tenant, &lines, Page::first(20)).await.unwrap().items;
     assert!(lines.iter().all(|line| line.subject_id == it.id.to_string()));
     let told: Vec<_> = lines.into_iter().rev().map(|line| line.action).collect();

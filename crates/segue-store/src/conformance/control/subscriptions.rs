@@ -27,7 +27,7 @@ impl World {
     }
 
     async fn told_of_subscriptions(&self) -> Vec<(Action, String)> {
-        let filter = Filter { subject: Some(Subject::Subscription), ..Filter::default() };
+        let filter = Filter { subjects: vec![Subject::Subscription], ..Filter::default() };
         let lines = self.control.list_audit(self.tenant, &filter, Page::first(99)).await.unwrap();
         lines.items.into_iter().map(|line| (line.action, line.subject_id)).collect()
     }

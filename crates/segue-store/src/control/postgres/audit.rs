@@ -88,7 +88,7 @@ impl Audit for Control {
         let list = List::new(COLUMNS, "audit", Order::Highest("entry"))
             .only("tenant_id", tenant.0)
             .only_if("action", filter.action.map(|action| action.as_str().to_owned()))
-            .only_if("subject", filter.subject.map(|subject| subject.as_str().to_owned()))
+            .only_among("subject", filter.subjects.iter().map(ToString::to_string))
             .only_if("subject_id", filter.subject_id.clone())
             .only_if("actor", actor)
             .from("at", filter.from.map(|at| at.as_microsecond()))

@@ -44,7 +44,7 @@ impl Record {
         let (id, tenant) = (migration.id, migration.tenant_id);
         let control = &app.opened.control;
         let filter = audit::Filter {
-            subject: Some(Subject::Migration),
+            subjects: vec![Subject::Migration],
             subject_id: Some(id.to_string()),
             ..audit::Filter::default()
         };

@@ -98,7 +98,7 @@ pub async fn list_tenant_migration_audit(
 ) -> Result<axum::Json<AuditList>, Refusal> {
     let tenant = app.opened.moves.get_migration(id).await?.tenant_id;
     let filter = audit::Filter {
-        subject: Some(Subject::Migration),
+        subjects: vec![Subject::Migration],
         subject_id: Some(id.to_string()),
         ..audit::Filter::default()
     };
