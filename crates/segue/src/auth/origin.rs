@@ -10,10 +10,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 
 use super::Denied;
+
+/// Whose page a browser sends a request for.
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What a server is called from outside, such as `https://segue.example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,19 +104,19 @@ pub fn check(
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let origin = text("origin");
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let origin = text(&header::ORIGIN);
     let from = |what: &str| Err(Denied::CrossOrigin { from: shortened(what) });
     if origin.zip(public).is_some_and(|(origin, public)| public.origin.eq_ignore_ascii_case(origin))
     {
         return Ok(());
     }
-    match (text("sec-fetch-site"), origin) {
+    match (text(&SEC_FETCH_SITE), origin) {
         (Some("same-origin" | "none"), _) => Ok(()),
         (Some(site), origin) => from(origin.unwrap_or(site)),
         (None, Some(origin)) => {
             let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
-            match text(header::HOST.as_str()) {
+            match text(&header::HOST) {
                 Some(host) if host.eq_ignore_ascii_case(authority) => Ok(()),
                 Some(_) | None => from(origin),
             }

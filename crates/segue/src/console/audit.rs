@@ -164,7 +164,7 @@ impl View {
                 (field("id", "Id", "").text())
                 (field("actor", "Who", "").text())
                 (field("from", "From (UTC)", "").day())
-                (field("until", "To and with", "").day())
+                (field("until", "Until (UTC)", "").day())
                 button { "Filter" }
             }
         }

@@ -244,7 +244,7 @@ impl View {
                 (field("action", "What", &self.asked.action).select(&actions))
                 (field("actor", "Who", &self.asked.actor).text())
                 (field("from", "From (UTC)", &self.asked.from).day())
-                (field("until", "To and with", &self.asked.until).day())
+                (field("until", "Until (UTC)", &self.asked.until).day())
                 button { "Filter" }
             }
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use segue_store::control::audit::PLATFORM;
 use segue_store::control::keys::Key;
@@ -28,11 +28,10 @@ use crate::console::paths::{self, HOME as CONSOLE, LOGIN};
 /// # Errors
 /// The answer to a request that is not let in.
 pub async fn admit(access: &Arc<Access>, request: &mut Request) -> Result<Option<Pass>, Response> {
-    let heard = access.keyring.heard();
     match decide(access, request).await {
         // Nobody is kept out for want of a credential.
         Ok(_) if access.mode == Mode::Open => Ok(None),
-        Ok(shown) => Ok(shown.map(|shown| Pass::new(access, shown, heard, request.method()))),
+        Ok(pass) => Ok(pass),
         Err(Error::Denied(Denied::NoKey)) if wants_console(request) => Err(to_login(request)),
         // People read pages.
         Err(error) if wants_console(request) => {
@@ -43,7 +42,7 @@ pub async fn admit(access: &Arc<Access>, request: &mut Request) -> Result<Option
 }
 
 /// Lets a request in with what it shows, if it shows anything.
-async fn decide(access: &Access, request: &mut Request) -> Result<Option<Credential>, Error> {
+async fn decide(access: &Arc<Access>, request: &mut Request) -> Result<Option<Pass>, Error> {
     let public = access.public_url.as_ref();
     if access.mode == Mode::Open && access.on_loopback {
         origin::check_host(request.headers(), public)?;
@@ -65,8 +64,9 @@ async fn decide(access: &Access, request: &mut Request) -> Result<Option<Credent
         let shown = bearer(request)?.map(|shown| Credential::Key(shown.to_owned()));
         shown.or_else(|| token.map(|token| Credential::Session(token.to_owned())))
     };
-    let key = match &credential {
-        Some(credential) => credential.recognise(access).await?,
+    let pass = credential.map(|shown| Pass::new(access, shown, request.method()));
+    let key = match &pass {
+        Some(pass) => pass.recognise().await?,
         None => None,
     };
     let Some(key) = key else {
@@ -84,7 +84,7 @@ async fn decide(access: &Access, request: &mut Request) -> Result<Option<Credent
     check_door(&key, rule)?;
     check_tenant(&key, request)?;
     request.extensions_mut().insert(Caller::bearer(&key));
-    Ok(credential)
+    Ok(pass)
 }
 
 /// What stands before the request; nothing if it leads nowhere.
@@ -116,14 +116,14 @@ fn check_door(key: &Key, rule: Option<Rule>) -> Result<(), Denied> {
 fn check_tenant(key: &Key, request: &mut Request) -> Result<(), Denied> {
     let Some(own) = key.tenant else { return Ok(()) };
     let is_own = |text: &str| text.parse() == Ok(own);
-    let named = request.headers().get(TENANT_HEADER);
+    let named = request.headers().get(&TENANT_HEADER);
     if named.is_some_and(|named| !named.to_str().is_ok_and(is_own))
         || tenant_part(request).is_some_and(|part| !is_own(part))
     {
         return Err(Denied::OtherTenant { name: key.name.clone(), tenant: own });
     }
     let own = HeaderValue::from_str(&own.to_string()).expect("a UUID is plain text");
-    request.headers_mut().insert(TENANT_HEADER, own);
+    request.headers_mut().insert(&TENANT_HEADER, own);
     Ok(())
 }
 
@@ -131,7 +131,7 @@ fn check_tenant(key: &Key, request: &mut Request) -> Result<(), Denied> {
 /// could be it in disguise; nobody writes an id so.
 fn names_no_tenant(request: &Request) -> bool {
     let is_none = |text: &str| text.parse() == Ok(PLATFORM);
-    let mut named = request.headers().get_all(TENANT_HEADER).iter();
+    let mut named = request.headers().get_all(&TENANT_HEADER).iter();
     named.any(|value| value.to_str().is_ok_and(is_none))
         || tenant_part(request).is_some_and(|part| is_none(part) || part.contains('%'))
 }
@@ -180,32 +180,41 @@ fn to_login(request: &Request) -> Response {
     Redirect::to(&login).into_response()
 }
 
-/// Headers that every answer has, unless the endpoint has set its own.
+/// What every answer tells a browser, unless the endpoint has said otherwise.
+static PROTECTION: [(HeaderName, HeaderValue); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// Swagger UI sets styles where it draws.
+const POLICY_OF_DOCS: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const BY_TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Tells browsers how to treat an answer.
 pub fn protect(access: &Access, route: Option<&str>, headers: &mut HeaderMap) {
-    let mut default = |name: &'static str, value: &'static str| {
-        if !headers.contains_key(name) {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    };
-    default("x-content-type-options", "nosniff");
-    default("x-frame-options", "DENY");
-    default("referrer-policy", "no-referrer");
-    default("cross-origin-opener-policy", "same-origin");
-    default("cross-origin-resource-policy", "same-origin");
-    default("cache-control", "no-store");
-    default(
-        "content-security-policy",
-        match route {
-            // Swagger UI sets styles where it draws.
-            Some(route) if route.starts_with("/docs") => {
-                "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                 frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-            }
-            Some(_) | None => "default-src 'none'; frame-ancestors 'none'",
-        },
-    );
+    headers.reserve(PROTECTION.len() + 2);
+    for (name, value) in &PROTECTION {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| {
+        if route.is_some_and(|route| route.starts_with("/docs")) { POLICY_OF_DOCS } else { POLICY }
+    });
     if access.public_url.as_ref().is_some_and(crate::auth::PublicUrl::is_secure) {
-        default("strict-transport-security", "max-age=31536000");
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(BY_TLS_ONLY);
     }
 }
 

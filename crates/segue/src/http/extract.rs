@@ -5,8 +5,8 @@
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderName, header};
 use http_body_util::BodyExt;
 use segue_core::ids::TenantId;
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use super::code::Code;
 use super::error::Refusal;
 
 /// The header that names the tenant.
-pub const TENANT_HEADER: &str = "x-tenant-id";
+pub static TENANT_HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// Bytes of a body that is too large which are still read, so that the client gets to see the answer.
 const DRAINED_BYTES: usize = 64 * 1024 * 1024;
@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let Some(value) = parts.headers.get(TENANT_HEADER) else {
+        let Some(value) = parts.headers.get(&TENANT_HEADER) else {
             return Err(Refusal::new(
                 Code::MissingTenant,
                 "the header X-Tenant-ID is missing: send the tenant's UUID",

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::Method;
 use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
+use segue_store::control::keys::Key;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::live::{self, EventStream};
@@ -17,27 +18,30 @@ use crate::auth::{Access, Credential, Denied, Error};
 /// How long something stays open of which it cannot be said whether it still may.
 const UNSAID_FOR: Duration = Duration::from_secs(60);
 
-/// What a request was let in with, where that may end.
+/// What a request is let in with.
 #[derive(Debug)]
 pub struct Pass {
     access: Arc<Access>,
     credential: Credential,
-    /// What was heard about keys before the credential was recognised.
+    /// What is heard about keys since it was shown.
     heard: Heard,
     is_read: bool,
 }
 
 impl Pass {
-    /// Let in with this.
+    /// What a request shows.
     #[must_use]
-    pub fn new(
-        access: &Arc<Access>,
-        credential: Credential,
-        heard: Heard,
-        method: &Method,
-    ) -> Self {
-        let is_read = matches!(*method, Method::GET | Method::HEAD);
-        Self { access: Arc::clone(access), credential, heard, is_read }
+    pub fn new(access: &Arc<Access>, credential: Credential, method: &Method) -> Self {
+        let (access, heard) = (Arc::clone(access), access.keyring.heard());
+        Self { access, credential, heard, is_read: matches!(*method, Method::GET | Method::HEAD) }
+    }
+
+    /// The key that it is, or stands for; none if it is a session that is over.
+    ///
+    /// # Errors
+    /// It opens nothing, or the control plane cannot be asked.
+    pub async fn recognise(&self) -> Result<Option<Arc<Key>>, Error> {
+        self.credential.recognise(&self.access).await
     }
 
     /// Runs an endpoint for as long as the pass is good.
@@ -70,12 +74,11 @@ impl Pass {
 
     /// Waits until the credential opens nothing any more, and says why.
     async fn ends(&mut self) -> Error {
-        let Self { access, credential, heard, .. } = self;
         let mut said_at = Instant::now();
         loop {
             // It does not matter whether something was heard or the time is over.
-            let _ = tokio::time::timeout(BELIEVED_FOR, heard.something()).await;
-            match credential.recognise(access).await {
+            let _ = tokio::time::timeout(BELIEVED_FOR, self.heard.something()).await;
+            match self.recognise().await {
                 Ok(Some(_)) => said_at = Instant::now(),
                 Ok(None) => return Denied::SessionOver.into(),
                 Err(Error::Denied(Denied::TooManyTries) | Error::Control(_))

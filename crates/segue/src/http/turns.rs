@@ -1,6 +1,7 @@
 //! `/sessions/{id}/turns`: one customer message and what it causes. The hot path.
 
 use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderName;
 use axum::http::request::Parts;
 use segue_core::ids::SessionId;
 use segue_core::session::turn::Input;
@@ -13,6 +14,9 @@ use crate::scenarios::TurnAnswer;
 /// The longest key, in bytes.
 const KEY_BYTES: usize = 200;
 
+/// The header with the key of a retry.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// The `Idempotency-Key` of a request, if it has one.
 #[derive(Debug)]
 pub struct IdempotencyKey(pub Option<String>);
@@ -21,7 +25,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let Some(value) = parts.headers.get(&IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
         match value.to_str() {
             Ok(key) if (1..=KEY_BYTES).contains(&key.len()) => Ok(Self(Some(key.to_owned()))),
             Ok(_) | Err(_) => Err(Refusal::parameter(

@@ -46,3 +46,26 @@ impl Standings for Control {
         self.connections.read_quickly(move |connection| read(connection, tenant, scenario)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+    use uuid::Uuid;
+
+    use super::super::migrations;
+    use super::*;
+    use crate::sqlite::{Kind, open, open_reader};
+
+    #[test]
+    fn what_every_turn_asks_is_planned_once_and_not_for_every_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        open(&path, Kind::Control, &migrations()).unwrap();
+        let connection = open_reader(&path, Kind::Control).unwrap();
+        for _ in 0..5 {
+            read(&connection, TenantId(Uuid::new_v4()), ScenarioId(Uuid::new_v4())).unwrap();
+        }
+        let statement = connection.prepare_cached(STATEMENT).unwrap();
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::sqlite::plan_once;
+
 /// Written into the header of every database of ours: `SegE` in ASCII.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SegE");
 
@@ -139,6 +141,7 @@ pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Connection, Op
     conn.pragma_update(None, "secure_delete", true).map_err(sqlite)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(sqlite)?;
     conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(sqlite)?;
+    plan_once(&conn).map_err(sqlite)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     migrate(&mut conn, path)?;
     if let Some(max_bytes) = max_bytes {
@@ -157,6 +160,7 @@ pub(super) fn open_reader(path: &Path, cache_kib: i32) -> Result<Connection, Ope
     conn.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     conn.pragma_update(None, "query_only", true).map_err(sqlite)?;
     conn.pragma_update(None, "cache_size", -cache_kib).map_err(sqlite)?;
+    plan_once(&conn).map_err(sqlite)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)
 }
