@@ -13,7 +13,7 @@ use segue_core::ids::{PlanId, ScenarioId, TenantId};
 
 use crate::error::{Error, Kind, Result};
 use crate::http::App;
-use crate::scenarios::{DeploymentStatus, ForecastView, Standings};
+use crate::scenarios::{DeploymentStatus, ForecastView, SessionFilter, SessionPage, Standings};
 
 /// How long a page waits for a count.
 const PATIENCE: Duration = Duration::from_millis(60);
@@ -23,6 +23,8 @@ const KEPT_FACTOR: u32 = 20;
 const KEPT_MOST: Duration = Duration::from_secs(10);
 /// How many counts of a kind are remembered.
 const REMEMBERED: usize = 1_000;
+/// How many lists of sessions that took long are.
+const LISTS: usize = 50;
 
 /// A count, and how old it is.
 #[derive(Debug, Clone)]
@@ -52,6 +54,7 @@ pub struct Counts {
     standings: Kept<(TenantId, ScenarioId), Standings>,
     deployments: Kept<(TenantId, PlanId), DeploymentStatus>,
     forecasts: Kept<(TenantId, PlanId), Option<Arc<ForecastView>>>,
+    lists: Kept<String, SessionPage>,
 }
 
 impl Counts {
@@ -106,6 +109,25 @@ impl Counts {
         };
         self.forecasts.get((tenant, plan), compare).await
     }
+
+    /// A page of a list of sessions, known by its address; nothing while it is looked for. One that is found at
+    /// once is always as of now.
+    ///
+    /// # Errors
+    /// The cursor is from no list, or what stood in the way of looking.
+    pub async fn sessions(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        address: String,
+        (filter, limit, after): (SessionFilter, usize, Option<String>),
+    ) -> Result<Option<Arc<SessionPage>>> {
+        let sessions = app.opened.scenarios.sessions.clone();
+        let list = async move { sessions.browse(tenant, filter, limit, after.as_deref()).await };
+        let found = self.lists.get(address.clone(), list).await;
+        self.lists.forget_quick(&address);
+        Ok(found?.map(|found| found.value))
+    }
 }
 
 /// The counts of one kind, by what they are of.
@@ -138,7 +160,7 @@ impl<V> Slot<V> {
     }
 }
 
-impl<K: Eq + Hash + Copy, V: Send + Sync + 'static> Kept<K, V> {
+impl<K: Eq + Hash, V: Send + Sync + 'static> Kept<K, V> {
     async fn get(
         &self,
         key: K,
@@ -168,6 +190,19 @@ impl<K: Eq + Hash + Copy, V: Send + Sync + 'static> Kept<K, V> {
             Err(_elapsed) => {}
         }
         Ok(slot.known())
+    }
+
+    /// Forgets what took no longer than somebody waits, and whatever else there is if it is much.
+    fn forget_quick(&self, key: &K) {
+        let mut slots = self.0.lock().expect("no panic while it is held");
+        let took_long =
+            |slot: &Slot<V>| slot.known().is_none_or(|known| known.kept > PATIENCE * KEPT_FACTOR);
+        if slots.get(key).is_some_and(|slot| !took_long(slot)) {
+            slots.remove(key);
+        }
+        if slots.len() > LISTS {
+            slots.clear();
+        }
     }
 
     fn slot(&self, key: K) -> Arc<Slot<V>> {
@@ -207,6 +242,25 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let seen = kept.get(1, slow()).await.unwrap().unwrap();
         assert_eq!(*seen.value, 0, "what was counted is there, whether or not it is counted again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_found_at_once_is_looked_for_again_and_what_took_long_is_kept() {
+        let kept: Kept<u8, u64> = Kept::default();
+        let after = |millis, value| async move {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Ok(value)
+        };
+        let look = async |millis, value| {
+            let found = kept.get(1, after(millis, value)).await.unwrap();
+            kept.forget_quick(&1);
+            found.map(|found| *found.value)
+        };
+        assert_eq!(look(0, 1).await, Some(1));
+        assert_eq!(look(0, 2).await, Some(2), "nothing is shown of before");
+        assert_eq!(look(200, 3).await, None, "nobody waits for it");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(look(200, 4).await, Some(3), "what is there by then is shown");
     }
 
     #[tokio::test]

@@ -1,5 +1,8 @@
 //! A tenant's sessions, filtered.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -8,6 +11,7 @@ use segue_core::session::Status;
 
 use super::address::Path;
 use super::answer::{Page, Trouble};
+use super::counts::Counts;
 use super::frame::{Frame, Place};
 use super::parts::{Field, Tone, badge, empty, heading, pages};
 use super::plans::{choices, offered};
@@ -29,7 +33,8 @@ struct View {
     now: Timestamp,
     scenarios: Vec<(ScenarioId, String)>,
     asked: Sent,
-    page: SessionPage,
+    /// Nothing while it is looked for.
+    page: Option<Arc<SessionPage>>,
     /// What in the filter cannot be understood.
     wrong: Option<String>,
 }
@@ -38,19 +43,26 @@ struct View {
 pub async fn show(
     State(app): State<App>,
     viewer: Viewer,
+    Extension(counts): Extension<Counts>,
     Path(tenant): Path<TenantId>,
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
-    let sessions = &app.opened.scenarios.sessions;
-    let after = asked.given("cursor");
-    let nothing = SessionPage { sessions: Vec::new(), total: 0, next_cursor: None };
+    let after = asked.given("cursor").map(str::to_owned);
     let (page, wrong) = match filter(&asked) {
-        Ok(filter) => (sessions.browse(tenant, filter, SESSIONS, after).await?, None),
-        Err(wrong) => (nothing, Some(wrong)),
+        Ok(filter) => {
+            let address = here(tenant, &asked);
+            (counts.sessions(&app, tenant, address, (filter, SESSIONS, after)).await?, None)
+        }
+        Err(wrong) => (None, Some(wrong)),
     };
     let scenarios = offered(&app, tenant).await?;
     let view = View { tenant, now: app.clock.now(), scenarios, asked, page, wrong };
     Ok(Page(view.page(&viewer)))
+}
+
+/// The address of the page that is asked for.
+fn here(tenant: TenantId, asked: &Sent) -> String {
+    asked.again(&paths::sessions(tenant), &FILTERS, asked.text("cursor"))
 }
 
 fn filter(asked: &Sent) -> Result<SessionFilter, String> {
@@ -90,18 +102,31 @@ impl View {
                 html! { p { "Each is one customer's way through a scenario." } },
                 html! {},
             ))
-            section.card aria-label="Sessions" {
+            section.card #sessions aria-label="Sessions" {
                 (self.filters())
                 @if let Some(wrong) = &self.wrong {
                     div.empty role="alert" { p { (wrong) } }
-                } @else if self.page.sessions.is_empty() {
-                    (empty("No session here", html! {
-                        p { "Either nothing matches, or nobody has begun yet. Applications begin a session so:" }
-                        pre { "segue session start --tenant " (self.tenant) " \\\n  --scenario SCENARIO --channel web" }
-                    }))
-                } @else { (self.table()) }
+                } @else if let Some(page) = &self.page {
+                    (self.list(page))
+                } @else {
+                    div.empty role="status" hx-get=(here(self.tenant, &self.asked)) hx-trigger="load delay:500ms"
+                        hx-select="#sessions" hx-target="#sessions" hx-swap="outerHTML" {
+                        p { "The sessions are being looked for. This takes a moment where many do not match. " a href=(here(self.tenant, &self.asked)) { "Look again" } "." }
+                    }
+                }
             }
         })
+    }
+
+    fn list(&self, page: &SessionPage) -> Markup {
+        html! {
+            @if page.sessions.is_empty() {
+                (empty("No session here", html! {
+                    p { "Either nothing matches, or nobody has begun yet. Applications begin a session so:" }
+                    pre { "segue session start --tenant " (self.tenant) " \\\n  --scenario SCENARIO --channel web" }
+                }))
+            } @else { (self.table(page)) }
+        }
     }
 
     fn filters(&self) -> Markup {
@@ -130,8 +155,8 @@ impl View {
         self.asked.again(&paths::sessions(self.tenant), &FILTERS, cursor)
     }
 
-    fn table(&self) -> Markup {
-        let next = self.page.next_cursor.as_deref().map(|next| self.at(next));
+    fn table(&self, page: &SessionPage) -> Markup {
+        let next = page.next_cursor.as_deref().map(|next| self.at(next));
         let first = self.asked.has("cursor").then(|| self.at(""));
         html! {
             div.scroll {
@@ -147,21 +172,10 @@ impl View {
                             th scope="col" { "Last heard of" }
                         }
                     }
-                    tbody { @for view in &self.page.sessions { (self.row(view)) } }
+                    tbody { @for view in &page.sessions { (self.row(view)) } }
                 }
             }
-            (pages(&self.shown(), first.as_deref(), next.as_deref()))
-        }
-    }
-
-    /// How many are shown of how many.
-    fn shown(&self) -> String {
-        let shown = words::length(self.page.sessions.len());
-        let total = self.page.total;
-        if total > BROWSED {
-            format!("{shown} of more than {}", words::counted(BROWSED, "session"))
-        } else {
-            format!("{shown} of {}", words::counted(total, "session"))
+            (pages(&shown(page), first.as_deref(), next.as_deref()))
         }
     }
 
@@ -193,6 +207,16 @@ impl View {
     }
 }
 
+/// How many are shown of how many.
+fn shown(page: &SessionPage) -> String {
+    let shown = words::length(page.sessions.len());
+    if page.total > BROWSED {
+        format!("{shown} of more than {}", words::counted(BROWSED, "session"))
+    } else {
+        format!("{shown} of {}", words::counted(page.total, "session"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,9 +233,18 @@ mod tests {
             now: samples::plan().created.at,
             scenarios: vec![(samples::plan().scenario_id, "Order <script>".to_owned())],
             asked: Sent::parse(query),
-            page,
+            page: Some(Arc::new(page)),
             wrong: None,
         }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_takes_long_says_so_and_looks_again() {
+        let view = View { page: None, ..sample(b"pending=no") };
+        let html = view.page(&Viewer::sample()).into_string();
+        check::page(&html).await;
+        assert!(html.contains("being looked for") && html.contains("Look again"), "{html}");
+        assert!(html.contains(r#"hx-trigger="load delay:500ms""#), "{html}");
     }
 
     #[tokio::test]
@@ -230,9 +263,9 @@ mod tests {
 
     #[test]
     fn a_list_that_was_counted_to_its_end_says_how_long_it_is() {
-        let view = sample(b"");
-        let page = SessionPage { total: BROWSED, ..view.page.clone() };
-        assert_eq!(View { page, ..view }.shown(), "1 of 10,000 sessions");
+        let page =
+            SessionPage { sessions: vec![samples::session()], total: BROWSED, next_cursor: None };
+        assert_eq!(shown(&page), "1 of 10,000 sessions");
     }
 
     #[tokio::test]
