@@ -132,6 +132,11 @@ pub enum Rotation {
 pub struct Heard(watch::Receiver<u64>);
 
 impl Heard {
+    /// Hears once more what was heard last: whoever heard it may have been stopped before it was looked into.
+    pub fn again(&mut self) {
+        self.0.mark_changed();
+    }
+
     /// Waits until something may have been decided since this was asked the last time.
     pub async fn something(&mut self) {
         if self.0.changed().await.is_err() {

@@ -33,6 +33,8 @@ pub struct Counted<V> {
     pub value: Arc<V>,
     /// When that began.
     at: Instant,
+    /// When it was done.
+    done: Instant,
     kept: Duration,
 }
 
@@ -110,8 +112,8 @@ impl Counts {
         self.forecasts.get((tenant, plan), compare).await
     }
 
-    /// A page of a list of sessions, known by its address; nothing while it is looked for. One that is found at
-    /// once is always as of now.
+    /// A page of a list of sessions, known by its address; nothing while it is looked for. What is shown was found
+    /// now, or some seconds ago if that took long.
     ///
     /// # Errors
     /// The cursor is from no list, or what stood in the way of looking.
@@ -126,7 +128,7 @@ impl Counts {
         let list = async move { sessions.browse(tenant, filter, limit, after.as_deref()).await };
         let found = self.lists.get(address.clone(), list).await;
         self.lists.forget_quick(&address);
-        Ok(found?.map(|found| found.value))
+        Ok(found?.filter(|found| found.done.elapsed() < KEPT_MOST).map(|found| found.value))
     }
 }
 
@@ -149,6 +151,8 @@ impl<K, V> Default for Kept<K, V> {
 #[derive(Debug)]
 struct Slot<V> {
     known: Mutex<Option<Counted<V>>>,
+    /// What stood in the way, where nobody waited long enough to be told.
+    failed: Mutex<Option<Error>>,
     /// Held by whoever counts.
     counting: Arc<tokio::sync::Mutex<()>>,
 }
@@ -157,6 +161,18 @@ impl<V> Slot<V> {
     fn known(&self) -> Option<Counted<V>> {
         let known = self.known.lock().expect("no panic while it is held");
         known.as_ref().map(|counted| Counted { value: counted.value.clone(), ..*counted })
+    }
+
+    /// What is known, or what stood in the way since somebody was told last.
+    fn outcome(&self) -> Result<Option<Counted<V>>> {
+        match self.failed.lock().expect("no panic while it is held").take() {
+            Some(error) => Err(error),
+            None => Ok(self.known()),
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.counting.try_lock().is_err()
     }
 }
 
@@ -173,35 +189,41 @@ impl<K: Eq + Hash, V: Send + Sync + 'static> Kept<K, V> {
         let Ok(turn) = slot.counting.clone().try_lock_owned() else {
             // Somebody counts already.
             let _ = tokio::time::timeout(PATIENCE, slot.counting.lock()).await;
-            return Ok(slot.known());
+            return slot.outcome();
         };
+        slot.outcome()?;
         let counting = slot.clone();
         let task = tokio::spawn(async move {
             let at = Instant::now();
-            let value = Arc::new(count.await?);
-            let kept = (at.elapsed() * KEPT_FACTOR).min(KEPT_MOST);
-            let mut known = counting.known.lock().expect("no panic while it is held");
-            *known = Some(Counted { value, at, kept });
+            match count.await {
+                Ok(value) => {
+                    let (value, done) = (Arc::new(value), Instant::now());
+                    let kept = ((done - at) * KEPT_FACTOR).min(KEPT_MOST);
+                    let mut known = counting.known.lock().expect("no panic while it is held");
+                    *known = Some(Counted { value, at, done, kept });
+                }
+                Err(error) => {
+                    *counting.failed.lock().expect("no panic while it is held") = Some(error);
+                }
+            }
             drop(turn);
-            Ok::<_, crate::Error>(())
         });
-        match tokio::time::timeout(PATIENCE, task).await {
-            Ok(counted) => counted.expect("counting does not panic")?,
-            Err(_elapsed) => {}
+        if let Ok(counted) = tokio::time::timeout(PATIENCE, task).await {
+            counted.expect("counting does not panic");
         }
-        Ok(slot.known())
+        slot.outcome()
     }
 
-    /// Forgets what took no longer than somebody waits, and whatever else there is if it is much.
+    /// Forgets what took no longer than somebody waits, and if there is much, whatever is not being counted.
     fn forget_quick(&self, key: &K) {
         let mut slots = self.0.lock().expect("no panic while it is held");
         let took_long =
-            |slot: &Slot<V>| slot.known().is_none_or(|known| known.kept > PATIENCE * KEPT_FACTOR);
-        if slots.get(key).is_some_and(|slot| !took_long(slot)) {
+            |slot: &Slot<V>| slot.known().is_some_and(|known| known.kept > PATIENCE * KEPT_FACTOR);
+        if slots.get(key).is_some_and(|slot| !slot.is_counted() && !took_long(slot)) {
             slots.remove(key);
         }
         if slots.len() > LISTS {
-            slots.clear();
+            slots.retain(|_, slot| slot.is_counted());
         }
     }
 
@@ -210,7 +232,13 @@ impl<K: Eq + Hash, V: Send + Sync + 'static> Kept<K, V> {
         if slots.len() >= REMEMBERED && !slots.contains_key(&key) {
             slots.clear();
         }
-        let new = || Arc::new(Slot { known: Mutex::new(None), counting: Arc::default() });
+        let new = || {
+            Arc::new(Slot {
+                known: Mutex::new(None),
+                failed: Mutex::new(None),
+                counting: Arc::default(),
+            })
+        };
         slots.entry(key).or_insert_with(new).clone()
     }
 }
@@ -268,5 +296,19 @@ mod tests {
         let kept: Kept<u8, u64> = Kept::default();
         let failing = async { Err(crate::Error::BadCursor) };
         assert!(kept.get(1, failing).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stood_in_the_way_after_nobody_waited_any_more_is_said_to_who_looks_next() {
+        let kept: Kept<u8, u64> = Kept::default();
+        let failing = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Err(crate::Error::BadCursor)
+        };
+        assert!(kept.get(1, failing).await.unwrap().is_none());
+        kept.forget_quick(&1);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(kept.get(1, async { Ok(1) }).await.is_err());
+        assert_eq!(*kept.get(1, async { Ok(2) }).await.unwrap().unwrap().value, 2);
     }
 }

@@ -102,16 +102,19 @@ impl View {
                 html! { p { "Each is one customer's way through a scenario." } },
                 html! {},
             ))
-            section.card #sessions aria-label="Sessions" {
+            section.card aria-label="Sessions" {
                 (self.filters())
-                @if let Some(wrong) = &self.wrong {
-                    div.empty role="alert" { p { (wrong) } }
-                } @else if let Some(page) = &self.page {
-                    (self.list(page))
-                } @else {
-                    div.empty role="status" hx-get=(here(self.tenant, &self.asked)) hx-trigger="load delay:500ms"
-                        hx-select="#sessions" hx-target="#sessions" hx-swap="outerHTML" {
-                        p { "The sessions are being looked for. This takes a moment where many do not match. " a href=(here(self.tenant, &self.asked)) { "Look again" } "." }
+                // Without the filters, in which somebody may be typing.
+                div #found {
+                    @if let Some(wrong) = &self.wrong {
+                        div.empty role="alert" { p { (wrong) } }
+                    } @else if let Some(page) = &self.page {
+                        (self.list(page))
+                    } @else {
+                        div.empty role="status" hx-get=(here(self.tenant, &self.asked)) hx-trigger="load delay:500ms"
+                            hx-select="#found" hx-target="#found" hx-swap="outerHTML" {
+                            p { "The sessions are being looked for. This takes a moment where many do not match. " a href=(here(self.tenant, &self.asked)) { "Look again" } "." }
+                        }
                     }
                 }
             }

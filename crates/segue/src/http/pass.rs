@@ -64,6 +64,7 @@ impl Pass {
         if answer.extensions().get::<EventStream>().is_none() {
             return Ok(answer);
         }
+        self.heard.again();
         let (head, body) = answer.into_parts();
         // A task of its own: a body is only asked for more when its reader has taken what there is, and whoever is
         // asked about the pass must not wait for that.
