@@ -21,7 +21,8 @@ struct Tail {
 impl Tail {
     fn open(tenant: &Tenant<'_>, path: &str, last_seen: Option<u64>) -> Self {
         let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(60)))
+            // A tail that hangs is given up; one of a hundred thousand events takes a minute on a loaded machine.
+            .timeout_global(Some(Duration::from_secs(300)))
             .build()
             .into();
         let mut request = agent
