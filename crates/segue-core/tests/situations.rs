@@ -171,12 +171,17 @@ fn missing_fields_are_collected_over_several_turns_while_the_migration_waits() {
     assert!(migration.fields_filled.iter().all(|filled| filled.source == Source::Given));
 }
 
-#[test]
-fn one_missing_field_is_asked_for_in_the_words_of_its_prompt() {
-    let mut world = World::new(PLAIN)
+/// A customer at the checkout, after a step that asks for their email was put before it.
+fn lacking_an_email() -> World {
+    World::new(PLAIN)
         .walk("checkout")
         .defining("email", ValueType::Email)
-        .deploy("welcome -> details if ready\ndetails [asks email] -> checkout if ready\ncheckout");
+        .deploy("welcome -> details if ready\ndetails [asks email] -> checkout if ready\ncheckout")
+}
+
+#[test]
+fn one_missing_field_is_asked_for_in_the_words_of_its_prompt() {
+    let mut world = lacking_an_email();
     let taken = world.returns();
     assert_eq!(told(&taken), "collect email");
     let said = taken.answer.reconciliation.user_message;
@@ -185,10 +190,7 @@ fn one_missing_field_is_asked_for_in_the_words_of_its_prompt() {
 
 #[test]
 fn what_the_customer_writes_is_found_in_the_message() {
-    let mut world = World::new(PLAIN)
-        .walk("checkout")
-        .defining("email", ValueType::Email)
-        .deploy("welcome -> details if ready\ndetails [asks email] -> checkout if ready\ncheckout");
+    let mut world = lacking_an_email();
     world.returns();
     let taken = world.says("my email is ann@example.org");
     assert_eq!(told(&taken), "gap_fill -> checkout");
@@ -224,10 +226,7 @@ fn a_refused_value_is_asked_for_and_not_offered_again() {
 
 /// A world in which nothing that is found is sure.
 fn unsure() -> World {
-    let mut world = World::new(PLAIN)
-        .walk("checkout")
-        .defining("email", ValueType::Email)
-        .deploy("welcome -> details if ready\ndetails [asks email] -> checkout if ready\ncheckout");
+    let mut world = lacking_an_email();
     world.config.gap_fill.extraction_confidence_threshold = 0.1;
     world.config.gap_fill.confirmation_threshold = 1.1;
     world

@@ -225,7 +225,7 @@ pub struct Entry {
 pub struct Filter {
     /// Only this action.
     pub action: Option<Action>,
-    /// Only this kind of thing.
+    /// Only these kinds of things; none means all.
     pub subjects: Vec<Subject>,
     /// Only the thing of this id.
     pub subject_id: Option<String>,

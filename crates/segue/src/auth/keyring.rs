@@ -128,7 +128,7 @@ pub enum Rotation {
 }
 
 /// What is heard of decisions about keys, from a moment on.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Heard(watch::Receiver<u64>);
 
 impl Heard {
