@@ -122,26 +122,61 @@ fn a_server_asked_to_stop_ends_well() {
     assert!(server.terminate().success());
 }
 
+/// A connection to the server, and the head of a request that registers a scenario and waits for its body.
+fn register(server: &Server, body: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    connection.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let tenant = uuid::Uuid::new_v4();
+    let length = body.len();
+    let head = format!(
+        "POST /api/v1/scenarios HTTP/1.1\r\nHost: localhost\r\nX-Tenant-ID: {tenant}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).unwrap();
+    connection
+}
+
+fn signal(server: &Server, name: &str) {
+    let pid = server.pid().to_string();
+    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+}
+
 #[test]
 fn a_server_asked_to_stop_finishes_what_it_has_accepted() {
     let mut server = Server::start();
     let body = support::order_flow().to_string();
-    let (begun, rest) = body.split_at(20);
-    let mut connection = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
-    write!(
-        connection,
-        "POST /api/v1/scenarios HTTP/1.1\r\nHost: localhost\r\nX-Tenant-ID: {}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{begun}",
-        uuid::Uuid::new_v4(),
-        body.len()
-    )
-    .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    Command::new("kill").arg(server.pid().to_string()).status().unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    connection.write_all(rest.as_bytes()).unwrap();
+    let mut connection = register(&server, &body);
+    let mut accepted = [0; 25];
+    connection.read_exact(&mut accepted).unwrap();
+    assert_eq!(&accepted, b"HTTP/1.1 100 Continue\r\n\r\n");
+    signal(&server, "TERM");
+    while TcpStream::connect(server.url.strip_prefix("http://").unwrap()).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    connection.write_all(body.as_bytes()).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 201 Created"), "{answer}");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn what_came_before_a_server_was_asked_to_stop_is_answered() {
+    let mut server = Server::start();
+    let body = support::order_flow().to_string();
+    signal(&server, "STOP");
+    let send = |_| {
+        let mut connection = register(&server, &body);
+        connection.write_all(body.as_bytes()).unwrap();
+        connection
+    };
+    let connections: Vec<_> = (0..16).map(send).collect();
+    signal(&server, "TERM");
+    signal(&server, "CONT");
+    for mut connection in connections {
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("HTTP/1.1 201 Created"), "{answer}");
+    }
     assert!(server.wait().success());
 }

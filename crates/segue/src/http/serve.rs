@@ -10,8 +10,12 @@ use tokio::net::TcpListener;
 use super::stalled::Impatient;
 use super::{App, router};
 
-/// Serves until `stop` completes; then accepts nothing more, ends what would stay open, and waits for the
-/// requests at hand, at most for `patience`.
+/// How long a server goes on once it is asked to stop. What had reached the machine by then, a request that
+/// waits in its connection or a connection that waits to be accepted, is answered and not reset.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` completes and for a moment longer; then accepts nothing more, ends what would stay
+/// open, and waits for the requests at hand, at most for `patience`.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -32,6 +36,7 @@ pub async fn serve(
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let stop = async move {
         stop.await;
+        tokio::time::sleep(LINGER).await;
         tracing::info!("stopping: finishing the requests at hand");
         live.stop();
         // The receiver is gone only when serving has ended already.
