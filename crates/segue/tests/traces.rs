@@ -69,6 +69,7 @@ fn a_turn_is_traced_from_its_caller_down_to_the_append() {
     assert_eq!(request.text("http.route"), "/api/v1/sessions/{session_id}/turns");
     let taken = spans.one("turn").unwrap();
     assert_eq!((&taken.parent, taken.text("outcome")), (&request.id, "taken".to_owned()));
+    assert_eq!(taken.number("rounds"), 1);
     for part in ["load", "standing", "profile", "reconcile", "append"] {
         assert_eq!(spans.one(part).unwrap().parent, taken.id, "{part}");
     }
@@ -96,7 +97,9 @@ fn a_move_is_traced_with_its_effects_and_its_cutover() {
     let (tenant_id, migration) = {
         let tenant = server.tenant();
         append(&tenant, "history", 2_000);
-        let migration = started(&tenant, &json!({}));
+        // So slow that it takes several turns.
+        let slowly = json!({ "max_bulk_copy_rate": 5_000 });
+        let migration = started(&tenant, &slowly);
         cut_over(&server, &migration);
         (tenant.id, migration)
     };
@@ -119,6 +122,7 @@ fn a_move_is_traced_with_its_effects_and_its_cutover() {
     let copies = below("copy", &carried.id);
     let copied: u64 = copies.iter().map(|copy| copy.number("events")).sum();
     assert_eq!(copied, 2_000);
+    assert!(copies.iter().any(|copy| copy.number("times") > 1), "{copies:#?}");
     assert!(copies.len() < 20, "forty pages and more are told in a few spans: {}", copies.len());
     let verified = below("verification", &carried.id);
     assert_eq!(

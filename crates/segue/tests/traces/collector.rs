@@ -1,5 +1,6 @@
 //! A collector that remembers every span that it is sent.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -158,7 +159,10 @@ fn span(sent: v1::Span) -> Span {
 
 fn attributes(sent: Vec<KeyValue>) -> Vec<(String, String)> {
     let each = sent.into_iter().map(|pair| (pair.key, text(pair.value)));
-    each.collect()
+    let each: Vec<_> = each.collect();
+    let names: BTreeSet<_> = each.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), each.len(), "an attribute is there twice: {each:?}");
+    each
 }
 
 fn text(value: Option<AnyValue>) -> String {

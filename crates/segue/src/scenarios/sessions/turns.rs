@@ -34,8 +34,8 @@ use segue_store::events::{self, Direction, Expected, StreamAppend, StreamRead};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
+use tracing::Instrument;
 use tracing::field::Empty;
-use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::consultation::{Consultation, Question};
@@ -134,8 +134,10 @@ impl Sessions {
         key: Option<String>,
     ) -> Result<TurnAnswer> {
         let span = traced!("turn", rounds = Empty, outcome = Empty);
-        let taking = self.take_in_turn(tenant, id, input, (key, &span));
+        let mut rounds = 0;
+        let taking = self.take_in_turn(tenant, id, input, key, &mut rounds);
         let taken = taking.instrument(span.clone()).await;
+        span.record("rounds", rounds);
         span.record("outcome", trace::outcome_of(&taken));
         taken
     }
@@ -145,17 +147,17 @@ impl Sessions {
         tenant: TenantId,
         id: SessionId,
         input: Input,
-        (key, span): (Option<String>, &Span),
+        key: Option<String>,
+        rounds: &mut u64,
     ) -> Result<TurnAnswer> {
         within_limits(&input)?;
         let idempotency = key.map(|key| Idempotency { key, request_hash: request_hash(&input) });
         let mut consultation =
             self.0.language.clone().map(|language| Consultation::new(language, tenant));
         let mut pass = self.0.turnstiles.pass(tenant, id).await;
-        let (mut conflicts, mut rounds) = (0, 0_u64);
+        let mut conflicts = 0;
         while conflicts < ROUNDS {
-            rounds += 1;
-            span.record("rounds", rounds);
+            *rounds += 1;
             if let Some(idempotency) = &idempotency
                 && let Some(answer) = self.first_answer(tenant, id, idempotency).await?
             {

@@ -28,7 +28,8 @@ pub(super) struct Spans {
     repeated: Option<Repeated>,
 }
 
-/// An effect that may be had again.
+/// An effect that may be had again. What it came to is recorded when it is over: an attribute that is recorded
+/// twice is sent twice.
 #[derive(Debug)]
 struct Repeated {
     name: &'static str,
@@ -36,6 +37,18 @@ struct Repeated {
     since: Instant,
     times: u64,
     events: u64,
+    /// How it went the last time.
+    outcome: Option<&'static str>,
+}
+
+impl Drop for Repeated {
+    fn drop(&mut self) {
+        // One that was never performed to its end says nothing.
+        let Some(outcome) = self.outcome else { return };
+        self.span.record("times", self.times);
+        self.span.record("events", self.events);
+        self.span.record("outcome", outcome);
+    }
 }
 
 impl Spans {
@@ -101,8 +114,15 @@ impl Spans {
             events = Empty,
             outcome = Empty,
         );
-        let (since, times, events) = (Instant::now(), 0, 0);
-        self.repeated = Some(Repeated { name, span: span.clone(), since, times, events });
+        let repeated = Repeated {
+            name,
+            span: span.clone(),
+            since: Instant::now(),
+            times: 0,
+            events: 0,
+            outcome: None,
+        };
+        self.repeated = Some(repeated);
         span
     }
 
@@ -111,9 +131,7 @@ impl Spans {
         let Some(repeated) = &mut self.repeated else { return };
         repeated.times += 1;
         repeated.events += events;
-        repeated.span.record("times", repeated.times);
-        repeated.span.record("events", repeated.events);
-        repeated.span.record("outcome", outcome_of(performed));
+        repeated.outcome = Some(outcome_of(performed));
         if performed.is_err() {
             self.repeated = None;
         }
