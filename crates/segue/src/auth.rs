@@ -33,6 +33,7 @@ pub mod session;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use segue_core::ids::TenantId;
 use segue_store::control::ControlPlane;
 use segue_store::control::keys::{Key, Role, Roles};
@@ -179,6 +180,18 @@ pub enum End {
     Rotated,
     /// By somebody's decision.
     Revoked,
+}
+
+impl End {
+    /// How a key ended, if it has.
+    #[must_use]
+    pub fn of(key: &Key, now: Timestamp) -> Option<Self> {
+        match (key.revoked_at, key.superseded_at) {
+            (Some(_), _) => Some(Self::Revoked),
+            (None, Some(end)) if end <= now => Some(Self::Rotated),
+            (None, _) => (!key.is_valid(now)).then_some(Self::Expired),
+        }
+    }
 }
 
 impl std::fmt::Display for End {

@@ -44,6 +44,8 @@ pub mod done;
 mod flows;
 pub mod frame;
 pub mod home;
+pub mod key;
+pub mod keys;
 pub mod lengths;
 mod login;
 pub mod moves;

@@ -243,15 +243,10 @@ impl Keyring {
     }
 
     fn valid(&self, key: Arc<Key>) -> Result<Arc<Key>, Error> {
-        if key.is_valid(self.clock.now()) {
-            return Ok(key);
+        match End::of(&key, self.clock.now()) {
+            None => Ok(key),
+            Some(how) => Err(Denied::Over { name: key.name.clone(), how }.into()),
         }
-        let how = match (key.revoked_at, key.superseded_at) {
-            (Some(_), _) => End::Revoked,
-            (None, Some(end)) if end <= self.clock.now() => End::Rotated,
-            (None, _) => End::Expired,
-        };
-        Err(Denied::Over { name: key.name.clone(), how }.into())
     }
 
     /// Asks the control plane for the key of a secret's prefix.

@@ -155,6 +155,14 @@ const OF_CONSOLE: &[(&str, &str, Door)] = &[
     ("POST", "/tenants/{tenant}/plans/{plan}/forecast", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/sessions", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/sessions/{session}", Tenant(&[Operator])),
+    ("GET", "/keys", Everyone(&[Platform])),
+    ("GET", "/keys/new", Everyone(&[Platform])),
+    ("POST", "/keys/new", Everyone(&[Platform])),
+    ("GET", "/keys/{key}", Everyone(&[Platform])),
+    ("GET", "/keys/{key}/rotate", Everyone(&[Platform])),
+    ("POST", "/keys/{key}/rotate", Everyone(&[Platform])),
+    ("GET", "/keys/{key}/revoke", Everyone(&[Platform])),
+    ("POST", "/keys/{key}/revoke", Everyone(&[Platform])),
     ("GET", "/moves", Everyone(&[Operator, Platform])),
     ("GET", "/moves/{id}", Everyone(&[Operator, Platform])),
     ("GET", "/moves/{id}/live", Everyone(&[Operator, Platform])),
@@ -246,6 +254,20 @@ mod tests {
         ] {
             let rule = of(&method, &format!("{of_plan}/{what}"));
             assert_eq!(rule, Rule::Door(Tenant(&[Operator])), "{method} {what}");
+        }
+    }
+
+    #[test]
+    fn keys_are_the_platforms_in_the_console_too() {
+        for (method, what) in [
+            (Method::GET, ""),
+            (Method::POST, "/new"),
+            (Method::GET, "/{key}"),
+            (Method::POST, "/{key}/rotate"),
+            (Method::POST, "/{key}/revoke"),
+        ] {
+            let rule = of(&method, &format!("{CONSOLE}/keys{what}"));
+            assert_eq!(rule, Rule::Door(Everyone(&[Platform])), "{method} {what}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! What was decided for a tenant, when and by whom.
 
 use axum::extract::State;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use maud::{Markup, html};
 use segue_core::ids::TenantId;
 use segue_store::control::audit::{Action, Entry, Filter, Subject};
@@ -97,8 +97,13 @@ fn filter(asked: &Sent, viewer: &Viewer) -> Result<Filter, String> {
         subject_id: text("id"),
         actor: text("actor"),
         from: day("from")?.and_then(begin),
-        until: day("until")?.and_then(|day| begin(day.checked_add(1.day()).ok()?)),
+        until: day("until")?.and_then(end),
     })
+}
+
+/// When a day ends in UTC; nothing for the last of all days.
+pub fn end(day: Date) -> Option<Timestamp> {
+    begin(day.tomorrow().ok()?)
 }
 
 /// When a day begins in UTC; nothing for one that lies beyond all times.

@@ -5,8 +5,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan};
 use maud::{Markup, html};
 use segue_core::ids::{MigrationId, TenantId};
 use segue_store::control::audit::{Action, Entry, Filter, Subject};
@@ -116,10 +116,9 @@ impl Wanted {
                 .map(Some)
                 .map_err(|_| (field, format!("“{text}” is not a day such as 2026-11-27."))),
         };
-        let after = |day: Date| audit::begin(day.checked_add(1.day()).ok()?);
         Ok(Filter {
             from: day("from", &self.from)?.and_then(audit::begin),
-            until: day("until", &self.until)?.and_then(after),
+            until: day("until", &self.until)?.and_then(audit::end),
             action: self.action.parse().ok(),
             subjects: about.into_iter().collect(),
             subject_id: of_move.map(|id| id.to_string()),

@@ -75,6 +75,8 @@ dones! {
     Verifying = "verifying", "The comparison has begun. It goes on when you leave this page.";
     /// A repair was begun.
     Repairing = "repairing", "The repair has begun. It goes on when you leave this page.";
+    /// An API key was revoked.
+    KeyRevoked = "key-revoked", "The key is revoked. It opens nothing any more.";
 }
 
 impl Done {

@@ -196,6 +196,50 @@ async fn a_policy_is_set_by_its_form_and_a_wrong_one_is_shown_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_made_shown_once_rotated_and_revoked_by_forms() {
+    let browser = Browser::open().await;
+    let keyring = browser.app.access.keyring.clone();
+    let secret = |shown: &Shown| {
+        assert_eq!(shown.status, StatusCode::CREATED, "{}", shown.html);
+        assert_eq!(shown.headers[header::CACHE_CONTROL], "no-store");
+        let (_, after) = shown.html.split_once("<pre class=\"secret\">").unwrap();
+        after.split_once('<').unwrap().0.to_owned()
+    };
+    browser.get("/console/keys").await.says("There is no key yet");
+    let careless = browser.post("/console/keys/new", &[("name", "Olga <script>")]).await;
+    assert_eq!(careless.status, StatusCode::BAD_REQUEST);
+    careless.says("at least one of").says(r#"value="Olga &lt;script&gt;""#);
+    let fields = [("name", "Olga <script>"), ("roles", "operator"), ("roles", "platform")];
+    let old = secret(&browser.post("/console/keys/new", &fields).await);
+    let key = keyring.recognise(&old).await.unwrap();
+    assert_eq!((key.roles.to_string().as_str(), key.tenant), ("operator platform", None));
+
+    let page = format!("/console/keys/{}", key.id);
+    browser.get("/console/keys").await.says(&page).says("Valid").says("1 of 1 key");
+    let seen = browser.get(&page).await;
+    seen.says("Key created").says("Olga &lt;script&gt;");
+    assert!(!seen.html.contains(&old), "a secret is shown once");
+    let odd = browser.post(&format!("{page}/rotate"), &[("overlap", "5")]).await;
+    assert_eq!(odd.status, StatusCode::UNPROCESSABLE_ENTITY);
+    odd.says("Choose one of these");
+    let new = secret(&browser.post(&format!("{page}/rotate"), &[("overlap", "3600")]).await);
+    assert_ne!(new, old);
+    assert!(keyring.recognise(&old).await.is_ok() && keyring.recognise(&new).await.is_ok());
+
+    let careless = browser.post(&format!("{page}/revoke"), &[("confirmation", "olga")]).await;
+    careless.says("nothing was changed");
+    assert!(keyring.recognise(&old).await.is_ok());
+    let name = [("confirmation", "Olga <script>")];
+    let revoked = browser.post(&format!("{page}/revoke"), &name).await.leads_to();
+    browser.get(&revoked).await.says("The key is revoked").says("Key revoked");
+    assert!(keyring.recognise(&old).await.is_err() && keyring.recognise(&new).await.is_ok());
+    let late = browser.post(&format!("{page}/rotate"), &[("overlap", "0")]).await;
+    late.says("is over; make a new one instead");
+    let nobody = format!("/console/keys/{}", uuid::Uuid::nil());
+    assert_eq!(browser.get(&nobody).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_wants_a_reason_and_keeps_it() {
     let browser = Browser::open().await;
     let plan = browser.planned().await;

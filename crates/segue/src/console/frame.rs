@@ -24,6 +24,8 @@ pub enum Place {
     Moves,
     /// What was decided about tenants' homes and moves.
     Decided,
+    /// The API keys.
+    Keys,
     /// A tenant's home: where it lives, and its moves.
     Tenant(TenantId),
     /// A tenant's scenarios.
@@ -48,6 +50,7 @@ impl Place {
             | Self::Stores
             | Self::Moves
             | Self::Decided
+            | Self::Keys
             | Self::Login
             | Self::Elsewhere => None,
             Self::Tenant(tenant)
@@ -187,6 +190,9 @@ impl Frame<'_> {
                             (link(Place::Stores, paths::STORES, Icon::Store, "Stores"))
                             (link(Place::Moves, paths::MOVES, Icon::Move, "Moves"))
                             (link(Place::Decided, paths::DECIDED, Icon::Book, "Decisions"))
+                            @if self.viewer.is_some_and(Viewer::runs_the_platform) {
+                                (link(Place::Keys, paths::KEYS, Icon::Key, "API keys"))
+                            }
                         }
                     }
                 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use segue_core::ids::{MigrationId, PlanId, ScenarioId, SessionId, TenantId, Version};
+use segue_core::ids::{KeyId, MigrationId, PlanId, ScenarioId, SessionId, TenantId, Version};
 use segue_core::plan::policy::AnchorKey;
 
 /// The first page.
@@ -112,6 +112,24 @@ pub const TENANTS: &str = "/console/tenants";
 
 /// What was decided about tenants' homes and moves.
 pub const DECIDED: &str = "/console/decided";
+
+/// The API keys.
+pub const KEYS: &str = "/console/keys";
+
+/// Where an API key is made.
+pub const NEW_KEY: &str = "/console/keys/new";
+
+/// One API key.
+#[must_use]
+pub fn key(id: KeyId) -> String {
+    format!("{KEYS}/{id}")
+}
+
+/// One thing that is done to an API key.
+#[must_use]
+pub fn of_key(id: KeyId, what: &str) -> String {
+    format!("{}/{what}", key(id))
+}
 
 /// Where a move of a tenant begins.
 #[must_use]

@@ -1,12 +1,12 @@
-//! The platform's side of the console: where tenants live, and how they move. The routes of its pages.
+//! The platform's side of the console: where tenants live, how they move, and who may use it all. The routes of its pages.
 
 use axum::Router;
 use axum::routing::get;
 
-use super::{decided, moves, stores, tenant, tenants};
+use super::{decided, key, keys, moves, stores, tenant, tenants};
 use crate::http::App;
 
-/// The routes of tenants, stores and moves.
+/// The routes of tenants, stores, moves and API keys.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/console/tenants", get(tenants::show))
@@ -23,4 +23,9 @@ pub fn routes() -> Router<App> {
         .route("/console/moves/{id}/check", get(moves::verification::show))
         .route("/console/moves/{id}/{act}", get(moves::acts::back).post(moves::acts::act))
         .route("/console/decided", get(decided::show))
+        .route("/console/keys", get(keys::show))
+        .route("/console/keys/new", get(keys::form).post(keys::make))
+        .route("/console/keys/{key}", get(key::show))
+        .route("/console/keys/{key}/rotate", get(key::back).post(key::rotate))
+        .route("/console/keys/{key}/revoke", get(key::back).post(key::revoke))
 }

@@ -3,7 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use jiff::Timestamp;
-use segue_core::ids::TenantId;
+use segue_core::ids::{KeyId, TenantId};
 use segue_store::control::By;
 use segue_store::control::keys::Role;
 
@@ -35,6 +35,18 @@ impl Viewer {
     #[must_use]
     pub fn by(&self, now: Timestamp) -> By {
         self.caller.by(Some(self.name.clone()), now)
+    }
+
+    /// The name under which what they do to API keys stays on record.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        self.caller.actor(Some(self.name.clone()))
+    }
+
+    /// Whether they came in by this key.
+    #[must_use]
+    pub fn holds(&self, key: KeyId) -> bool {
+        self.caller.key() == Some(key)
     }
 
     /// The only tenant that they may see, if it is only one.
@@ -80,7 +92,7 @@ impl Viewer {
     /// Somebody who came in by a key of this tenant, or of all.
     pub fn keyed(roles: &[Role], tenant: Option<TenantId>) -> Self {
         Self::of(Caller::Bearer {
-            key: segue_core::ids::KeyId(uuid::Uuid::nil()),
+            key: KeyId(uuid::Uuid::nil()),
             name: "Ida <script>".to_owned(),
             roles: segue_store::control::keys::Roles(roles.iter().copied().collect()),
             tenant,
