@@ -17,6 +17,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use cluster::api::Api;
+use cluster::operator::News;
 use cluster::writers::Load;
 use cluster::{
     Cluster, chain, crash_for, from_environment, operator, readers, seed, turns, writers,
@@ -33,8 +34,14 @@ const CUSTOMERS: usize = 4;
 const SESSIONS: usize = 6;
 /// How long a client rests between two requests, so that the log is still copied soon after thirty moves.
 const REST: Duration = Duration::from_millis(800);
+/// How often everything is struck within one move; then it is let go. On a slow machine a move would else be
+/// struck so often, and its log grow so long meanwhile, that it never came to its end.
+const BLOWS_A_MOVE: u32 = 10;
 /// How soon appends are acknowledged again when everything is up.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Longer than the operator waits.
+const FOR_EVER: Duration = Duration::from_hours(1);
 
 /// A move that nobody carries on is taken over soon, and what is left behind is purged at once.
 const TENANT_MIGRATION: &str = "[tenant_migration]\nsync_check_interval = 0.05\n\
@@ -65,12 +72,11 @@ fn a_tenant_that_moves_back_and_forth_loses_nothing_whatever_is_killed_meanwhile
         .collect();
     let poller = runtime.spawn(readers::poll(api.clone(), "projection", own(2_000), end.clone()));
     let follower = runtime.spawn(readers::tail(api.clone(), own(2_001), end));
-    let (cutting_over, cutovers) = mpsc::channel();
-    let operator =
-        runtime.spawn(operator::move_about(api.clone(), moves, own(3_000), cutting_over));
+    let (telling, news) = mpsc::channel();
+    let operator = runtime.spawn(operator::move_about(api.clone(), moves, own(3_000), telling));
 
-    let mut dice = Dice(seed);
-    while next_blow_is_due(&cutovers, &mut dice) {
+    let (mut dice, mut blows) = (Dice(seed), 0);
+    while next_blow_is_due(&news, &mut blows, &mut dice) {
         let blow = Blow::thrown(&mut dice);
         let (before, struck) = (load.acknowledged(), Instant::now());
         blow.strike(&mut world, &mut dice);
@@ -116,20 +122,25 @@ fn a_tenant_that_moves_back_and_forth_loses_nothing_whatever_is_killed_meanwhile
 }
 
 /// Waits for a random while, but not beyond the moment when a cutover is asked for: then it may strike at
-/// once, in the middle of it. Answers whether the operator still moves the tenant.
-fn next_blow_is_due(cutovers: &Receiver<()>, dice: &mut Dice) -> bool {
+/// once, in the middle of it. Counts the blows of a move. Answers whether the operator still moves the tenant.
+fn next_blow_is_due(news: &Receiver<News>, blows: &mut u32, dice: &mut Dice) -> bool {
     let due = Instant::now() + Duration::from_millis(800 + dice.below(3_000));
     loop {
-        match cutovers.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(()) if dice.below(2) == 0 => {
+        let is_let_go = *blows >= BLOWS_A_MOVE;
+        let left = due.saturating_duration_since(Instant::now());
+        match news.recv_timeout(if is_let_go { FOR_EVER } else { left }) {
+            Ok(News::Moved) => *blows = 0,
+            Ok(News::CutsOver) if !is_let_go && dice.below(2) == 0 => {
                 std::thread::sleep(Duration::from_millis(dice.below(60)));
-                return true;
+                break;
             }
-            Ok(()) => {}
-            Err(RecvTimeoutError::Timeout) => return true,
+            Ok(News::CutsOver) => {}
+            Err(RecvTimeoutError::Timeout) => break,
             Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
+    *blows += 1;
+    true
 }
 
 /// Three servers, and two databases that live and die by themselves. The control plane is beside `shared`.

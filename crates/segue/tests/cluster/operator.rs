@@ -20,6 +20,15 @@ const MOST_AT_HOME_MS: u64 = 2_000;
 const MAY_BE_REFUSED_FOR: [&str; 4] =
     ["migration_already_exists", "invalid_state_transition", "same_store", "migration_obstructed"];
 
+/// What the operator lets others know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// A cutover is about to be asked for.
+    CutsOver,
+    /// The tenant has moved.
+    Moved,
+}
+
 /// What the operator does next.
 enum Step {
     Ask(String, Value),
@@ -45,14 +54,8 @@ impl Moved {
     }
 }
 
-/// Moves the tenant so many times, and leaves it with its last move finished. Says when a cutover is about
-/// to be asked for.
-pub async fn move_about(
-    api: Api,
-    wanted: usize,
-    mut dice: Dice,
-    cutting_over: Sender<()>,
-) -> Moved {
+/// Moves the tenant so many times, and leaves it with its last move finished.
+pub async fn move_about(api: Api, wanted: usize, mut dice: Dice, news: Sender<News>) -> Moved {
     let (mut moved, mut since) = (Moved::default(), Instant::now());
     let mut carried_on_by = (Value::Null, Value::Null);
     loop {
@@ -69,6 +72,8 @@ pub async fn move_about(
             let is_new = moved.moves.last().is_none_or(|last| last["id"] != migration["id"]);
             if migration["state"] == "migrated" && is_new {
                 moved.moves.push(migration.clone());
+                // Nobody listens any more once the test has failed.
+                let _ = news.send(News::Moved);
                 let (nth, to) = (moved.moves.len(), &migration["target_store_id"]);
                 println!("move {nth}, to {to}, after {:?}", since.elapsed());
                 // The tenant lives there for a while.
@@ -86,8 +91,7 @@ pub async fn move_about(
             Step::Ask(path, body) => (path, body),
         };
         if path.ends_with("/cutover") {
-            // Nobody listens any more once the test has failed.
-            let _ = cutting_over.send(());
+            let _ = news.send(News::CutsOver);
         }
         match api.send(api.any_node(&mut dice), Method::POST, &path, &body).await {
             Ok(answer) if (200..300).contains(&answer.status) => {
