@@ -10,7 +10,7 @@
 //!    [`parts`];
 //! 3. the handlers: `GET` shows, `POST` does one thing by the library and answers `303` to a page whose
 //!    `?done=` says what was done ([`done::Done`]), or shows the page again with what was typed and what
-//!    is wrong;
+//!    is wrong; a new API key is the exception ([`keys`]);
 //! 4. tests: `View::sample()` renders, and [`check`] reads it as a visitor would: landmarks, headings,
 //!    labels, nothing inline, nothing unescaped, every link leads somewhere. A sample holds a `<script>`
 //!    wherever somebody else chooses the text.

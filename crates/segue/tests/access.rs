@@ -326,6 +326,8 @@ fn what_belongs_to_no_tenant_is_nobodys_to_read_as_one() {
         format!("/api/v1/tenants/{none}/audit"),
         format!("/console/tenants/{none}/audit"),
         format!("/console/tenants/%66{}/audit", &none[1..]),
+        format!("/console/decided?tenant={none}"),
+        format!("/console/decided?tenant={none}&about=key"),
     ] {
         assert_eq!(guarded.send(&everybody, "GET", &path, None).status, 403, "{path}");
     }
@@ -510,6 +512,73 @@ fn a_session_of_the_console_is_opened_with_a_key_and_carried_by_a_cookie() {
 
     assert_eq!(post("/console/logout", &[("Cookie", &token)], "").status, 303);
     assert_eq!(look(&[("Cookie", &token)]), 303, "it is over");
+}
+
+#[test]
+fn the_pages_of_keys_are_the_platforms_and_who_ends_their_own_key_is_logged_out() {
+    let guarded = Guarded::start();
+    let post = |cookie: &str, path: &str, body: &str| {
+        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        let headers = [form, ("Origin", &guarded.server.url), ("Cookie", cookie)];
+        guarded.server.send("POST", path, &headers, body.as_bytes())
+    };
+    let get =
+        |cookie: &str, path: &str| guarded.server.send("GET", path, &[("Cookie", cookie)], b"");
+    let enter = |key: &str| {
+        let entered = post("", "/console/login", &format!("key={key}"));
+        assert_eq!(entered.status, 303, "{}", entered.text);
+        let cookie = entered.headers["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    };
+    let wanted = json!({"name": "olga", "roles": ["platform"]});
+    let (key, id) = guarded.key(&wanted);
+    let page = format!("/console/keys/{id}");
+    let begins_with = |key: &str| key.rsplit_once('_').unwrap().0.to_owned();
+
+    for (name, tenant) in [("ida", None), ("tom", Some(uuid::Uuid::new_v4()))] {
+        let cookie = enter(&guarded.key_of(name, &["operator"], tenant));
+        for path in ["/console/keys", "/console/keys/new", &page] {
+            assert_eq!(get(&cookie, path).status, 403, "{name} {path}");
+        }
+        let revoke = format!("confirmation={}", begins_with(&key));
+        for (path, body) in [
+            ("/console/keys/new", "name=x&roles=platform"),
+            (&format!("{page}/rotate"), "overlap=0"),
+            (&format!("{page}/revoke"), &revoke),
+        ] {
+            assert_eq!(post(&cookie, path, body).status, 403, "{name} {path}");
+        }
+        let own = match tenant {
+            Some(tenant) => format!("/console/tenants/{tenant}/scenarios"),
+            None => "/console/stores".to_owned(),
+        };
+        let shown = get(&cookie, &own);
+        assert!(shown.status == 200 && !shown.text.contains("/console/keys"), "{}", shown.text);
+    }
+
+    let cookie = enter(&key);
+    assert!(get(&cookie, "/console/stores").text.contains("href=\"/console/keys\""));
+    let rotated = post(&cookie, &format!("{page}/rotate"), "overlap=0");
+    assert_eq!(rotated.status, 201, "{}", rotated.text);
+    let (_, new) = rotated.text.split_once("<pre class=\"secret\">").unwrap();
+    let new = new.split_once('<').unwrap().0;
+    assert_eq!(get(&cookie, "/console/keys").status, 303, "to the login");
+
+    let cookie = enter(new);
+    let keys = guarded.send(new, "GET", "/api/v1/keys", None).is(200);
+    let id = keys["keys"][0]["key_id"].as_str().unwrap();
+    let revoke = format!("confirmation={}", begins_with(new));
+    assert_eq!(post(&cookie, &format!("/console/keys/{id}/revoke"), &revoke).status, 303);
+    assert_eq!(get(&cookie, "/console/keys").status, 303, "to the login");
+    let audit = format!("/api/v1/keys/{id}/audit");
+    let audit = guarded.send(&guarded.platform, "GET", &audit, None).is(200);
+    let line = &audit["entries"][0];
+    assert_eq!(
+        (&line["action"], &line["actor"]),
+        (&json!("key_revoked"), &json!("olga")),
+        "{audit}"
+    );
+    assert_eq!(line["details"]["key_id"], id, "{line}");
 }
 
 #[test]

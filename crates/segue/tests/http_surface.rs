@@ -5,8 +5,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::Server;
 
@@ -136,11 +135,6 @@ fn register(server: &Server, body: &str) -> TcpStream {
     connection
 }
 
-fn signal(server: &Server, name: &str) {
-    let pid = server.pid().to_string();
-    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-}
-
 #[test]
 fn a_server_asked_to_stop_finishes_what_it_has_accepted() {
     let mut server = Server::start();
@@ -149,8 +143,10 @@ fn a_server_asked_to_stop_finishes_what_it_has_accepted() {
     let mut accepted = [0; 25];
     connection.read_exact(&mut accepted).unwrap();
     assert_eq!(&accepted, b"HTTP/1.1 100 Continue\r\n\r\n");
-    signal(&server, "TERM");
+    server.signal("TERM");
+    let deadline = Instant::now() + Duration::from_mins(1);
     while TcpStream::connect(server.url.strip_prefix("http://").unwrap()).is_ok() {
+        assert!(Instant::now() < deadline, "it still listens");
         std::thread::sleep(Duration::from_millis(10));
     }
     connection.write_all(body.as_bytes()).unwrap();
@@ -164,15 +160,15 @@ fn a_server_asked_to_stop_finishes_what_it_has_accepted() {
 fn what_came_before_a_server_was_asked_to_stop_is_answered() {
     let mut server = Server::start();
     let body = support::order_flow().to_string();
-    signal(&server, "STOP");
+    server.signal("STOP");
     let send = |_| {
         let mut connection = register(&server, &body);
         connection.write_all(body.as_bytes()).unwrap();
         connection
     };
     let connections: Vec<_> = (0..16).map(send).collect();
-    signal(&server, "TERM");
-    signal(&server, "CONT");
+    server.signal("TERM");
+    server.signal("CONT");
     for mut connection in connections {
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();

@@ -2,11 +2,15 @@
 //! cannot do to one.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "traces/collector.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod collector;
 mod model;
 mod support;
 
 use std::time::{Duration, Instant};
 
+use collector::Collector;
 use model::{Does, Model, found, judged};
 use serde_json::{Value, json};
 use support::{Server, Tenant, segue};
@@ -152,6 +156,22 @@ fn what_a_customer_says_in_free_words_fills_the_gap_through_the_model() {
     assert_eq!(metric(&server, "language_model_left_alone"), 0.0);
     let told = server.log();
     assert!(!told.contains(KEY) && !told.contains("Zoë") && !told.contains("41 winters"), "{told}");
+}
+
+#[test]
+fn the_trace_of_a_turn_that_asks_the_model_tells_of_both_its_rounds() {
+    let collector = Collector::start();
+    let model = Model::start(found(&[("age", "41", "I count 41 winters")]));
+    let traced = format!("[telemetry]\notlp_endpoint = \"{}\"", collector.url);
+    let mut server = helped_by(&model.url, &traced);
+    {
+        let shop = Shop::open(&server);
+        shop.says(&shop.customers(1)[0], WORDS);
+    }
+    assert!(server.terminate().success());
+    let rounds: Vec<_> =
+        collector.seen().all("turn").iter().map(|turn| turn.number("rounds")).collect();
+    assert_eq!(rounds, [1, 2]);
 }
 
 #[test]

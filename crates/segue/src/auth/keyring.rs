@@ -64,25 +64,36 @@ pub struct NewKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// It has no name, or a long one, or one with control characters.
-    #[error("/name: a key has a name of 1 to 100 bytes, without control characters")]
+    #[error("a key has a name of 1 to 100 bytes, without control characters")]
     Name,
     /// It could do nothing.
-    #[error("/roles: a key has at least one of app, operator and platform")]
+    #[error("a key has at least one of app, operator and platform")]
     NoRole,
     /// An application could reach every tenant.
-    #[error("/tenant_id: a key with the role app is for one tenant; name it")]
+    #[error("a key with the role app is for one tenant; name it")]
     AppWithoutTenant,
     /// The platform is nobody's alone.
-    #[error(
-        "/tenant_id: the role platform is about all tenants; leave the tenant out, or the role"
-    )]
+    #[error("the role platform is about all tenants; leave the tenant out, or the role")]
     PlatformWithTenant,
     /// What belongs to no tenant is kept under this id.
-    #[error("/tenant_id: ffffffff-ffff-ffff-ffff-ffffffffffff is no tenant")]
+    #[error("ffffffff-ffff-ffff-ffff-ffffffffffff is no tenant")]
     NotATenant,
     /// It would open nothing.
-    #[error("/expires_at: it has passed already")]
+    #[error("it has passed already")]
     Expired,
+}
+
+impl Invalid {
+    /// The part of what was asked for that it is about, as the API calls it.
+    #[must_use]
+    pub fn member(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::NoRole => "roles",
+            Self::AppWithoutTenant | Self::PlatformWithTenant | Self::NotATenant => "tenant_id",
+            Self::Expired => "expires_at",
+        }
+    }
 }
 
 impl NewKey {
@@ -375,25 +386,32 @@ impl Keyring {
         self.tries.retain_recent();
     }
 
-    /// Makes a key, and answers with its secret, which nobody can read again.
+    /// Makes a key of this id, and answers with its secret, which nobody can read again.
     ///
     /// # Errors
-    /// The control plane's.
-    pub async fn create(&self, new: NewKey, by: &str) -> Result<(Key, Secret), ControlError> {
-        let (key, secret) = self.made(new, by).await;
-        self.control.create_key(&key, &self.by(&key, by)).await?;
+    /// [`ControlError::Exists`] if there is a key of this id; the control plane's.
+    pub async fn create(
+        &self,
+        id: KeyId,
+        new: NewKey,
+        by: &By,
+    ) -> Result<(Key, Secret), ControlError> {
+        let (key, secret) = made(id, new, by).await;
+        self.control.create_key(&key, &about(&key, by)).await?;
         Ok((key, secret))
     }
 
-    /// Makes a key in another one's place, which goes on for `overlap`.
+    /// Makes a key of this id in another one's place, which goes on for `overlap`.
     ///
     /// # Errors
-    /// [`Rotation::Over`] if it has ended; [`ControlError::NotFound`], and the control plane's.
+    /// [`Rotation::Over`] if it has ended; [`ControlError::NotFound`]; [`ControlError::Exists`] if there is a
+    /// key of this id; the control plane's.
     pub async fn rotate(
         &self,
         old: KeyId,
         overlap: Duration,
-        by: &str,
+        id: KeyId,
+        by: &By,
     ) -> Result<(Key, Secret), Rotation> {
         let before = self.control.key(old).await?;
         if !before.is_valid(self.clock.now()) {
@@ -409,9 +427,9 @@ impl Keyring {
                 .and_then(|rate| u32::try_from(rate).ok())
                 .and_then(NonZeroU32::new),
         };
-        let (key, secret) = self.made(new, by).await;
-        let ends_at = self.clock.now().checked_add(overlap).unwrap_or(Timestamp::MAX);
-        self.control.rotate_key(old, ends_at, &key, &self.by(&key, by)).await?;
+        let (key, secret) = made(id, new, by).await;
+        let ends_at = by.at.checked_add(overlap).unwrap_or(Timestamp::MAX);
+        self.control.rotate_key(old, ends_at, &key, &about(&key, by)).await?;
         self.forget();
         Ok((key, secret))
     }
@@ -420,8 +438,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`ControlError::NotFound`], and the control plane's.
-    pub async fn revoke(&self, id: KeyId, by: &str) -> Result<Key, ControlError> {
-        let revoked = self.control.revoke_key(id, &By::new(by, self.clock.now())).await;
+    pub async fn revoke(&self, id: KeyId, by: &By) -> Result<Key, ControlError> {
+        let revoked = self.control.revoke_key(id, by).await;
         self.forget();
         revoked
     }
@@ -441,39 +459,40 @@ impl Keyring {
     pub async fn list(&self, page: Page) -> Result<Listing<Key>, ControlError> {
         self.control.list_keys(page).await
     }
+}
 
-    async fn made(&self, new: NewKey, by: &str) -> (Key, Secret) {
-        let hashed = tokio::task::spawn_blocking(|| {
-            let secret = Secret::generate();
-            let verifier = secret.verifier();
-            (secret, verifier)
-        });
-        let (secret, verifier) = hashed.await.expect("hashing does not panic");
-        let NewKey { name, roles, tenant, expires_at, requests_per_second } = new;
-        let key = Key {
-            id: KeyId(self.clock.new_id()),
-            prefix: secret.prefix().to_owned(),
-            name,
-            roles,
-            tenant,
-            verifier,
-            requests_per_second: requests_per_second.map(|rate| u64::from(rate.get())),
-            created_at: self.clock.now(),
-            created_by: by.to_owned(),
-            expires_at,
-            superseded_at: None,
-            revoked_at: None,
-            used_at: None,
-        };
-        (key, secret)
-    }
+/// A key as it is to be kept, and its secret.
+async fn made(id: KeyId, new: NewKey, by: &By) -> (Key, Secret) {
+    let hashed = tokio::task::spawn_blocking(|| {
+        let secret = Secret::generate();
+        let verifier = secret.verifier();
+        (secret, verifier)
+    });
+    let (secret, verifier) = hashed.await.expect("hashing does not panic");
+    let NewKey { name, roles, tenant, expires_at, requests_per_second } = new;
+    let key = Key {
+        id,
+        prefix: secret.prefix().to_owned(),
+        name,
+        roles,
+        tenant,
+        verifier,
+        requests_per_second: requests_per_second.map(|rate| u64::from(rate.get())),
+        created_at: by.at,
+        created_by: by.actor.clone(),
+        expires_at,
+        superseded_at: None,
+        revoked_at: None,
+        used_at: None,
+    };
+    (key, secret)
+}
 
-    fn by(&self, key: &Key, by: &str) -> By {
-        By::new(by, self.clock.now())
-            .with("name", key.name.clone())
-            .with("roles", key.roles.to_string())
-            .with("tenant_id", key.tenant.map(|tenant| tenant.to_string()))
-    }
+/// The line of the audit that tells of a new key.
+fn about(key: &Key, by: &By) -> By {
+    by.with("name", key.name.clone())
+        .with("roles", key.roles.to_string())
+        .with("tenant_id", key.tenant.map(|tenant| tenant.to_string()))
 }
 
 /// Forgets keys as soon as something about them was decided anywhere.

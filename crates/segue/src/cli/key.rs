@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use segue_core::ids::{KeyId, TenantId};
+use segue_store::control::By;
 use segue_store::control::keys::{Role, Roles};
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use super::operator::Operator;
 use super::screen::{Screen, items, plain};
 use super::{Paging, serve};
 use crate::auth::Keyring;
-use crate::auth::keyring::NewKey;
+use crate::auth::keyring::{Invalid, NewKey};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::Error;
@@ -147,11 +148,13 @@ impl Create {
             expires_at: self.expires_at,
             requests_per_second: self.requests_per_second,
         };
-        new.check(clock.now()).map_err(|invalid| Failure::Other(invalid.to_string()))?;
+        let invalid = |invalid: Invalid| format!("{}: {invalid}", invalid.member());
+        new.check(clock.now()).map_err(|error| Failure::Other(invalid(error)))?;
         serve::runtime(&config)?.block_on(async {
             let control = stores::open_control(&config.control).await.map_err(Box::new)?;
-            let created =
-                Keyring::new(control, clock.clone()).create(new, "segue key create").await;
+            let by = By::new("segue key create", clock.now());
+            let keyring = Keyring::new(control, clock.clone());
+            let created = keyring.create(KeyId(clock.new_id()), new, &by).await;
             let made = created.map_err(|error| Failure::Other(Error::from(error).to_string()))?;
             Ok(MadeKey::of(made, clock.now()))
         })

@@ -51,8 +51,14 @@ impl Trouble {
     /// A request that cannot be understood.
     #[must_use]
     pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::refused(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// A request that is not carried out.
+    #[must_use]
+    pub fn refused(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
-            status: StatusCode::BAD_REQUEST,
+            status,
             title: "That did not work",
             message: message.into(),
             code: None,

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use segue_core::ids::TenantId;
-use segue_store::control::audit::{Action, Entry, Filter, Subject};
+use segue_store::control::audit::{Action, Entry, Filter, PLATFORM, Subject};
 use segue_store::control::{Cursor, Listing, Page as Part};
 use serde_json::Value;
 
@@ -17,8 +17,10 @@ use super::parts::{Field, empty, heading, pager};
 use super::sent::{Asked, Sent};
 use super::viewer::Viewer;
 use super::{paths, words};
+use crate::auth::{self, Denied};
 use crate::error::Error;
 use crate::http::App;
+use crate::http::error::Refusal;
 
 /// Lines on a page.
 const LINES: u32 = 50;
@@ -54,14 +56,18 @@ pub async fn show(
 /// Reads a page of the lines that somebody may see.
 ///
 /// # Errors
-/// The cursor is from no list, or the control plane cannot be asked.
+/// The tenant is none; the cursor is from no list; the control plane cannot be asked.
 pub async fn read(
     app: &App,
     viewer: &Viewer,
     tenant: TenantId,
     mut filter: Filter,
     cursor: &str,
-) -> Result<Listing<Entry>, Error> {
+) -> Result<Listing<Entry>, Trouble> {
+    // What was decided about keys is told on their pages, to the role platform.
+    if tenant == PLATFORM {
+        return Err(Refusal::from(auth::Error::from(Denied::NotATenant)).into());
+    }
     if !viewer.is_operator() {
         let may_see = subjects(viewer);
         if filter.subjects.is_empty() {
@@ -75,7 +81,7 @@ pub async fn read(
     let after = Some(cursor).filter(|cursor| !cursor.is_empty());
     let after = after.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
     let part = Part { limit: LINES, after };
-    Ok(app.opened.control.list_audit(tenant, &filter, part).await?)
+    Ok(app.opened.control.list_audit(tenant, &filter, part).await.map_err(Error::from)?)
 }
 
 /// The things that somebody may see the decisions about.

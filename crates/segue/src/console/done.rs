@@ -76,7 +76,7 @@ dones! {
     /// A repair was begun.
     Repairing = "repairing", "The repair has begun. It goes on when you leave this page.";
     /// An API key was revoked.
-    KeyRevoked = "key-revoked", "The key is revoked. It opens nothing any more.";
+    KeyRevoked = "key-revoked", "The key is revoked. It opens nothing any more, on other servers within seconds.";
 }
 
 impl Done {

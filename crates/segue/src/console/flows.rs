@@ -8,7 +8,7 @@ use segue_core::ids::{ScenarioId, TenantId};
 use segue_core::session::turn::Input;
 use tower::ServiceExt;
 
-use super::{check, samples};
+use super::{check, paths, samples};
 use crate::http::App;
 use crate::scenarios::StartSession;
 
@@ -210,7 +210,12 @@ async fn a_key_is_made_shown_once_rotated_and_revoked_by_forms() {
     assert_eq!(careless.status, StatusCode::BAD_REQUEST);
     careless.says("at least one of").says(r#"value="Olga &lt;script&gt;""#);
     let fields = [("name", "Olga <script>"), ("roles", "operator"), ("roles", "platform")];
+    let id = uuid::Uuid::new_v4().to_string();
+    let fields = [fields.as_slice(), &[("new_id", id.as_str())]].concat();
     let old = secret(&browser.post("/console/keys/new", &fields).await);
+    let twice = browser.post("/console/keys/new", &fields).await;
+    assert_eq!(twice.status, StatusCode::CONFLICT);
+    twice.says("No key was made").says("made its key already");
     let key = keyring.recognise(&old).await.unwrap();
     assert_eq!((key.roles.to_string().as_str(), key.tenant), ("operator platform", None));
 
@@ -219,22 +224,33 @@ async fn a_key_is_made_shown_once_rotated_and_revoked_by_forms() {
     let seen = browser.get(&page).await;
     seen.says("Key created").says("Olga &lt;script&gt;");
     assert!(!seen.html.contains(&old), "a secret is shown once");
-    let odd = browser.post(&format!("{page}/rotate"), &[("overlap", "5")]).await;
-    assert_eq!(odd.status, StatusCode::UNPROCESSABLE_ENTITY);
-    odd.says("Choose one of these");
-    let new = secret(&browser.post(&format!("{page}/rotate"), &[("overlap", "3600")]).await);
+    let odd = browser.post(&format!("{page}/rotate"), &[("overlap", "9999999")]).await;
+    assert_eq!(odd.status, StatusCode::BAD_REQUEST);
+    odd.says("at most 30 days");
+    let id = uuid::Uuid::new_v4().to_string();
+    let fields = [("overlap", "3600"), ("new_id", id.as_str())];
+    let new = secret(&browser.post(&format!("{page}/rotate"), &fields).await);
     assert_ne!(new, old);
+    let other = keyring.recognise(&new).await.unwrap();
+    let twice = browser.post(&format!("{page}/rotate"), &fields).await;
+    assert_eq!(twice.status, StatusCode::CONFLICT);
+    twice.says("made its key already").says("Rotate the key");
     assert!(keyring.recognise(&old).await.is_ok() && keyring.recognise(&new).await.is_ok());
 
     let careless = browser.post(&format!("{page}/revoke"), &[("confirmation", "olga")]).await;
+    assert_eq!(careless.status, StatusCode::UNPROCESSABLE_ENTITY);
     careless.says("nothing was changed");
     assert!(keyring.recognise(&old).await.is_ok());
-    let name = [("confirmation", "Olga <script>")];
-    let revoked = browser.post(&format!("{page}/revoke"), &name).await.leads_to();
+    let begins_with = format!("segue_{}", key.prefix);
+    let confirmed = [("confirmation", begins_with.as_str())];
+    let revoked = browser.post(&format!("{page}/revoke"), &confirmed).await.leads_to();
     browser.get(&revoked).await.says("The key is revoked").says("Key revoked");
     assert!(keyring.recognise(&old).await.is_err() && keyring.recognise(&new).await.is_ok());
     let late = browser.post(&format!("{page}/rotate"), &[("overlap", "0")]).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
     late.says("is over; make a new one instead");
+    let untrue = browser.get(&format!("{}?done=key-revoked", paths::key(other.id))).await;
+    assert!(!untrue.html.contains("The key is revoked"), "{}", untrue.html);
     let nobody = format!("/console/keys/{}", uuid::Uuid::nil());
     assert_eq!(browser.get(&nobody).await.status, StatusCode::NOT_FOUND);
 }

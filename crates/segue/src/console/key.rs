@@ -8,57 +8,64 @@ use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::KeyId;
-use segue_store::control::audit::{Entry, Filter, PLATFORM, Subject};
-use segue_store::control::keys::Key;
-use segue_store::control::{Error as ControlError, Listing, Page as Part};
+use segue_store::control::audit::{Entry, PLATFORM};
+use segue_store::control::keys::{Key, Role};
+use segue_store::control::{Cursor, Error as ControlError, Listing, Page as Part};
 
 use super::address::Path;
 use super::answer::{Page, Trouble, done};
 use super::done::Done;
 use super::frame::{Frame, Place};
-use super::keys::{roles, state, used, whose};
-use super::parts::{Field, Tone, alert, heading, pairs};
+use super::keys::{NEW_ID, new_id, not_made, roles, state, used, whose};
+use super::parts::{Field, Tone, alert, heading, pager, pairs};
 use super::sent::{Asked, Sent};
 use super::viewer::Viewer;
 use super::{decided, paths, words};
 use crate::auth::keyring::Rotation;
 use crate::auth::secret::Secret;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::http::App;
+use crate::http::keys::{LONGEST_OVERLAP, lines_about, not_found};
 
-/// How many decisions are shown.
+/// Decisions on a page.
 const LINES: u32 = 20;
 
 /// How long an old key may go on, in seconds, and in words.
 const OVERLAPS: [(u64, &str); 5] = [
     (0, "Not at all: it ends at once"),
     (60 * 60, "An hour"),
-    (24 * 60 * 60, "A day"),
+    A_DAY,
     (7 * 24 * 60 * 60, "A week"),
-    (30 * 24 * 60 * 60, "30 days"),
+    (LONGEST_OVERLAP.as_secs(), "30 days"),
 ];
 
-/// What stands in the form before anything is chosen: long enough to bring a new key out.
-const OVERLAP: &str = "86400";
-
-/// The forms of the page.
-const ROTATE: &str = "rotate";
-const REVOKE: &str = "revoke";
+/// What is chosen before anything is: long enough to bring a new key out.
+const A_DAY: (u64, &str) = (24 * 60 * 60, "A day");
 
 /// What the page shows.
 #[derive(Debug)]
 struct View {
     now: Timestamp,
     key: Key,
-    decisions: Listing<Entry>,
+    /// The id of the key that takes its place if it is rotated.
+    new_id: KeyId,
+    lines: Listing<Entry>,
+    cursor: String,
     refused: Option<Refused>,
     done: Option<Done>,
+}
+
+/// A form of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Rotate,
+    Revoke,
 }
 
 /// A form that was not carried out.
 #[derive(Debug)]
 struct Refused {
-    form: &'static str,
+    form: Form,
     message: String,
     typed: Sent,
 }
@@ -70,8 +77,9 @@ pub async fn show(
     Path(id): Path<KeyId>,
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
-    let mut view = View::read(&app, id).await?;
-    view.done = Done::of(asked.text("done"));
+    let mut view = View::read(&app, id, &asked).await?;
+    // A link says what was done, and the key whether it was.
+    view.done = Done::of(asked.text("done")).filter(|_| view.key.revoked_at.is_some());
     Ok(Page(view.page(&viewer)))
 }
 
@@ -87,21 +95,23 @@ pub async fn rotate(
     Path(id): Path<KeyId>,
     sent: Sent,
 ) -> Result<Response, Trouble> {
-    let chosen = sent.text("overlap").parse::<u64>().ok();
-    let Some((overlap, _)) = OVERLAPS.into_iter().find(|(seconds, _)| Some(*seconds) == chosen)
-    else {
-        let message = "Choose one of these.".to_owned();
-        return again(&app, &viewer, id, ROTATE, message, sent).await;
+    let overlap = sent.text("overlap").parse().ok().map(Duration::from_secs);
+    let Some(overlap) = overlap.filter(|overlap| *overlap <= LONGEST_OVERLAP) else {
+        return Err(Trouble::bad_request("A rotated key goes on for at most 30 days."));
     };
-    let (overlap, by) = (Duration::from_secs(overlap), viewer.actor());
-    match app.access.keyring.rotate(id, overlap, &by).await {
-        Ok(new) => Ok(made(&viewer, new)),
+    let (new, by) = (new_id(&app, &sent), viewer.by(app.clock.now()));
+    let trouble = match app.access.keyring.rotate(id, overlap, new, &by).await {
+        Ok(new) => return Ok(made(&viewer, by.at, new)),
         Err(over @ Rotation::Over(_)) => {
             let message = format!("{}.", words::sentence(&over.to_string()));
-            again(&app, &viewer, id, ROTATE, message, sent).await
+            Trouble::refused(StatusCode::CONFLICT, message)
         }
-        Err(Rotation::Control(error)) => Err(not_found(error, id).into()),
-    }
+        Err(Rotation::Control(error @ ControlError::NotFound(_))) => {
+            return Err(not_found(error, id).into());
+        }
+        Err(Rotation::Control(error)) => not_made(error),
+    };
+    again(&app, &viewer, id, Form::Rotate, trouble, sent).await
 }
 
 /// Revokes it.
@@ -113,51 +123,47 @@ pub async fn revoke(
 ) -> Result<Response, Trouble> {
     let keyring = &app.access.keyring;
     let key = keyring.key(id).await.map_err(|error| not_found(error, id))?;
-    if sent.text("confirmation") != key.name.trim() {
-        let message = format!("Type “{}” to confirm; nothing was changed.", key.name);
-        return again(&app, &viewer, id, REVOKE, message, sent).await;
+    let begins_with = begins_with(&key);
+    if sent.text("confirmation") != begins_with {
+        let message = format!("Type {begins_with} to confirm; nothing was changed.");
+        let trouble = Trouble::refused(StatusCode::UNPROCESSABLE_ENTITY, message);
+        return again(&app, &viewer, id, Form::Revoke, trouble, sent).await;
     }
-    keyring.revoke(id, &viewer.actor()).await.map_err(|error| not_found(error, id))?;
+    let by = viewer.by(app.clock.now());
+    keyring.revoke(id, &by).await.map_err(|error| not_found(error, id))?;
     Ok(done(&paths::key(id), Done::KeyRevoked).into_response())
 }
 
-/// The page with what was typed and what is wrong.
+/// The page with what was typed and what is wrong, if whoever sent it can put it right.
 async fn again(
     app: &App,
     viewer: &Viewer,
     id: KeyId,
-    form: &'static str,
-    message: String,
+    form: Form,
+    trouble: Trouble,
     typed: Sent,
 ) -> Result<Response, Trouble> {
-    let mut view = View::read(app, id).await?;
-    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    if !trouble.is_the_senders() {
+        return Err(trouble);
+    }
+    let mut view = View::read(app, id, &Sent::default()).await?;
+    let (status, message) = (trouble.status, trouble.message);
     view.refused = Some(Refused { form, message, typed });
     Ok((status, Page(view.page(viewer))).into_response())
 }
 
-fn not_found(error: ControlError, id: KeyId) -> Error {
-    match error {
-        ControlError::NotFound(_) => Error::NotFound { kind: Kind::Key, id: id.to_string() },
-        other => other.into(),
-    }
-}
-
 /// A key that was made just now, with its secret.
-pub fn made(viewer: &Viewer, (key, secret): (Key, Secret)) -> Response {
-    (StatusCode::CREATED, Page(shown_once(viewer, &key, secret.reveal()))).into_response()
+pub fn made(viewer: &Viewer, now: Timestamp, (key, secret): (Key, Secret)) -> Response {
+    let page = shown_once(viewer, now, &key, secret.reveal());
+    (StatusCode::CREATED, Page(page)).into_response()
 }
 
-fn shown_once(viewer: &Viewer, key: &Key, secret: &str) -> Markup {
+fn shown_once(viewer: &Viewer, now: Timestamp, key: &Key, secret: &str) -> Markup {
     let trail = [("API keys".to_owned(), paths::KEYS.to_owned())];
     let frame =
         Frame { place: Place::Keys, title: "A new API key", trail: &trail, viewer: Some(viewer) };
     frame.around(html! {
-        (heading(
-            html! { h1 { "A new API key" } },
-            html! { p { "For " strong { (key.name) } ", with the roles " (roles(&key.roles)) "." } },
-            html! {},
-        ))
+        (heading(html! { h1 { "A new API key" } }, html! { p { "For " strong { (key.name) } "." } }, html! {}))
         section.card aria-labelledby="secret" {
             header { h2 #secret { "Take it now" } }
             div.inside {
@@ -166,24 +172,63 @@ fn shown_once(viewer: &Viewer, key: &Key, secret: &str) -> Markup {
                 p.actions { a.button.first href=(paths::key(key.id)) { "I have taken it" } }
             }
         }
+        (facts(key, now))
     })
 }
 
+/// The public part of a key, which tells it from all others.
+fn begins_with(key: &Key) -> String {
+    format!("segue_{}", key.prefix)
+}
+
+/// What a key may, and since and until when.
+fn facts(key: &Key, now: Timestamp) -> Markup {
+    let rate = html! {
+        @match key.requests_per_second {
+            Some(rate) => { (words::counted(rate, "request")) " a second" },
+            None => span.quiet { "as the server is configured" },
+        }
+    };
+    let made = html! { (words::when(key.created_at, now)) " by " (key.created_by) };
+    let mut facts = vec![
+        ("Begins with", html! { code { (begins_with(key)) } }),
+        ("Roles", html! { (roles(&key.roles)) }),
+        ("For", whose(key.tenant)),
+        ("Rate", rate),
+        ("Made", made),
+        ("Last used", used(key, now)),
+    ];
+    if let Some(end) = key.expires_at {
+        facts.push(("Expires", words::exactly(end)));
+    }
+    match (key.revoked_at, key.superseded_at) {
+        (Some(end), _) => facts.push(("Revoked", words::exactly(end))),
+        (None, Some(end)) => facts.push(("Rotated, until", words::exactly(end))),
+        (None, None) => {}
+    }
+    html! {
+        section.card aria-labelledby="facts" {
+            header { h2 #facts { "Facts" } }
+            div.inside { (pairs(&facts)) }
+        }
+    }
+}
+
 impl View {
-    async fn read(app: &App, id: KeyId) -> Result<Self, Trouble> {
-        let about = Filter {
-            subjects: vec![Subject::Key],
-            subject_id: Some(id.to_string()),
-            ..Filter::default()
-        };
-        let (key, decisions) = tokio::join!(
+    async fn read(app: &App, id: KeyId, asked: &Sent) -> Result<Self, Trouble> {
+        let after = asked.given("cursor").map(str::parse::<Cursor>).transpose();
+        let part = Part { limit: LINES, after: after.map_err(|_| Error::BadCursor)? };
+        let about = lines_about(id);
+        let (key, lines) = tokio::join!(
             app.access.keyring.key(id),
-            app.opened.control.list_audit(PLATFORM, &about, Part::first(LINES))
+            app.opened.control.list_audit(PLATFORM, &about, part)
         );
         Ok(Self {
             now: app.clock.now(),
             key: key.map_err(|error| not_found(error, id))?,
-            decisions: decisions.map_err(Error::from)?,
+            new_id: KeyId(app.clock.new_id()),
+            lines: lines.map_err(Error::from)?,
+            cursor: asked.text("cursor").to_owned(),
             refused: None,
             done: None,
         })
@@ -197,11 +242,10 @@ impl View {
             trail: &trail,
             viewer: Some(viewer),
         };
-        let is_own = viewer.holds(self.key.id);
         frame.around(html! {
             (heading(
                 html! { h1 { (self.key.name) } (state(&self.key, self.now)) },
-                html! { p { code { "segue_" (self.key.prefix) "…" } } },
+                html! { p { "An API key." } },
                 html! {},
             ))
             (Done::shown(self.done))
@@ -212,69 +256,39 @@ impl View {
                 })) }
             }
             div.split {
-                div.stack { (self.decisions()) }
+                div.stack { (self.lines()) }
                 aside.stack aria-label="About this key" {
-                    (self.facts())
-                    @if self.takes(ROTATE) { (self.rotation(is_own)) }
-                    @if self.takes(REVOKE) { (self.revocation(is_own)) }
+                    (facts(&self.key, self.now))
+                    @if self.takes(Form::Rotate) { (self.rotation(viewer)) }
+                    @if self.takes(Form::Revoke) { (self.revocation(viewer)) }
                 }
             }
         })
     }
 
     /// Whether a form means something now.
-    fn takes(&self, form: &str) -> bool {
-        if form == ROTATE { self.key.is_valid(self.now) } else { self.key.revoked_at.is_none() }
+    fn takes(&self, form: Form) -> bool {
+        match form {
+            Form::Rotate => self.key.is_valid(self.now),
+            Form::Revoke => self.key.revoked_at.is_none(),
+        }
     }
 
-    fn facts(&self) -> Markup {
-        let key = &self.key;
-        let mut facts = vec![
-            ("Roles", html! { (roles(&key.roles)) }),
-            ("For", whose(key.tenant)),
-            ("Last used", used(key, self.now)),
-            ("Made", html! { (words::when(key.created_at, self.now)) " by " (key.created_by) }),
-            (
-                "Rate",
-                html! {
-                    @match key.requests_per_second {
-                        Some(rate) => { (words::counted(rate, "request")) " a second" },
-                        None => span.quiet { "as the server is configured" },
-                    }
-                },
-            ),
-        ];
-        if let Some(end) = key.expires_at {
-            facts.push(("Expires", words::exactly(end)));
-        }
-        match (key.revoked_at, key.superseded_at) {
-            (Some(end), _) => facts.push(("Revoked", words::exactly(end))),
-            (None, Some(end)) => facts.push(("Rotated, until", words::exactly(end))),
-            (None, None) => {}
-        }
+    fn lines(&self) -> Markup {
+        let page = paths::key(self.key.id);
+        let first = (!self.cursor.is_empty()).then_some(&*page);
+        let next = self.lines.next.map(|next| next.to_string());
+        let next = next.map(|next| paths::asking(&page, &[("cursor", &next)]));
         html! {
-            section.card aria-labelledby="facts" {
-                header { h2 #facts { "Facts" } }
-                div.inside { (pairs(&facts)) }
+            section.card aria-labelledby="lines" {
+                header { h2 #lines { "Decisions and logins" } }
+                (decided::table(&self.lines.items, self.now))
+                (pager(self.lines.items.len(), self.lines.total, "line", first, next.as_deref()))
             }
         }
     }
 
-    fn decisions(&self) -> Markup {
-        html! {
-            section.card aria-labelledby="decisions" {
-                header {
-                    h2 #decisions { "What was decided about it" }
-                    @if self.decisions.total > self.decisions.items.len() as u64 {
-                        span.quiet { "the latest of " (words::count(self.decisions.total)) }
-                    }
-                }
-                (decided::table(&self.decisions.items, self.now))
-            }
-        }
-    }
-
-    fn field<'a>(&'a self, form: &str, name: &'a str, label: &'a str) -> Field<'a> {
+    fn field<'a>(&'a self, form: Form, name: &'a str, label: &'a str) -> Field<'a> {
         let refused = self.refused.as_ref().filter(|refused| refused.form == form);
         Field {
             name,
@@ -285,20 +299,22 @@ impl View {
         }
     }
 
-    fn rotation(&self, is_own: bool) -> Markup {
+    fn rotation(&self, viewer: &Viewer) -> Markup {
         let overlaps = OVERLAPS.map(|(seconds, words)| (seconds.to_string(), words.to_owned()));
-        let mut overlap = self.field(ROTATE, "overlap", "The old key goes on for");
+        let a_day = A_DAY.0.to_string();
+        let mut overlap = self.field(Form::Rotate, "overlap", "The old key goes on for");
         if overlap.value.is_empty() {
-            overlap.value = OVERLAP;
+            overlap.value = &a_day;
         }
         html! {
             section.card aria-labelledby="rotation" {
                 header { h2 #rotation { "Rotate" } }
-                form.inside.fields action=(paths::of_key(self.key.id, ROTATE)) method="post" {
+                form.inside.fields action=(paths::of_key(self.key.id, "rotate")) method="post" {
                     p.quiet.small {
-                        "A new key of the same name, roles and limits takes its place. Meanwhile both open the same."
-                        @if is_own { " You are logged in with this one, and are logged out when it ends." }
+                        "A new key of the same name, roles, tenant, rate and last day takes its place. Meanwhile both open the same."
+                        @if viewer.holds(self.key.id) { " You are logged in with this one, and are logged out when it ends." }
                     }
+                    input type="hidden" name=(NEW_ID) value=(self.new_id);
                     (overlap.select(&overlaps))
                     div.actions { button { "Rotate the key" } }
                 }
@@ -306,18 +322,22 @@ impl View {
         }
     }
 
-    fn revocation(&self, is_own: bool) -> Markup {
-        let mut name = self.field(REVOKE, "confirmation", "Type the key's name to confirm");
-        name.hint = &self.key.name;
+    fn revocation(&self, viewer: &Viewer) -> Markup {
+        let hint = begins_with(&self.key);
+        let label = "Type what it begins with to confirm";
+        let field = Field { hint: &hint, ..self.field(Form::Revoke, "confirmation", label) };
         html! {
             section.card aria-labelledby="revocation" {
                 header { h2 #revocation { "Revoke" } }
-                form.inside.fields action=(paths::of_key(self.key.id, REVOKE)) method="post" {
+                form.inside.fields action=(paths::of_key(self.key.id, "revoke")) method="post" {
                     p.quiet.small {
                         "It opens nothing any more, its streams end, and whoever is logged in with it is logged out. That cannot be undone."
-                        @if is_own { " You are: you will need another key." }
+                        @if viewer.holds(self.key.id) { " You are: you will need another key." }
                     }
-                    (name.text())
+                    @if self.key.roles.any_of(&[Role::Platform]) {
+                        p.quiet.small { "If it is the last one with the role platform, the next is made beside the control plane, with " code.nowrap { "segue key create --local" } "." }
+                    }
+                    (field.text())
                     div.actions { button.danger { "Revoke the key" } }
                 }
             }
@@ -329,7 +349,7 @@ impl View {
 #[cfg(test)]
 pub mod sample {
     use jiff::ToSpan;
-    use segue_store::control::keys::{Role, Roles, Verifier};
+    use segue_store::control::keys::{Roles, Verifier};
 
     use super::*;
     use crate::console::check;
@@ -369,16 +389,20 @@ pub mod sample {
 
 #[cfg(test)]
 mod tests {
-    use segue_store::control::keys::Role;
-
     use super::*;
     use crate::console::check;
     use crate::console::moves::sample as moves;
 
     fn view(key: Key) -> View {
-        let items = moves::decisions();
-        let decisions = Listing { total: 70, items, next: None };
-        View { now: moves::at(600), key, decisions, refused: None, done: None }
+        View {
+            now: moves::at(600),
+            key,
+            new_id: KeyId(uuid::Uuid::from_u128(2)),
+            lines: Listing { total: 70, items: moves::decisions(), next: "8-x".parse().ok() },
+            cursor: "9-x".to_owned(),
+            refused: None,
+            done: None,
+        }
     }
 
     async fn shown(view: &View) -> String {
@@ -401,7 +425,7 @@ mod tests {
             let html = shown(&view(key.clone())).await;
             assert_eq!(html.contains("Rotate the key"), rotates, "{key:?}");
             assert_eq!(html.contains("Revoke the key"), revokes, "{key:?}");
-            assert!(html.contains("the latest of 70") && !html.contains("argon2"), "{html}");
+            assert!(html.contains("of 70 lines") && !html.contains("argon2"), "{html}");
         }
     }
 
@@ -419,22 +443,25 @@ mod tests {
     async fn a_form_that_was_not_carried_out_keeps_what_was_typed_and_says_why() {
         let mut view = view(sample::key());
         view.refused = Some(Refused {
-            form: REVOKE,
-            message: "Type “olga <script>”.".to_owned(),
-            typed: Sent::parse(b"confirmation=anna"),
+            form: Form::Revoke,
+            message: "Type segue_0a1b2c3d4e5f.".to_owned(),
+            typed: Sent::parse(b"confirmation=<script>"),
         });
         let html = shown(&view).await;
-        for told in ["That was not done", "Type “olga &lt;script&gt;”.", "value=\"anna\""] {
+        for told in ["That was not done", "Type segue_0a", "value=\"&lt;script&gt;\""] {
             assert!(html.contains(told), "{told}");
         }
     }
 
     #[tokio::test]
     async fn a_new_key_is_shown_with_what_it_is_for() {
-        let html =
-            shown_once(&Viewer::sample(), &sample::key(), "segue_0a1b2c3d4e5f_x").into_string();
+        let secret = "segue_0a1b2c3d4e5f_x";
+        let key = Key { expires_at: Some(moves::at(700)), ..sample::key() };
+        let html = shown_once(&Viewer::sample(), moves::at(600), &key, secret).into_string();
         check::page(&html).await;
-        for told in ["segue_0a1b2c3d4e5f_x", "It is not shown again", "olga &lt;script&gt;"] {
+        for told in
+            [secret, "It is not shown again", "olga &lt;script&gt;", "app, operator", "Expires"]
+        {
             assert!(html.contains(told), "{told}");
         }
     }

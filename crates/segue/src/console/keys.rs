@@ -1,7 +1,8 @@
 //! `/console/keys`: who may use this installation, and where a key is made.
 //!
 //! A key is shown by the answer that made it and by nothing else, so that answer is a page and no redirect, and
-//! no browser may keep it.
+//! no browser may keep it. A form brings the id of the key that it makes, so that one that is sent twice makes
+//! one key (decision 0144).
 
 use std::num::NonZeroU32;
 
@@ -11,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use maud::{Markup, html};
-use segue_core::ids::TenantId;
+use segue_core::ids::{KeyId, TenantId};
 use segue_store::control::keys::{Key, Role, Roles};
-use segue_store::control::{Cursor, Listing, Page as Part};
+use segue_store::control::{Cursor, Error as ControlError, Listing, Page as Part};
 
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
@@ -25,6 +26,9 @@ use crate::auth::keyring::{Invalid, NewKey};
 use crate::auth::{End, Mode};
 use crate::error::Error;
 use crate::http::App;
+
+/// The field of a form that brings the id of the key that it makes.
+pub const NEW_ID: &str = "new_id";
 
 /// Keys on a page.
 const KEYS: u32 = 50;
@@ -156,15 +160,18 @@ pub fn used(key: &Key, now: Timestamp) -> Markup {
 }
 
 /// The form that makes one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Form {
+    /// The id of the key that it makes.
+    id: KeyId,
     typed: Sent,
     wrong: Option<Wrong>,
 }
 
-/// The field that cannot be understood, and why.
+/// What keeps the form from being carried out.
 #[derive(Debug, PartialEq, Eq)]
 struct Wrong {
+    /// The field that cannot be understood; empty if it is none of them.
     field: &'static str,
     message: String,
 }
@@ -179,29 +186,52 @@ impl From<Invalid> for Wrong {
             }
             Invalid::Expired => "last_day",
         };
-        let message = invalid.to_string();
-        // The API names the member of its body first.
-        let message = message.split_once(": ").map_or(&*message, |(_, why)| why);
-        Self { field, message: format!("{}.", words::sentence(message)) }
+        Self { field, message: format!("{}.", words::sentence(&invalid.to_string())) }
     }
 }
 
 /// Shows the form.
-pub async fn form(viewer: Viewer) -> Page {
-    Page(Form::default().page(&viewer))
+pub async fn form(State(app): State<App>, viewer: Viewer) -> Page {
+    let form = Form { id: KeyId(app.clock.new_id()), typed: Sent::default(), wrong: None };
+    Page(form.page(&viewer))
 }
 
 /// Makes a key, and shows it, this once.
 pub async fn make(State(app): State<App>, viewer: Viewer, sent: Sent) -> Result<Response, Trouble> {
-    let new = match asked_for(&sent, app.clock.now()) {
-        Ok(new) => new,
-        Err(wrong) => {
-            let form = Form { typed: sent, wrong: Some(wrong) };
-            return Ok((StatusCode::BAD_REQUEST, Page(form.page(&viewer))).into_response());
-        }
+    let now = app.clock.now();
+    let id = new_id(&app, &sent);
+    let (status, wrong) = match asked_for(&sent, now) {
+        Ok(new) => match app.access.keyring.create(id, new, &viewer.by(now)).await {
+            Ok(made) => return Ok(key::made(&viewer, now, made)),
+            Err(error) => {
+                let trouble = not_made(error);
+                if !trouble.is_the_senders() {
+                    return Err(trouble);
+                }
+                (trouble.status, Wrong { field: "", message: trouble.message })
+            }
+        },
+        Err(wrong) => (StatusCode::BAD_REQUEST, wrong),
     };
-    let made = app.access.keyring.create(new, &viewer.actor()).await.map_err(Error::from)?;
-    Ok(key::made(&viewer, made))
+    let form = Form { id, typed: sent, wrong: Some(wrong) };
+    Ok((status, Page(form.page(&viewer))).into_response())
+}
+
+/// The id of the key that a form makes.
+pub fn new_id(app: &App, sent: &Sent) -> KeyId {
+    sent.text(NEW_ID).parse().unwrap_or_else(|_| KeyId(app.clock.new_id()))
+}
+
+/// Why a key was not made.
+pub fn not_made(error: ControlError) -> Trouble {
+    match error {
+        ControlError::Exists(_) => Trouble::refused(
+            StatusCode::CONFLICT,
+            "This form made its key already, and that was shown once. If nobody took it, revoke it and make another \
+             one.",
+        ),
+        other => Error::from(other).into(),
+    }
 }
 
 /// The key that a form asks for.
@@ -211,11 +241,13 @@ fn asked_for(sent: &Sent, now: Timestamp) -> Result<NewKey, Wrong> {
     let roles = roles.map_err(|_| wrong("roles")("That is none of the roles.".to_owned()))?;
     let last_day = sent.optional::<Date>("last_day", "a day such as 2027-11-27");
     let last_day = last_day.map_err(wrong("last_day"))?;
+    let beyond = || wrong("last_day")("That is beyond all times.".to_owned());
+    let expires_at = last_day.map(|day| audit::end(day).ok_or_else(beyond)).transpose()?;
     let new = NewKey {
         name: sent.text("name").to_owned(),
         roles: Roles(roles),
         tenant: sent.optional("tenant", "the id of a tenant, a UUID").map_err(wrong("tenant"))?,
-        expires_at: last_day.and_then(audit::end),
+        expires_at,
         requests_per_second: sent
             .optional::<NonZeroU32>("rate", "a number from 1 to 4,294,967,295")
             .map_err(wrong("rate"))?,
@@ -246,7 +278,11 @@ impl Form {
                 html! { p { "It is shown once, when it is made, and kept as a hash." } },
                 html! {},
             ))
+            @if let Some(why) = self.wrong("") {
+                div role="alert" { (alert(Tone::Bad, "No key was made", html! { p { (why) } })) }
+            }
             form.card action=(paths::NEW_KEY) method="post" {
+                input type="hidden" name=(NEW_ID) value=(self.id);
                 div.inside.fields {
                     (field("name", "Name", "Whose or what it is for, such as olga or checkout-app.").text())
                     (self.roles())
@@ -268,9 +304,9 @@ impl Form {
 
     fn roles(&self) -> Markup {
         html! {
-            fieldset {
+            fieldset aria-describedby=[self.wrong("roles").map(|_| "roles-wrong")] {
                 legend { "What its bearer may do" }
-                @if let Some(wrong) = self.wrong("roles") { p.wrong { (wrong) } }
+                @if let Some(wrong) = self.wrong("roles") { p.wrong #roles-wrong { (wrong) } }
                 @for role in Role::ALL {
                     label.choice {
                         input type="checkbox" name="roles" value=(role)
@@ -348,13 +384,15 @@ mod tests {
             ("name=a&roles=app&tenant=x", "tenant", "“x” is not the id"),
             ("name=a&roles=operator&last_day=2026-11-26", "last_day", "passed already"),
             ("name=a&roles=operator&last_day=soon", "last_day", "“soon” is not a day"),
+            ("name=a&roles=operator&last_day=9999-12-31", "last_day", "beyond all times"),
             ("name=a&roles=operator&rate=0", "rate", "“0” is not a number from 1"),
         ] {
             let typed = Sent::parse(sent.as_bytes());
             let wrong = asked_for(&typed, day).unwrap_err();
             assert_eq!(wrong.field, field, "{sent}");
             assert!(wrong.message.contains(says), "{sent}: {}", wrong.message);
-            let html = Form { typed, wrong: Some(wrong) }.page(&Viewer::sample()).into_string();
+            let form = Form { id: KeyId(uuid::Uuid::nil()), typed, wrong: Some(wrong) };
+            let html = form.page(&Viewer::sample()).into_string();
             check::page(&html).await;
             assert!(html.contains(says), "{sent}: {html}");
         }

@@ -37,12 +37,6 @@ impl Viewer {
         self.caller.by(Some(self.name.clone()), now)
     }
 
-    /// The name under which what they do to API keys stays on record.
-    #[must_use]
-    pub fn actor(&self) -> String {
-        self.caller.actor(Some(self.name.clone()))
-    }
-
     /// Whether they came in by this key.
     #[must_use]
     pub fn holds(&self, key: KeyId) -> bool {
@@ -61,7 +55,7 @@ impl Viewer {
         self.caller.may(&[Role::Operator])
     }
 
-    /// Whether they may move tenants.
+    /// Whether they may move tenants, and make API keys.
     #[must_use]
     pub fn runs_the_platform(&self) -> bool {
         self.caller.may(&[Role::Platform])

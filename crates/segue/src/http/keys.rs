@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName};
 use jiff::Timestamp;
 use segue_core::ids::{KeyId, TenantId};
+use segue_store::control::Error as ControlError;
 use segue_store::control::audit::{Filter, PLATFORM, Subject};
 use segue_store::control::keys::{self, Role, Roles};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ use crate::auth::secret::Secret;
 use crate::error::{Error, Kind};
 
 /// How long a rotated key goes on at most.
-const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A key that is to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -164,8 +165,8 @@ impl NewKeyBody {
 }
 
 fn refused(invalid: Invalid) -> Refusal {
-    let message = invalid.to_string();
-    let path = message.split(':').next().unwrap_or_default().to_owned();
+    let path = format!("/{}", invalid.member());
+    let message = format!("{path}: {invalid}");
     Refusal::new(Code::InvalidRequest, message, json!({ "path": path }))
 }
 
@@ -182,8 +183,8 @@ pub async fn create_key(
     Json(body): Json<NewKeyBody>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<MadeKey>), Refusal> {
     let new = body.checked(app.clock.now())?;
-    let by = caller.actor(None);
-    let made = app.access.keyring.create(new, &by).await.map_err(Error::from)?;
+    let (id, by) = (KeyId(app.clock.new_id()), caller.by(None, app.clock.now()));
+    let made = app.access.keyring.create(id, new, &by).await.map_err(Error::from)?;
     Ok(shown(&app, made))
 }
 
@@ -235,7 +236,7 @@ pub async fn revoke_key(
     caller: Caller,
     Path(id): Path<KeyId>,
 ) -> Result<axum::Json<KeyView>, Refusal> {
-    let by = caller.actor(None);
+    let by = caller.by(None, app.clock.now());
     let revoked = app.access.keyring.revoke(id, &by).await;
     let revoked = revoked.map_err(|error| not_found(error, id))?;
     Ok(axum::Json(KeyView::of(revoked, app.clock.now())))
@@ -264,13 +265,14 @@ pub async fn rotate_key(
         let details = json!({ "path": "/overlap_seconds", "limit": LONGEST_OVERLAP.as_secs() });
         return Err(Refusal::new(Code::InvalidRequest, message, details));
     }
-    let by = caller.actor(None);
-    let made = app.access.keyring.rotate(id, overlap, &by).await.map_err(|error| match error {
+    let (new, by) = (KeyId(app.clock.new_id()), caller.by(None, app.clock.now()));
+    let rotated = app.access.keyring.rotate(id, overlap, new, &by).await;
+    let made = rotated.map_err(|error| match error {
         Rotation::Over(_) => {
             let details = json!({ "key_id": id, "attempted_action": "rotate" });
             Refusal::new(Code::InvalidStateTransition, error.to_string(), details)
         }
-        Rotation::Control(error) => not_found(error, id),
+        Rotation::Control(error) => not_found(error, id).into(),
     })?;
     Ok(shown(&app, made))
 }
@@ -286,19 +288,20 @@ pub async fn list_key_audit(
     Query(paging): Query<Paging>,
 ) -> Result<axum::Json<AuditList>, Refusal> {
     app.access.keyring.key(id).await.map_err(|error| not_found(error, id))?;
-    let filter = Filter {
-        subjects: vec![Subject::Key],
-        subject_id: Some(id.to_string()),
-        ..Filter::default()
-    };
-    audit::list(&app, PLATFORM, &filter, paging).await
+    audit::list(&app, PLATFORM, &lines_about(id), paging).await
 }
 
-fn not_found(error: segue_store::control::Error, id: KeyId) -> Refusal {
+/// What was decided about a key, and who came to the console with it.
+#[must_use]
+pub fn lines_about(id: KeyId) -> Filter {
+    Filter { subjects: vec![Subject::Key], subject_id: Some(id.to_string()), ..Filter::default() }
+}
+
+/// What the control plane says of a key, in our words.
+#[must_use]
+pub fn not_found(error: ControlError, id: KeyId) -> Error {
     match error {
-        segue_store::control::Error::NotFound(_) => {
-            Error::NotFound { kind: Kind::Key, id: id.to_string() }.into()
-        }
-        other => Error::from(other).into(),
+        ControlError::NotFound(_) => Error::NotFound { kind: Kind::Key, id: id.to_string() },
+        other => other.into(),
     }
 }

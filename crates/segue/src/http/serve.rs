@@ -10,9 +10,12 @@ use tokio::net::TcpListener;
 use super::stalled::Impatient;
 use super::{App, router};
 
-/// How long a server goes on once it is asked to stop. What had reached the machine by then, a request that
+/// How long a server goes on once it is asked to stop, so that what had reached the machine by then, a request that
 /// waits in its connection or a connection that waits to be accepted, is answered and not reset.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// In so many parts: a process that was given no time meanwhile still turns to its connections so often.
+const TURNS: u32 = 10;
 
 /// Serves until `stop` completes and for a moment longer; then accepts nothing more, ends what would stay
 /// open, and waits for the requests at hand, at most for `patience`.
@@ -36,7 +39,9 @@ pub async fn serve(
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let stop = async move {
         stop.await;
-        tokio::time::sleep(LINGER).await;
+        for _ in 0..TURNS {
+            tokio::time::sleep(LINGER / TURNS).await;
+        }
         tracing::info!("stopping: finishing the requests at hand");
         live.stop();
         // The receiver is gone only when serving has ended already.

@@ -66,6 +66,12 @@ impl Server {
         self.child.id()
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Waits until it has ended.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
@@ -73,9 +79,8 @@ impl Server {
 
     /// Asks it to stop, and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(killed.success());
-        self.child.wait().unwrap()
+        self.signal("TERM");
+        self.wait()
     }
 
     /// Kills it without warning, and gives its directory back.

@@ -84,8 +84,14 @@ impl Collector {
         Self { url, seen }
     }
 
+    #[track_caller]
     pub fn seen(&self) -> Seen {
-        self.seen.lock().unwrap().clone()
+        let seen = self.seen.lock().unwrap().clone();
+        for span in &seen.spans {
+            let names: BTreeSet<_> = span.attributes.iter().map(|(name, _)| name).collect();
+            assert_eq!(names.len(), span.attributes.len(), "an attribute twice: {span:?}");
+        }
+        seen
     }
 
     /// Waits until what was sent is as wanted.
@@ -158,11 +164,7 @@ fn span(sent: v1::Span) -> Span {
 }
 
 fn attributes(sent: Vec<KeyValue>) -> Vec<(String, String)> {
-    let each = sent.into_iter().map(|pair| (pair.key, text(pair.value)));
-    let each: Vec<_> = each.collect();
-    let names: BTreeSet<_> = each.iter().map(|(name, _)| name).collect();
-    assert_eq!(names.len(), each.len(), "an attribute is there twice: {each:?}");
-    each
+    sent.into_iter().map(|pair| (pair.key, text(pair.value))).collect()
 }
 
 fn text(value: Option<AnyValue>) -> String {

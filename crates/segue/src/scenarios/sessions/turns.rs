@@ -134,10 +134,8 @@ impl Sessions {
         key: Option<String>,
     ) -> Result<TurnAnswer> {
         let span = traced!("turn", rounds = Empty, outcome = Empty);
-        let mut rounds = 0;
-        let taking = self.take_in_turn(tenant, id, input, key, &mut rounds);
+        let taking = self.take_in_turn(tenant, id, input, key, trace::Rounds::of(&span));
         let taken = taking.instrument(span.clone()).await;
-        span.record("rounds", rounds);
         span.record("outcome", trace::outcome_of(&taken));
         taken
     }
@@ -148,7 +146,7 @@ impl Sessions {
         id: SessionId,
         input: Input,
         key: Option<String>,
-        rounds: &mut u64,
+        mut rounds: trace::Rounds,
     ) -> Result<TurnAnswer> {
         within_limits(&input)?;
         let idempotency = key.map(|key| Idempotency { key, request_hash: request_hash(&input) });
@@ -157,7 +155,7 @@ impl Sessions {
         let mut pass = self.0.turnstiles.pass(tenant, id).await;
         let mut conflicts = 0;
         while conflicts < ROUNDS {
-            *rounds += 1;
+            rounds.next();
             if let Some(idempotency) = &idempotency
                 && let Some(answer) = self.first_answer(tenant, id, idempotency).await?
             {

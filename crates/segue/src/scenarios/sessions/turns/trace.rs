@@ -7,6 +7,30 @@ use tracing::Span;
 use super::{Decided, TurnAnswer};
 use crate::error::{Error, Result};
 
+/// The rounds of a turn, told by its span when they are over: a turn that is given up, too, says how many it took.
+pub(super) struct Rounds {
+    span: Span,
+    count: u64,
+}
+
+impl Rounds {
+    /// None so far.
+    pub(super) fn of(span: &Span) -> Self {
+        Self { span: span.clone(), count: 0 }
+    }
+
+    /// One more.
+    pub(super) fn next(&mut self) {
+        self.count += 1;
+    }
+}
+
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        self.span.record("rounds", self.count);
+    }
+}
+
 /// Decides a turn in a span. A function, because what a closure would capture may not be held over an `await`.
 pub(super) fn within<T>(span: &Span, turn: &Turn<'_>, take: impl FnOnce(&Turn<'_>) -> T) -> T {
     span.in_scope(|| take(turn))
