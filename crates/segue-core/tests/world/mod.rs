@@ -34,11 +34,14 @@ use segue_core::reconcile::{
 use segue_core::scenario::graph::Graph;
 use segue_core::scenario::hash::Checksum;
 use segue_core::scenario::{Scenario, Step, Transition};
-use segue_core::session::event::{Event, Place, SessionStarted};
+use segue_core::session::event::{Event, Migration, Place, SessionStarted};
 use segue_core::session::turn::{self, Input, Outcome, Refused, Taken, Turn};
 use segue_core::session::{Message, Role, Session, Visit};
 use serde_json::Value;
 use uuid::Uuid;
+
+/// The smallest scenario that one can stand in the middle of.
+pub const PLAIN: &str = "welcome -> checkout if ready\ncheckout";
 
 pub fn field(name: &str) -> FieldName {
     FieldName::new(name).unwrap()
@@ -347,6 +350,16 @@ impl World {
     pub fn visit(&self, id: &str) -> &Visit {
         self.session.step_history.iter().find(|visit| visit.step_id.as_str() == id).unwrap()
     }
+}
+
+/// The latest migration that was decided.
+pub fn applied(world: &World) -> &Migration {
+    let applied = world.events.iter().rev().find_map(|(event, _)| match event {
+        Event::MigrationApplied(applied) => Some(&applied.migration),
+        Event::MigrationSettled(settled) => Some(&settled.migration),
+        _ => None,
+    });
+    applied.expect("a migration was decided")
 }
 
 /// What a caller is told, in one line.
