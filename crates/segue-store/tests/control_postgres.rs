@@ -90,7 +90,7 @@ async fn a_decision_whose_notification_was_lost_holds_at_once_and_is_heard_of_so
     let scenario = ScenarioId(Uuid::new_v4());
     let standing = two.standing(tenant, scenario).await.unwrap();
     assert_eq!(standing.route.unwrap().term, Term(1), "every turn reads what is");
-    hears(&mut changes, tenant, Duration::from_secs(3)).await;
+    hears(&mut changes, tenant, Duration::from_secs(20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +100,7 @@ async fn a_listener_whose_connection_is_cut_hears_again() {
     let mut changes = two.changes();
     let first = self::tenant();
     one.place(first, &store, &by()).await.unwrap();
-    hears(&mut changes, first, Duration::from_secs(3)).await;
+    hears(&mut changes, first, Duration::from_secs(20)).await;
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     database.client().await.batch_execute(cut).await.unwrap();
@@ -108,10 +108,10 @@ async fn a_listener_whose_connection_is_cut_hears_again() {
     // The pool's connections were cut as well: a write whose outcome is not known is looked up.
     while one.place(tenant, &store, &by()).await.is_err() {}
     let heard = async { while !changes.next().await.concerns(tenant, Subject::Tenant) {} };
-    tokio::time::timeout(Duration::from_secs(3), heard).await.expect("it is told to look again");
+    tokio::time::timeout(Duration::from_secs(20), heard).await.expect("it is told to look again");
     let another = self::tenant();
     one.place(another, &store, &by()).await.unwrap();
-    hears(&mut changes, another, Duration::from_secs(3)).await;
+    hears(&mut changes, another, Duration::from_secs(20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +125,7 @@ async fn decisions_of_one_tenant_are_numbered_without_gaps_and_wait_for_no_other
     let free = tenant();
     let by = &by();
     let placed = two.place(free, &store, by);
-    tokio::time::timeout(Duration::from_secs(2), placed).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), placed).await.unwrap().unwrap();
     client.batch_execute("ROLLBACK").await.unwrap();
 
     let definition = |n: usize| {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use segue_core::ids::{Epoch, EventId, StreamVersion};
@@ -19,6 +20,9 @@ use segue_store::postgres::Settings;
 use segue_testing::postgres::TestDatabase;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
+
+/// How long a slow machine may take for what takes seconds.
+const AT_MOST: Duration = Duration::from_secs(60);
 
 fn store(database: &TestDatabase) -> PostgresEventStore {
     PostgresEventStore::open(Settings::new(database.url()).unwrap()).unwrap()
@@ -48,18 +52,22 @@ async fn two_servers_write_one_tenant_and_neither_starves() {
     let database = TestDatabase::fresh().await;
     let world = open(&database).await;
     let second: Arc<dyn EventStore> = Arc::new(store(&database));
-    let begun = Instant::now();
+    let (begun, total) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
     let writers: Vec<_> = (0..8)
         .map(|n| {
             let store = if n % 2 == 0 { Arc::clone(&world.store) } else { Arc::clone(&second) };
             let group = |id| vec![to("all", Expected::Any, [new(id)])];
-            let world = Arc::clone(&world);
+            let (world, total) = (Arc::clone(&world), Arc::clone(&total));
             tokio::spawn(async move {
                 let mut written = 0_usize;
-                while begun.elapsed() < Duration::from_secs(2) {
+                // On a slow machine they write for longer, so that the shares say something.
+                while begun.elapsed() < Duration::from_secs(2)
+                    || (total.load(Ordering::Relaxed) < 400 && begun.elapsed() < AT_MOST)
+                {
                     let append = world.group(group(Uuid::new_v4()));
                     assert!(!store.append(append).await.unwrap().duplicate);
                     written += 1;
+                    total.fetch_add(1, Ordering::Relaxed);
                 }
                 written
             })
@@ -142,10 +150,12 @@ async fn a_tenant_that_is_stuck_fills_its_own_queue_and_holds_up_nobody_else() {
             tokio::spawn(async move { world.append(streams).await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    while !stuck.iter().any(tokio::task::JoinHandle::is_finished) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     for _ in 0..20 {
         let append = Append { tenant: other, ..world.group(group(Uuid::new_v4())) };
-        let answered = tokio::time::timeout(Duration::from_secs(2), world.store.append(append));
+        let answered = tokio::time::timeout(Duration::from_secs(20), world.store.append(append));
         answered.await.expect("another tenant waits for nobody").unwrap();
     }
     holder.batch_execute("ROLLBACK").await.unwrap();
@@ -168,7 +178,7 @@ async fn a_caller_who_goes_away_interrupts_nothing() {
     world.append(vec![to("a", Expected::NoStream, [event(0)])]).await.unwrap();
     let holder = holder(&database, &world).await;
     let group = || vec![to("a", at_version(1), [event(1)]), to("b", Expected::Any, [event(2)])];
-    let gone = tokio::time::timeout(Duration::from_millis(100), world.append(group())).await;
+    let gone = tokio::time::timeout(Duration::from_secs(1), world.append(group())).await;
     assert!(gone.is_err(), "it waits for the lock");
     holder.batch_execute("ROLLBACK").await.unwrap();
     let again = world.append(group()).await.unwrap();

@@ -31,7 +31,11 @@ async fn secured() -> (Server, TestDatabase) {
     let client = database.client().await;
     client.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
     client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    while database.client().await.query_one("SHOW ssl", &[]).await.unwrap().get::<_, &str>(0)
+        != "on"
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     (server, database)
 }
 

@@ -250,7 +250,7 @@ fn a_key_ends_when_it_is_revoked_rotated_or_expired() {
     let told: Vec<_> = audit["entries"].as_array().unwrap().iter().collect();
     assert_eq!((&told[0]["action"], &told[0]["actor"]), (&json!("key_revoked"), &json!("root")));
 
-    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1_500);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
     let short = json!({"name": "short", "roles": ["operator"], "expires_at": soon});
     let (short, _) = guarded.key(&short);
     stores(&short).is(200);
@@ -275,7 +275,7 @@ fn what_a_key_keeps_open_ends_with_it() {
     guarded.api(&app, "POST", "/streams/note-1/events", &append);
     let reader = json!({"name": "reader", "roles": ["app"], "tenant_id": tenant});
     let (reader, reader_id) = guarded.key(&reader);
-    let expiry = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    let expiry = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(6);
     let brief =
         json!({"name": "brief", "roles": ["app"], "tenant_id": tenant, "expires_at": expiry});
     let (brief, _) = guarded.key(&brief);
@@ -289,17 +289,22 @@ fn what_a_key_keeps_open_ends_with_it() {
         let tail = scope.spawn(|| get(&reader, "/api/v1/events", &live));
         let poll = scope.spawn(|| get(&reader, "/api/v1/events?after=1&wait_ms=20000", &[]));
         let other = scope.spawn(|| get(&brief, "/api/v1/events", &live));
-        std::thread::sleep(Duration::from_millis(1_000));
+        let open = || guarded.send(&guarded.platform, "GET", "/metrics", None).text;
+        while !open().contains("\nevent_streams_open 3") {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let revoke = format!("/api/v1/keys/{reader_id}");
         guarded.send(&guarded.platform, "DELETE", &revoke, None).is(200);
         let revoked = Instant::now();
-        std::thread::sleep(Duration::from_millis(200));
+        while !tail.is_finished() && revoked.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         guarded.api(&app, "POST", "/streams/note-1/events", &append);
         (revoked, tail.join().unwrap(), poll.join().unwrap(), other.join().unwrap())
     });
     let (ended, tail) = tail;
     for ended in [ended, poll.0] {
-        assert!(ended < revoked + Duration::from_secs(2), "{:?}", ended.duration_since(revoked));
+        assert!(ended < revoked + Duration::from_secs(4), "{:?}", ended.duration_since(revoked));
     }
     let parts: Vec<_> = tail.text.trim_end().split("\n\n").collect();
     let last = parts.last().unwrap();
@@ -308,7 +313,7 @@ fn what_a_key_keeps_open_ends_with_it() {
     assert_eq!(poll.1.refused(401, "unauthenticated")["ended"], "Revoked");
 
     let (ended, other) = other;
-    assert!(ended > begun + Duration::from_millis(3_500), "another key's end is not its own");
+    assert!(ended > begun + Duration::from_millis(5_000), "another key's end is not its own");
     assert!(other.text.contains("Noted") && other.text.contains("Expired"), "{}", other.text);
 }
 

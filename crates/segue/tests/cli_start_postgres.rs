@@ -151,7 +151,7 @@ fn a_wrong_password_stops_the_start_and_is_not_shown() {
     let text = "host all clerk 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n";
     std::fs::write(rules, text).unwrap();
     sql(&postgres.url(), "SELECT pg_reload_conf()");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(1));
 
     let url = |password: &str| postgres.url().replace("postgres@", &format!("clerk{password}@"));
     for password in [":s3cr3t", ""] {

@@ -60,7 +60,7 @@ fn a_copy_that_is_verified_is_counted_by_level_and_result() {
 
 #[test]
 fn writes_that_wait_for_a_pause_are_seen_and_counted_when_they_time_out() {
-    let server = server_with(&format!("{OFTEN}write_pause_timeout = 1.0\n"));
+    let server = server_with(&format!("{OFTEN}write_pause_timeout = 5.0\n"));
     let tenant = server.tenant();
     append(&tenant, "history", 1);
     operator(&server, "POST", &format!("/tenants/{}/pause-writes", tenant.id), &Value::Null)

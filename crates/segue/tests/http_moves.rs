@@ -81,8 +81,16 @@ fn a_paused_migration_stands_still_and_goes_on_when_it_is_resumed() {
     let paused = ask(&server, &id, "pause", &json!({ "by": "omar" })).is(200);
     assert_eq!(paused["state"], "paused");
     // What is in flight arrives.
-    std::thread::sleep(Duration::from_millis(300));
-    let copied = read(&server, &id, "")["events_copied"].clone();
+    let copied = || read(&server, &id, "")["events_copied"].clone();
+    let mut before = copied();
+    let copied = loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = copied();
+        if now == before {
+            break now;
+        }
+        before = now;
+    };
     append(&tenant, "history", 10);
     std::thread::sleep(Duration::from_millis(500));
     let after = read(&server, &id, "");
@@ -214,7 +222,7 @@ fn a_status_that_is_followed_ends_with_the_server_and_counts_as_a_stream() {
 #[test]
 fn a_wish_to_cut_over_stands_while_the_target_is_not_ready_and_is_carried_out_by_itself() {
     let server = server_with(
-        "[server]\nrequest_timeout_seconds = 1.0\n[tenant_migration]\nsync_check_interval = 0.02\n",
+        "[server]\nrequest_timeout_seconds = 3.0\n[tenant_migration]\nsync_check_interval = 0.02\n",
     );
     let tenant = server.tenant();
     append(&tenant, "history", 50);

@@ -34,6 +34,8 @@ async fn has_a_history(world: &World) {
 fn by_itself() -> MigrationConfig {
     MigrationConfig {
         auto_cutover: true,
+        // A hundred tenants move at once, on two threads: they may wait for each other, but not for a store.
+        cutover_timeout_seconds: 30.0,
         batch_size: PAGE,
         sync_lag_threshold: u64::from(PAGE) / 2,
         ..config()
@@ -75,7 +77,7 @@ impl Neighbours {
             assert!(history.acknowledged() > 0, "the writer got to write");
         }
         println!("the slowest write took {slowest:?}");
-        assert!(slowest < config().pause_budget(), "{slowest:?}");
+        assert!(slowest < by_itself().pause_budget(), "{slowest:?}");
     }
 }
 
@@ -125,7 +127,7 @@ async fn a_target_that_dies_while_it_is_filled_is_the_trouble_of_its_own_tenant(
     broken.restart();
     world.reaches(id, MigrationState::Migrated).await;
     assert_eq!(world.home().await.0.as_str(), "broken");
-    assert!(slowest_of(&unlucky.end().await) < config().pause_budget());
+    assert!(slowest_of(&unlucky.end().await) < by_itself().pause_budget());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,7 +148,7 @@ async fn a_target_that_hangs_is_the_trouble_of_its_own_tenants() {
     for (world, writers, id) in unlucky {
         let standing = world.moves.get_migration(id).await.unwrap();
         assert_eq!(standing.state, MigrationState::BulkCopy, "it waits for its target");
-        assert!(slowest_of(&writers.end().await) < config().pause_budget());
+        assert!(slowest_of(&writers.end().await) < by_itself().pause_budget());
     }
 }
 

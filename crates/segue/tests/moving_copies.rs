@@ -155,7 +155,7 @@ async fn while_a_copy_is_taken_back_nobody_copies_on_and_afterwards_somebody_doe
     world.moves.wait_until(migration.id, moves::PATIENCE, has_begun).await.unwrap();
     let hurt = "UPDATE events SET payload = x'7b7d' WHERE position = 3";
     Connection::open(&file).unwrap().execute(hurt, []).unwrap();
-    dedicated.inject_next(Operation::Rewind, Fault::Delay(Duration::from_secs(2)));
+    dedicated.inject_next(Operation::Rewind, Fault::Delay(Duration::from_secs(5)));
     let (moves, id, rewinds) =
         (world.moves.clone(), migration.id, dedicated.calls(Operation::Rewind));
     let repair = tokio::spawn(async move { moves.repair(id, &olga()).await });

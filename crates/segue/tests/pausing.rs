@@ -164,7 +164,7 @@ async fn writes_of_every_process_wait_while_paused_and_go_on_after_it(place: Pla
             tokio::spawn(async move { append(&to, nth).await.map(|_| Instant::now()) })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let page = second.events.log(TENANT, Position(0), PageSize::default()).await.unwrap();
     assert_eq!(page.events.len(), 2, "reads go on, and see nothing new");
     let resumed = Instant::now();
@@ -172,14 +172,14 @@ async fn writes_of_every_process_wait_while_paused_and_go_on_after_it(place: Pla
     assert_eq!(metrics.blocked_writers, 10, "the waiting of its own process");
     let longest = metrics.longest_wait;
     assert!(
-        longest >= Duration::from_millis(250) && longest < Duration::from_secs(3),
+        longest >= Duration::from_millis(250) && longest < Duration::from_secs(20),
         "{metrics:?}"
     );
     assert!(metrics.duration >= Duration::from_millis(300), "{metrics:?}");
     for writer in writers {
         let done = writer.await.unwrap().unwrap();
         assert!(done > resumed - Duration::from_millis(50));
-        assert!(done.duration_since(resumed) < Duration::from_secs(2));
+        assert!(done.duration_since(resumed) < Duration::from_secs(20));
     }
     assert_eq!(first.router.resume_writes(TENANT, &olga()).await.unwrap(), None);
     let head = first.router.head(TENANT).await.unwrap().unwrap();
@@ -198,7 +198,7 @@ async fn a_write_and_a_turn_that_wait_too_long_are_told_so(place: Place) {
         matches!(&refused, Err(Error::WritePaused(error)) if *error == expected),
         "{refused:?}"
     );
-    assert!((300..2_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!((300..20_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     let turn = second.scenarios.sessions.take_turn(TENANT, session, Default::default(), None).await;
     assert!(matches!(turn, Err(Error::WritePaused(_))), "{turn:?}");
     second.scenarios.sessions.get(TENANT, session).await.unwrap();
@@ -224,7 +224,7 @@ async fn turns_of_one_session_wait_for_a_pause_side_by_side(place: Place) {
         let turn = turn.await.unwrap();
         assert!(matches!(turn, Err(Error::WritePaused(_))), "{turn:?}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 async fn what_a_pauser_or_resumer_left_half_done_is_completed_by_whoever_comes(place: Place) {

@@ -120,7 +120,7 @@ macro_rules! control_plane_suite {
             keys: a_console_session_is_found_by_its_hash_until_it_is_closed,
             keys: sessions_that_have_expired_or_are_too_many_are_removed,
             keys: what_happens_to_keys_is_in_the_audit_of_the_platform,
-            changes: a_decision_is_heard_of_within_a_second,
+            changes: a_decision_is_heard_of_by_every_process,
             races: a_decision_whose_caller_went_away_is_whole_or_not_made,
             races: racing_decisions_leave_what_some_order_of_them_would,
             audit: every_decision_leaves_its_line_with_who_and_when,

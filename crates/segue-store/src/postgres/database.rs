@@ -359,13 +359,13 @@ mod tests {
             let error = database.client().await.map(drop).unwrap_err();
             assert!(error.reason.passes(), "{error:?}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(begun.elapsed() < Duration::from_secs(20));
         server.start_again();
         let begun = Instant::now();
         while database.client().await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(begun.elapsed() < Duration::from_secs(4));
+        assert!(begun.elapsed() < Duration::from_secs(20));
     }
 
     #[tokio::test]

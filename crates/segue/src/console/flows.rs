@@ -70,7 +70,7 @@ impl Browser {
 
     /// Looks again until the page says something, for some seconds.
     async fn until(&self, path: &str, says: &str) -> Shown {
-        for _ in 0..200 {
+        for _ in 0..1_200 {
             let shown = self.get(path).await;
             if shown.html.contains(says) {
                 return shown;

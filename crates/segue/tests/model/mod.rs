@@ -26,6 +26,8 @@ pub enum Does {
     Fails(u16, Option<u64>),
     /// Answers after a while.
     Later(Duration, Box<Does>),
+    /// Answers when it is told to do something else.
+    Held,
     /// Begins an answer that never ends, a little at a time.
     Trickles,
     /// Begins an answer that never ends, as fast as it is read.
@@ -104,12 +106,17 @@ impl Model {
 async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let request = serde_json::from_slice(&body).unwrap();
     shared.requests.lock().unwrap().push((headers, request));
-    let mut does = shared.does.lock().unwrap().clone();
-    while let Does::Later(time, then) = does {
-        tokio::time::sleep(time).await;
-        does = *then;
+    loop {
+        let does = shared.does.lock().unwrap().clone();
+        match does {
+            Does::Held => tokio::time::sleep(Duration::from_millis(10)).await,
+            Does::Later(time, then) => {
+                tokio::time::sleep(time).await;
+                return answer(*then);
+            }
+            does => return answer(does),
+        }
     }
-    answer(does)
 }
 
 fn answer(does: Does) -> Response {
@@ -131,7 +138,7 @@ fn answer(does: Does) -> Response {
             }
             response.body(Body::from("{\"error\": {\"message\": \"no\"}}")).unwrap()
         }
-        Does::Later(..) => unreachable!("it has been waited for"),
+        Does::Held | Does::Later(..) => unreachable!("it has been waited for"),
         Does::Trickles => {
             let drops = stream::unfold((), |()| async {
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -23,7 +23,7 @@ use segue_store::events::{
 use segue_testing::history::{History, Logged, Outcome as Told, Sent};
 use uuid::Uuid;
 
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A tenant that lives in the store `shared`, beside the store `dedicated`.
 pub struct World {
@@ -123,6 +123,8 @@ impl World {
         for (id, store) in more {
             router.register_store(store_id(id), store);
         }
+        // A writer waits as long as the test does.
+        router.set_write_pause_timeout(PATIENCE);
         let router = Arc::new(router);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let moves = match observer {

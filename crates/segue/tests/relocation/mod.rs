@@ -202,7 +202,7 @@ fn write(client: usize, url: &str, tenant: Uuid, is_over: &AtomicBool) -> Vec<Se
         let (stream, events) = (stream.clone(), vec![(event, payload.to_string())]);
         let expected_version = Some(version - 1);
         sent.push(Sent { client, stream, events, expected_version, began, outcome });
-        std::thread::sleep(Duration::from_millis(3));
+        std::thread::sleep(Duration::from_millis(20));
     }
     sent
 }

@@ -22,6 +22,7 @@ use crate::postgres::{BACKOFF, Database};
 
 /// How often what was decided of late is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const _: () = assert!(LOOK_EVERY.as_millis() <= 1_000, "a decision is heard of within a second");
 
 /// How long the look may take before the connection counts as lost.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -15,6 +15,7 @@ use super::connections::Connections;
 
 /// How often the file is looked at for what other processes decided. This process says so itself.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+const _: () = assert!(LOOK_EVERY.as_millis() <= 1_000, "a decision is heard of within a second");
 
 /// How many lines are told one by one.
 const LINES: i64 = 1_000;

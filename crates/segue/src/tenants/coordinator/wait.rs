@@ -43,7 +43,7 @@ impl MigrationCoordinator {
             if is_wanted(&migration) || Instant::now() >= deadline {
                 return Ok(migration);
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
             pause = (pause * 3 / 2).min(LAST);
         }
     }
