@@ -199,6 +199,9 @@ pub enum Conflict {
     /// The scenario has another generation than expected.
     #[error("the scenario has changed: it is at generation {}", .0.0)]
     Scenario(Generation),
+    /// The API key has ended since.
+    #[error("the key is over")]
+    KeyOver,
     /// Something was decided about the tenant since.
     #[error("the tenant's route has changed: it is at term {0}")]
     Route(Term),

@@ -133,6 +133,7 @@ fn of_plans() -> Router<App> {
             "/console/tenants/{tenant}/plans/{plan}/forecast",
             get(forecast::live).post(forecast::begin),
         )
+        .route("/console/tenants/{tenant}/plans/{plan}/forecast/cancel", post(forecast::cancel))
         .route("/console/tenants/{tenant}/plans/{plan}/approve", post(decision::approve))
         .route("/console/tenants/{tenant}/plans/{plan}/reject", post(decision::reject))
         .route("/console/tenants/{tenant}/plans/{plan}/deploy", post(decision::deploy))

@@ -101,7 +101,11 @@ fn endpoints() -> OpenApiRouter<App> {
         .routes(routes!(plans::update_anchor_policies))
         .routes(routes!(plans::approve_migration_plan))
         .routes(routes!(plans::reject_migration_plan))
-        .routes(routes!(forecasts::forecast_migration_plan, forecasts::get_forecast))
+        .routes(routes!(
+            forecasts::forecast_migration_plan,
+            forecasts::get_forecast,
+            forecasts::cancel_forecast
+        ))
         .routes(routes!(deployments::deploy_migration_plan))
         .routes(routes!(deployments::withdraw_migration_plan))
         .routes(routes!(deployments::get_deployment_status))

@@ -330,6 +330,33 @@ async fn one_forecast_of_a_plan_and_two_in_all_run_at_a_time_and_end_when_the_se
 }
 
 #[tokio::test]
+async fn a_forecast_that_is_cancelled_by_any_process_is_given_up_and_may_be_begun_anew() {
+    let world = World::new().await;
+    for _ in 0..150 {
+        world.at("welcome", "web", None).await;
+    }
+    let plan = world.plan_to(2).await;
+    world.store.hold();
+    let begun = world.segue.forecaster.begin(TENANT, plan).await.unwrap();
+    let other = world.other_process();
+    assert!(other.segue.forecaster.cancel(TENANT, plan, "olga").await.unwrap());
+    assert!(!world.segue.forecaster.cancel(TENANT, plan, "omar").await.unwrap(), "it is over");
+    let cancelled = world.shown(plan).await;
+    assert_eq!(cancelled.state, ForecastState::Failed);
+    assert_eq!(cancelled.failure.as_deref(), Some("olga cancelled it"));
+
+    // Who computed it changes nothing any more, though it begins anew itself meanwhile.
+    let anew = world.segue.forecaster.begin(TENANT, plan).await.unwrap();
+    assert_ne!(anew.forecast_id, begun.forecast_id);
+    world.store.release();
+    let done = world.over(plan).await;
+    assert_eq!(done.forecast_id, anew.forecast_id);
+    assert_eq!((done.state, done.sessions_done), (ForecastState::Done, 150));
+    assert!(!other.segue.forecaster.cancel(TENANT, plan, "olga").await.unwrap());
+    assert_eq!(world.shown(plan).await, done);
+}
+
+#[tokio::test]
 async fn a_deploy_in_between_ends_a_forecast_that_no_longer_holds() {
     let world = World::new().await;
     for _ in 0..150 {

@@ -82,6 +82,10 @@ fn a_plan_is_forecast_deployed_and_compared() {
     assert!(minor["reason"].as_str().unwrap().contains("Rejection"));
     assert_eq!(view["actual"], Value::Null);
 
+    let cancel = |of: &Tenant<'_>| of.send("DELETE", &path, &[], b"");
+    assert_eq!(cancel(&tenant).is(200), view, "it is over");
+    cancel(&server.tenant()).refused(404, "plan_not_found");
+
     tenant.act(&format!("/migration-plans/{plan}/approve")).is(200);
     tenant.act(&format!("/migration-plans/{plan}/deploy")).is(200);
     let details = tenant.act(&path).refused(409, "invalid_state_transition");
@@ -125,6 +129,8 @@ fn a_plan_is_forecast_from_the_command_line() {
     let output = tenant.cli(&["plan", "forecast", &plan]);
     let (text, errors) = printed(&output);
     assert!(output.status.success(), "{errors}");
+    let cancelled = tenant.cli(&["plan", "forecast", &plan, "--cancel"]);
+    assert_eq!(printed(&cancelled).0, "it was over already\n");
     for line in ["Customers are asked for:", "6  age", "checkout → rejection", "For example:"] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }

@@ -187,9 +187,12 @@ async fn a_verification_that_is_followed_ends_with_the_server() {
         let mut answer = ureq::post(verify).header(accept.0, accept.1).send_empty().unwrap();
         answer.body_mut().read_to_string()
     });
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+                   WHERE NOT granted AND datname = current_database()";
     let looker = database.client().await;
-    while looker.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+    while looker.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0
+        && !following.is_finished()
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!following.is_finished());

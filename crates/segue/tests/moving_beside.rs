@@ -35,7 +35,7 @@ fn by_itself() -> MigrationConfig {
     MigrationConfig {
         auto_cutover: true,
         // A hundred tenants move at once, on two threads: they may wait for each other, but not for a store.
-        cutover_timeout_seconds: 30.0,
+        cutover_timeout_seconds: 12.0,
         batch_size: PAGE,
         sync_lag_threshold: u64::from(PAGE) / 2,
         ..config()

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use segue_core::ids::{KeyId, TenantId};
 use serde::{Deserialize, Serialize};
 
-use super::{By, Listing, Page, Result, UnknownWord};
+use super::{By, Conflict, Error, Listing, Page, Result, UnknownWord};
 
 /// How many keys there may be, the revoked and expired ones included.
 pub const KEYS: usize = 10_000;
@@ -141,6 +141,11 @@ impl Key {
         self.revoked_at.is_none() && self.ends_at().is_none_or(|end| now < end)
     }
 
+    /// Refuses one that has ended, for a key in its place would revive it.
+    pub(super) fn goes_on(&self, now: Timestamp) -> Result<()> {
+        if self.is_valid(now) { Ok(()) } else { Err(Error::Conflict(Conflict::KeyOver)) }
+    }
+
     /// When it ends without being revoked: by itself, or because it was rotated.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
@@ -160,7 +165,8 @@ pub trait Keys: Send + Sync {
     /// Adds a key in another one's place, which is superseded at `ends_at`, or earlier if it was to be earlier.
     ///
     /// # Errors
-    /// [`super::Error::NotFound`] if there is no such key; as [`Keys::create_key`].
+    /// [`super::Error::NotFound`] if there is no such key; as [`Keys::create_key`]; [`Conflict::KeyOver`] if the old
+    /// one has ended when this is decided.
     async fn rotate_key(&self, old: KeyId, ends_at: Timestamp, new: &Key, by: &By) -> Result<()>;
 
     /// Revokes a key, and ends the console sessions that were opened with it. Once more is the same.

@@ -15,7 +15,7 @@ use segue_core::ids::{KeyId, TenantId};
 use segue_store::control::audit::{PLATFORM, Subject};
 use segue_store::control::keys::{KEYS, Key, Role, Roles};
 use segue_store::control::{
-    By, Changes, ControlPlane, Error as ControlError, Listing, Noun, Page, Unavailable,
+    By, Changes, Conflict, ControlPlane, Error as ControlError, Listing, Noun, Page, Unavailable,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -414,11 +414,8 @@ impl Keyring {
         by: &By,
     ) -> Result<(Key, Secret), Rotation> {
         let before = self.control.key(old).await?;
-        if !before.is_valid(self.clock.now()) {
-            return Err(Rotation::Over(before.name));
-        }
         let new = NewKey {
-            name: before.name,
+            name: before.name.clone(),
             roles: before.roles,
             tenant: before.tenant,
             expires_at: before.expires_at,
@@ -429,7 +426,11 @@ impl Keyring {
         };
         let (key, secret) = made(id, new, by).await;
         let ends_at = by.at.checked_add(overlap).unwrap_or(Timestamp::MAX);
-        self.control.rotate_key(old, ends_at, &key, &about(&key, by)).await?;
+        let rotated = self.control.rotate_key(old, ends_at, &key, &about(&key, by)).await;
+        rotated.map_err(|error| match error {
+            ControlError::Conflict(Conflict::KeyOver) => Rotation::Over(before.name),
+            other => other.into(),
+        })?;
         self.forget();
         Ok((key, secret))
     }

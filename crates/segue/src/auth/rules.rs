@@ -51,6 +51,7 @@ const OF_TENANTS: &[(&str, &str, Door)] = &[
     ("GET", "/migration-plans/{plan_id}/applications", Tenant(&[Operator])),
     ("POST", "/migration-plans/{plan_id}/forecast", Tenant(&[Operator])),
     ("GET", "/migration-plans/{plan_id}/forecast", Tenant(&[Operator])),
+    ("DELETE", "/migration-plans/{plan_id}/forecast", Tenant(&[Operator])),
     ("PUT", "/fields/{name}", Tenant(&[Operator])),
     ("GET", "/fields", Tenant(&[App, Operator])),
     ("POST", "/sessions", Tenant(&[App])),
@@ -153,6 +154,7 @@ const OF_CONSOLE: &[(&str, &str, Door)] = &[
     ("GET", "/tenants/{tenant}/plans/{plan}/deployment/forecast", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/plans/{plan}/forecast", Tenant(&[Operator])),
     ("POST", "/tenants/{tenant}/plans/{plan}/forecast", Tenant(&[Operator])),
+    ("POST", "/tenants/{tenant}/plans/{plan}/forecast/cancel", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/sessions", Tenant(&[Operator])),
     ("GET", "/tenants/{tenant}/sessions/{session}", Tenant(&[Operator])),
     ("GET", "/keys", Everyone(&[Platform])),
@@ -250,6 +252,7 @@ mod tests {
         for (method, what) in [
             (Method::POST, "forecast"),
             (Method::GET, "forecast"),
+            (Method::POST, "forecast/cancel"),
             (Method::GET, "deployment/forecast"),
         ] {
             let rule = of(&method, &format!("{of_plan}/{what}"));

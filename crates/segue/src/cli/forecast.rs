@@ -26,6 +26,9 @@ pub struct Forecast {
     /// Show the latest forecast instead of asking for a new one
     #[arg(long)]
     show: bool,
+    /// Give up the forecast that is being computed
+    #[arg(long, conflicts_with = "show")]
+    cancel: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -35,6 +38,18 @@ impl Forecast {
     pub fn run(self) -> Result<(), Failure> {
         let (client, screen) = self.remote.open();
         let path = format!("/migration-plans/{}/forecast", self.plan);
+        if self.cancel {
+            let view = client.delete(&path)?;
+            if !screen.prints_json(&view) {
+                let state = plain(&view["state"]);
+                screen.line(match &*state {
+                    "failed" => format!("there is no forecast: {}", plain(&view["failure"])),
+                    "done" => "it was over already".to_owned(),
+                    _ => format!("another one is {state}"),
+                });
+            }
+            return Ok(());
+        }
         let plan = client.get(&format!("/migration-plans/{}", self.plan), &[])?;
         let is_open =
             ["pending", "approved"].contains(&plan["status"].as_str().unwrap_or_default());

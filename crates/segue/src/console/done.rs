@@ -43,6 +43,8 @@ dones! {
     PoliciesSaved = "policies", "The policy is saved.";
     /// A forecast was begun.
     ForecastBegun = "forecast", "The forecast has begun. It goes on when you leave this page, and changes nothing.";
+    /// A forecast was cancelled.
+    ForecastCancelled = "forecast-cancelled", "The forecast is cancelled.";
     /// A plan was approved.
     Approved = "approved", "The plan is approved. It has no effect before it is deployed.";
     /// A plan was rejected.

@@ -159,6 +159,8 @@ async fn a_plan_is_forecast_by_a_button_and_held_against_what_was_decided() {
     let begun = browser.post(&format!("{plan}/forecast"), &[]).await.leads_to();
     browser.get(&begun).await.says("The forecast has begun");
     browser.until(&plan, "1 example").await.says("Forecast again").says(&session.to_string());
+    let late = browser.post(&format!("{plan}/forecast/cancel"), &[]).await.leads_to();
+    assert_eq!(late, plan, "there is nothing to cancel any more");
     let fragment = browser.get(&format!("{plan}/forecast")).await;
     assert!(!fragment.html.contains("<html") && !fragment.html.contains("every 1s"));
 
@@ -216,6 +218,7 @@ async fn a_key_is_made_shown_once_rotated_and_revoked_by_forms() {
     let twice = browser.post("/console/keys/new", &fields).await;
     assert_eq!(twice.status, StatusCode::CONFLICT);
     twice.says("No key was made").says("made its key already");
+    assert!(!twice.html.contains(&format!("value=\"{id}\"")), "it makes another one");
     let key = keyring.recognise(&old).await.unwrap();
     assert_eq!((key.roles.to_string().as_str(), key.tenant), ("operator platform", None));
 
@@ -224,17 +227,23 @@ async fn a_key_is_made_shown_once_rotated_and_revoked_by_forms() {
     let seen = browser.get(&page).await;
     seen.says("Key created").says("Olga &lt;script&gt;");
     assert!(!seen.html.contains(&old), "a secret is shown once");
-    let odd = browser.post(&format!("{page}/rotate"), &[("overlap", "9999999")]).await;
-    assert_eq!(odd.status, StatusCode::BAD_REQUEST);
-    odd.says("at most 30 days");
+    for (odd, says) in [
+        ([("overlap", "9999999"), ("new_id", "")], "30 days at most"),
+        ([("overlap", "0"), ("new_id", "x")], "not the id of a key"),
+    ] {
+        let refused = browser.post(&format!("{page}/rotate"), &odd).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        refused.says(says);
+    }
     let id = uuid::Uuid::new_v4().to_string();
-    let fields = [("overlap", "3600"), ("new_id", id.as_str())];
+    let mut fields = [("overlap", "3600"), ("new_id", id.as_str())];
     let new = secret(&browser.post(&format!("{page}/rotate"), &fields).await);
     assert_ne!(new, old);
     let other = keyring.recognise(&new).await.unwrap();
     let twice = browser.post(&format!("{page}/rotate"), &fields).await;
     assert_eq!(twice.status, StatusCode::CONFLICT);
     twice.says("made its key already").says("Rotate the key");
+    assert!(!twice.html.contains(&format!("value=\"{id}\"")), "it makes another one");
     assert!(keyring.recognise(&old).await.is_ok() && keyring.recognise(&new).await.is_ok());
 
     let careless = browser.post(&format!("{page}/revoke"), &[("confirmation", "olga")]).await;
@@ -249,6 +258,9 @@ async fn a_key_is_made_shown_once_rotated_and_revoked_by_forms() {
     let late = browser.post(&format!("{page}/rotate"), &[("overlap", "0")]).await;
     assert_eq!(late.status, StatusCode::CONFLICT);
     late.says("is over; make a new one instead");
+    fields[0].1 = "0";
+    let twice = browser.post(&format!("{page}/rotate"), &fields).await;
+    twice.says("made its key already");
     let untrue = browser.get(&format!("{}?done=key-revoked", paths::key(other.id))).await;
     assert!(!untrue.html.contains("The key is revoked"), "{}", untrue.html);
     let nobody = format!("/console/keys/{}", uuid::Uuid::nil());

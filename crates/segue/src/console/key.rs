@@ -16,7 +16,7 @@ use super::address::Path;
 use super::answer::{Page, Trouble, done};
 use super::done::Done;
 use super::frame::{Frame, Place};
-use super::keys::{NEW_ID, new_id, not_made, roles, state, used, whose};
+use super::keys::{NEW_ID, new_id, not_made, roles, state, trail, used, whose};
 use super::parts::{Field, Tone, alert, heading, pager, pairs};
 use super::sent::{Asked, Sent};
 use super::viewer::Viewer;
@@ -79,7 +79,8 @@ pub async fn show(
 ) -> Result<Page, Trouble> {
     let mut view = View::read(&app, id, &asked).await?;
     // A link says what was done, and the key whether it was.
-    view.done = Done::of(asked.text("done")).filter(|_| view.key.revoked_at.is_some());
+    let is_so = |done: &Done| *done == Done::KeyRevoked && view.key.revoked_at.is_some();
+    view.done = Done::of(asked.text("done")).filter(is_so);
     Ok(Page(view.page(&viewer)))
 }
 
@@ -97,9 +98,11 @@ pub async fn rotate(
 ) -> Result<Response, Trouble> {
     let overlap = sent.text("overlap").parse().ok().map(Duration::from_secs);
     let Some(overlap) = overlap.filter(|overlap| *overlap <= LONGEST_OVERLAP) else {
-        return Err(Trouble::bad_request("A rotated key goes on for at most 30 days."));
+        return Err(Trouble::bad_request(
+            "Choose for how long the old key goes on: for 30 days at most.",
+        ));
     };
-    let (new, by) = (new_id(&app, &sent), viewer.by(app.clock.now()));
+    let (new, by) = (new_id(&app, &sent)?, viewer.by(app.clock.now()));
     let trouble = match app.access.keyring.rotate(id, overlap, new, &by).await {
         Ok(new) => return Ok(made(&viewer, by.at, new)),
         Err(over @ Rotation::Over(_)) => {
@@ -159,7 +162,7 @@ pub fn made(viewer: &Viewer, now: Timestamp, (key, secret): (Key, Secret)) -> Re
 }
 
 fn shown_once(viewer: &Viewer, now: Timestamp, key: &Key, secret: &str) -> Markup {
-    let trail = [("API keys".to_owned(), paths::KEYS.to_owned())];
+    let trail = trail();
     let frame =
         Frame { place: Place::Keys, title: "A new API key", trail: &trail, viewer: Some(viewer) };
     frame.around(html! {
@@ -177,7 +180,8 @@ fn shown_once(viewer: &Viewer, now: Timestamp, key: &Key, secret: &str) -> Marku
 }
 
 /// The public part of a key, which tells it from all others.
-fn begins_with(key: &Key) -> String {
+#[must_use]
+pub fn begins_with(key: &Key) -> String {
     format!("segue_{}", key.prefix)
 }
 
@@ -235,7 +239,7 @@ impl View {
     }
 
     fn page(&self, viewer: &Viewer) -> Markup {
-        let trail = [("API keys".to_owned(), paths::KEYS.to_owned())];
+        let trail = trail();
         let frame = Frame {
             place: Place::Keys,
             title: &self.key.name,

@@ -103,7 +103,7 @@ impl View {
                         tr {
                             th scope="row" {
                                 a href=(paths::key(key.id)) { (key.name) }
-                                span.under { code { "segue_" (key.prefix) "…" } }
+                                span.under { code { (key::begins_with(key)) "…" } }
                             }
                             td { (state(key, self.now)) }
                             td { (roles(&key.roles)) }
@@ -117,6 +117,12 @@ impl View {
             (pager(self.keys.items.len(), self.keys.total, "key", first, next.as_deref()))
         }
     }
+}
+
+/// The way to a page below this one.
+#[must_use]
+pub fn trail() -> [(String, String); 1] {
+    [("API keys".to_owned(), paths::KEYS.to_owned())]
 }
 
 /// Whether a key opens anything, and until when.
@@ -199,7 +205,7 @@ pub async fn form(State(app): State<App>, viewer: Viewer) -> Page {
 /// Makes a key, and shows it, this once.
 pub async fn make(State(app): State<App>, viewer: Viewer, sent: Sent) -> Result<Response, Trouble> {
     let now = app.clock.now();
-    let id = new_id(&app, &sent);
+    let id = new_id(&app, &sent)?;
     let (status, wrong) = match asked_for(&sent, now) {
         Ok(new) => match app.access.keyring.create(id, new, &viewer.by(now)).await {
             Ok(made) => return Ok(key::made(&viewer, now, made)),
@@ -213,13 +219,16 @@ pub async fn make(State(app): State<App>, viewer: Viewer, sent: Sent) -> Result<
         },
         Err(wrong) => (StatusCode::BAD_REQUEST, wrong),
     };
+    // Sent once more, the form makes another key.
+    let id = KeyId(app.clock.new_id());
     let form = Form { id, typed: sent, wrong: Some(wrong) };
     Ok((status, Page(form.page(&viewer))).into_response())
 }
 
 /// The id of the key that a form makes.
-pub fn new_id(app: &App, sent: &Sent) -> KeyId {
-    sent.text(NEW_ID).parse().unwrap_or_else(|_| KeyId(app.clock.new_id()))
+pub fn new_id(app: &App, sent: &Sent) -> Result<KeyId, Trouble> {
+    let id = sent.optional(NEW_ID, "the id of a key").map_err(Trouble::bad_request)?;
+    Ok(id.unwrap_or_else(|| KeyId(app.clock.new_id())))
 }
 
 /// Why a key was not made.
@@ -227,8 +236,8 @@ pub fn not_made(error: ControlError) -> Trouble {
     match error {
         ControlError::Exists(_) => Trouble::refused(
             StatusCode::CONFLICT,
-            "This form made its key already, and that was shown once. If nobody took it, revoke it and make another \
-             one.",
+            "This form has made its key already, and that may have been shown. It is among the API keys: if nobody \
+             took it, revoke it and make another one.",
         ),
         other => Error::from(other).into(),
     }
@@ -258,7 +267,7 @@ fn asked_for(sent: &Sent, now: Timestamp) -> Result<NewKey, Wrong> {
 
 impl Form {
     fn page(&self, viewer: &Viewer) -> Markup {
-        let trail = [("API keys".to_owned(), paths::KEYS.to_owned())];
+        let trail = trail();
         let frame = Frame {
             place: Place::Keys,
             title: "Make an API key",

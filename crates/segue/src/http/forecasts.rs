@@ -7,6 +7,7 @@ use segue_core::ids::PlanId;
 use super::App;
 use super::error::{ErrorBody, Refusal};
 use super::extract::{Path, Tenant};
+use crate::auth::Caller;
 use crate::scenarios::ForecastView;
 
 /// Forecasts a plan
@@ -27,6 +28,26 @@ pub async fn forecast_migration_plan(
 ) -> Result<(StatusCode, axum::Json<ForecastView>), Refusal> {
     let view = app.opened.scenarios.forecaster.begin(tenant, id).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(view)))
+}
+
+/// Cancels the forecast of a plan
+///
+/// If it is being computed, or was interrupted, it is shown as `failed` from now on, with who wanted so; whoever computes
+/// it gives it up soon. One that is over stays as it is. Repeating it is safe.
+#[utoipa::path(delete, path = "/migration-plans/{plan_id}/forecast", tag = "migration plans",
+    params(("X-Tenant-ID" = uuid::Uuid, Header), ("plan_id" = uuid::Uuid, Path)),
+    responses((status = 200, body = ForecastView),
+        (status = 404, description = "`plan_not_found`, `forecast_not_found`", body = ErrorBody)))]
+pub async fn cancel_forecast(
+    State(app): State<App>,
+    caller: Caller,
+    Tenant(tenant): Tenant,
+    Path(id): Path<PlanId>,
+) -> Result<axum::Json<ForecastView>, Refusal> {
+    let by = caller.actor(None);
+    let forecaster = &app.opened.scenarios.forecaster;
+    forecaster.cancel(tenant, id, &by).await?;
+    Ok(axum::Json(forecaster.forecast(tenant, id).await?))
 }
 
 /// Shows the latest forecast of a plan

@@ -6,6 +6,7 @@
 //!      -> pages of records, and how far it has come, are kept as it goes                (note: also a sign of life)
 //!      -> the counts and the examples are kept                                          (end)
 //! GET  -> what is kept, by any process; and once the plan is deployed, what was decided (actual)
+//! DELETE -> it is over, says any process; the one that computes it learns so when it notes something
 //! ```
 //!
 //! Sessions are only read. Each is decided by the very function that its next turn calls, on the plans that are
@@ -117,20 +118,37 @@ impl MigrationForecaster {
         Ok(view)
     }
 
+    /// Gives up the forecast of a plan that is being computed, by whichever process, or that one has died over. Says
+    /// whether there was any; one that is over stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such plan, or no forecast of it.
+    pub async fn cancel(&self, tenant: TenantId, plan_id: PlanId, by: &str) -> Result<bool> {
+        let shared = &self.0;
+        planner::header(shared, tenant, plan_id).await?;
+        let running = self.latest(tenant, plan_id).await?.forecast_id;
+        let end = End::Failed(format!("{by} cancelled it"));
+        Ok(shared.control.end_forecast(tenant, plan_id, running, end, shared.now()).await?)
+    }
+
     /// Shows the latest forecast of a plan; once the plan is deployed, with what was decided since.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such plan, or no forecast of it.
     pub async fn forecast(&self, tenant: TenantId, plan_id: PlanId) -> Result<ForecastView> {
         let plan = planner::header(&self.0, tenant, plan_id).await?;
+        let forecast = self.latest(tenant, plan_id).await?;
+        self.viewed(tenant, &plan, forecast).await
+    }
+
+    async fn latest(&self, tenant: TenantId, plan_id: PlanId) -> Result<Forecast> {
         let found = self.0.control.forecast(tenant, plan_id).await;
-        let forecast = found.map_err(|error| match error {
+        found.map_err(|error| match error {
             ControlError::NotFound(_) => {
                 Error::NotFound { kind: Kind::Forecast, id: plan_id.to_string() }
             }
             other => other.into(),
-        })?;
-        self.viewed(tenant, &plan, forecast).await
+        })
     }
 
     /// Gives up the forecasts that this process computes, and waits until they have said so, at most for
@@ -186,13 +204,9 @@ async fn run(
     let begun = Instant::now();
     let computation = Computation::new(shared.clone(), tenant, plan, forecast);
     let end = match computation.run().await {
-        Ok(result) => {
-            let seconds = begun.elapsed().as_secs_f64();
-            tracing::info!(%tenant, plan = %plan_id, seconds, "a plan is forecast");
-            End::Done(result)
-        }
-        Err(Stopped::Replaced) => {
-            tracing::info!(%tenant, plan = %plan_id, "another forecast of the plan has begun");
+        Ok(result) => End::Done(result),
+        Err(Stopped::Unwanted) => {
+            tracing::info!(%tenant, plan = %plan_id, "a forecast is no longer wanted");
             return;
         }
         Err(Stopped::Because(reason)) => {
@@ -200,10 +214,18 @@ async fn run(
             End::Failed(reason)
         }
     };
+    let is_done = matches!(end, End::Done(_));
     let ended = shared.control.end_forecast(tenant, plan_id, forecast_id, end, shared.now()).await;
-    if let Err(error) = ended {
+    match ended {
+        Ok(true) if is_done => {
+            let seconds = begun.elapsed().as_secs_f64();
+            tracing::info!(%tenant, plan = %plan_id, seconds, "a plan is forecast");
+        }
+        Ok(_) => {}
         // It is shown as interrupted before long.
-        tracing::warn!(%tenant, plan = %plan_id, %error, "the end of a forecast could not be told");
+        Err(error) => {
+            tracing::warn!(%tenant, plan = %plan_id, %error, "the end of a forecast could not be told");
+        }
     }
     drop(slot);
 }

@@ -9,7 +9,7 @@ use super::world::{at, olga};
 use crate::control::audit::{self, Action, Subject};
 use crate::control::keys::{Key, Role, Roles, Verifier};
 use crate::control::logins::{LOGINS_PER_KEY, Login};
-use crate::control::{ControlPlane, Error, Noun, Page};
+use crate::control::{Conflict, ControlPlane, Error, Noun, Page};
 
 /// A key that no other world knows.
 fn new_key(name: &str, second: i64) -> Key {
@@ -108,6 +108,14 @@ pub async fn a_rotated_key_goes_on_until_its_end_and_never_longer_than_it_would_
         (Some(at(60)), None),
         "its own end stays its own"
     );
+    let twice = control.rotate_key(key.id, at(600), &second, &olga(4)).await;
+    assert!(matches!(twice, Err(Error::Exists(Noun::Key))), "{twice:?}");
+    let late = new_key("app", 5);
+    for over in [olga(60), olga(61)] {
+        let refused = control.rotate_key(key.id, at(600), &late, &over).await;
+        assert!(matches!(refused, Err(Error::Conflict(Conflict::KeyOver))), "{refused:?}");
+    }
+    assert!(is_missing(control.key(late.id).await, Noun::Key), "nothing revives a key");
     let stranger = KeyId(Uuid::new_v4());
     let lost = new_key("app", 4);
     assert!(is_missing(control.rotate_key(stranger, at(5), &lost, &olga(4)).await, Noun::Key));

@@ -105,11 +105,12 @@ impl Keys for Control {
     async fn rotate_key(&self, old: KeyId, ends_at: Timestamp, new: &Key, by: &By) -> Result<()> {
         let mut client = self.client().await?;
         let transaction = decide(&mut client, PLATFORM).await?;
-        find(&transaction, old).await?;
+        let found = find(&transaction, old).await?;
+        insert(&transaction, new).await?;
+        found.goes_on(by.at)?;
         let end = "UPDATE api_keys \
                    SET superseded_at = least(coalesce(superseded_at, $2), $2) WHERE key_id = $1";
         execute(&transaction, end, &[&old.0, &Micros(ends_at)]).await?;
-        insert(&transaction, new).await?;
         let by = by.with("new_key_id", new.id.to_string());
         told(&transaction, old, Action::KeyRotated, &by).await?;
         Ok(transaction.commit().await?)

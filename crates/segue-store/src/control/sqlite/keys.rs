@@ -108,14 +108,15 @@ impl Keys for Control {
         let (new, by) = (new.clone(), by.clone());
         self.connections
             .write(move |transaction| {
-                find(transaction, old)?;
+                let found = find(transaction, old)?;
+                insert(transaction, &new)?;
+                found.goes_on(by.at)?;
                 transaction
                     .prepare_cached(
                         "UPDATE api_keys SET superseded_at = min(coalesce(superseded_at, ?2), ?2) \
                          WHERE key_id = ?1",
                     )?
                     .execute(params![Id(old.0), Micros(ends_at)])?;
-                insert(transaction, &new)?;
                 told(
                     transaction,
                     old,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use segue_core::ids::{PlanId, TenantId};
@@ -18,7 +18,7 @@ use segue_core::plan::lifecycle::Status;
 
 use super::decision;
 use crate::console::address::Path;
-use crate::console::answer::{Page, Trouble};
+use crate::console::answer::{Page, Trouble, done};
 use crate::console::counts::Counts;
 use crate::console::done::Done;
 use crate::console::parts::{Figure, Tone, alert, empty, figures};
@@ -68,6 +68,18 @@ pub async fn begin(
     let begun = begun.map(drop).map_err(decision::Wrong::from);
     decision::answer(&app, &viewer, (tenant, id), sent, "forecast", begun, Done::ForecastBegun)
         .await
+}
+
+/// Gives up one that is being computed.
+pub async fn cancel(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((tenant, id)): Path<(TenantId, PlanId)>,
+) -> Result<Redirect, Trouble> {
+    let is_cancelled = app.opened.scenarios.forecaster.cancel(tenant, id, &viewer.name).await?;
+    let plan = paths::plan(tenant, id);
+    // It may have come to its end before.
+    Ok(if is_cancelled { done(&plan, Done::ForecastCancelled) } else { Redirect::to(&plan) })
 }
 
 /// Shows the card alone.
@@ -220,6 +232,7 @@ impl Card {
             div.inside.tight {
                 p { "It has come to " span.strong { (words::count(at)) } " of " (words::counted(all, "session")) "." }
                 progress aria-labelledby="forecast-name" value=(at) max=(all.max(1)) {}
+                form action=(paths::of_plan(self.tenant, self.plan, "forecast/cancel")) method="post" { button #cancel-forecast { "Cancel" } }
                 noscript { (self.look_again()) }
             }
         }
@@ -358,7 +371,10 @@ mod tests {
             card(Asking::Open, Seen::Forecast(Arc::new(forecast)))
         };
         let running = page(in_state(ForecastState::Running)).await;
-        says(&running, &["every 1s", "1,251 sessions", "<progress", "Look again"]);
+        says(
+            &running,
+            &["every 1s", "1,251 sessions", "<progress", "forecast/cancel", "Look again"],
+        );
         for (state, told) in [
             (ForecastState::Failed, "no &lt;script&gt; today"),
             (ForecastState::Interrupted, "heard of no more"),

@@ -83,8 +83,8 @@ pub(super) async fn result(
 /// Why there is no result.
 #[derive(Debug)]
 pub(super) enum Stopped {
-    /// Another forecast of the plan has begun.
-    Replaced,
+    /// Somebody has cancelled it, or another forecast of the plan has begun.
+    Unwanted,
     /// For this reason, in words for people.
     Because(String),
 }
@@ -314,7 +314,7 @@ impl Computation {
         let (plan, id) = (forecast.plan_id, forecast.forecast_id);
         let noted = shared.control.note_forecast(*tenant, plan, id, progress, page).await;
         if !noted.map_err(Error::from)? {
-            return Err(Stopped::Replaced);
+            return Err(Stopped::Unwanted);
         }
         if self.records.len() == RECORDS_PER_PAGE {
             self.records.clear();
