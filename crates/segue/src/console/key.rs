@@ -304,7 +304,11 @@ impl View {
     }
 
     fn rotation(&self, viewer: &Viewer) -> Markup {
-        let overlaps = OVERLAPS.map(|(seconds, words)| (seconds.to_string(), words.to_owned()));
+        // A second click would find whoever ends their own key logged out, in place of the page with the new one.
+        let is_offered = |overlap: &&(u64, &str)| overlap.0 > 0 || !viewer.holds(self.key.id);
+        let overlaps = OVERLAPS.iter().filter(is_offered);
+        let overlaps: Vec<_> =
+            overlaps.map(|(seconds, words)| (seconds.to_string(), (*words).to_owned())).collect();
         let a_day = A_DAY.0.to_string();
         let mut overlap = self.field(Form::Rotate, "overlap", "The old key goes on for");
         if overlap.value.is_empty() {
@@ -439,8 +443,9 @@ mod tests {
         let own = Key { id: KeyId(uuid::Uuid::nil()), ..sample::key() };
         let html = view(own).page(&viewer).into_string();
         assert!(html.contains("You are logged in with this one") && html.contains("You are: "));
+        assert!(!html.contains("it ends at once"), "{html}");
         let html = view(sample::key()).page(&viewer).into_string();
-        assert!(!html.contains("You are"), "{html}");
+        assert!(!html.contains("You are") && html.contains("it ends at once"), "{html}");
     }
 
     #[tokio::test]
