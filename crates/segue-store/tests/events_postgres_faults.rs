@@ -64,17 +64,38 @@ struct Told {
     given_up: Vec<Uuid>,
 }
 
+/// What writers do together.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    acknowledged: AtomicU64,
+}
+
+impl Load {
+    /// Waits until so many more appends are acknowledged.
+    async fn writes(&self, more: u64) {
+        let enough = self.acknowledged.load(Ordering::Relaxed) + more;
+        let writing = async {
+            while self.acknowledged.load(Ordering::Relaxed) < enough {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), writing).await.expect("writers get to write");
+    }
+}
+
 /// Appends until it is told to stop. Every other append that fails is repeated until it is answered; the
 /// others are given up.
-async fn write(world: Arc<World>, own: u32, stop: Arc<AtomicBool>) -> Told {
+async fn write(world: Arc<World>, own: u32, load: Arc<Load>) -> Told {
     let mut told = Told::default();
     let mut failures = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while !load.stop.load(Ordering::Relaxed) {
         let (id, append) = group(&world, own);
         loop {
             match world.store.append(append.clone()).await {
                 Ok(_) => {
                     told.acknowledged.push(id);
+                    load.acknowledged.fetch_add(1, Ordering::Relaxed);
                     break;
                 }
                 Err(Error::Unavailable { .. }) => failures += 1,
@@ -119,12 +140,13 @@ async fn check(world: &World, told: &[Told]) {
 async fn a_server_that_crashes_under_appends_loses_and_doubles_nothing() {
     let mut server = tokio::task::spawn_blocking(Server::start).await.unwrap();
     let world = Arc::new(Fixture::of(store(&server.url())).open().await);
-    let stop = Arc::new(AtomicBool::new(false));
+    let load = Arc::new(Load::default());
     let writers: Vec<_> = (0..16)
-        .map(|own| tokio::spawn(write(Arc::clone(&world), own, Arc::clone(&stop))))
+        .map(|own| tokio::spawn(write(Arc::clone(&world), own, Arc::clone(&load))))
         .collect();
     for round in 0..3 {
         sleep(Duration::from_millis(400 + 150 * round)).await;
+        load.writes(40).await;
         server = tokio::task::spawn_blocking(move || {
             server.stop_immediate();
             server.start_again();
@@ -134,13 +156,13 @@ async fn a_server_that_crashes_under_appends_loses_and_doubles_nothing() {
         .unwrap();
     }
     sleep(Duration::from_millis(300)).await;
-    stop.store(true, Ordering::Relaxed);
+    load.stop.store(true, Ordering::Relaxed);
     let mut told = Vec::new();
     for writer in writers {
         told.push(writer.await.unwrap());
     }
     let acknowledged: usize = told.iter().map(|told| told.acknowledged.len()).sum();
-    assert!(acknowledged > 20, "the writers got to write: {acknowledged}");
+    assert!(acknowledged > 100, "the writers got to write: {acknowledged}");
     check(&world, &told).await;
     assert_eq!(world.store.durability().survives, Survives::PowerLoss);
 }

@@ -84,14 +84,14 @@ pub enum Invalid {
 }
 
 impl Invalid {
-    /// The part of what was asked for that it is about, as the API calls it.
+    /// The part of what was asked for that it is about, where the API has it.
     #[must_use]
-    pub fn member(self) -> &'static str {
+    pub fn path(self) -> &'static str {
         match self {
-            Self::Name => "name",
-            Self::NoRole => "roles",
-            Self::AppWithoutTenant | Self::PlatformWithTenant | Self::NotATenant => "tenant_id",
-            Self::Expired => "expires_at",
+            Self::Name => "/name",
+            Self::NoRole => "/roles",
+            Self::AppWithoutTenant | Self::PlatformWithTenant | Self::NotATenant => "/tenant_id",
+            Self::Expired => "/expires_at",
         }
     }
 }

@@ -148,7 +148,7 @@ impl Create {
             expires_at: self.expires_at,
             requests_per_second: self.requests_per_second,
         };
-        let invalid = |invalid: Invalid| format!("{}: {invalid}", invalid.member());
+        let invalid = |invalid: Invalid| format!("{}: {invalid}", invalid.path());
         new.check(clock.now()).map_err(|error| Failure::Other(invalid(error)))?;
         serve::runtime(&config)?.block_on(async {
             let control = stores::open_control(&config.control).await.map_err(Box::new)?;

@@ -6,15 +6,15 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use segue_core::ids::TenantId;
+use segue_store::control::Listing;
 use segue_store::control::audit::{Action, Entry, Filter, PLATFORM, Subject};
-use segue_store::control::{Cursor, Listing, Page as Part};
 use serde_json::Value;
 
 use super::address::Path;
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
 use super::parts::{Field, empty, heading, pager};
-use super::sent::{Asked, Sent};
+use super::sent::{Asked, Sent, part};
 use super::viewer::Viewer;
 use super::{paths, words};
 use crate::auth::{self, Denied};
@@ -78,9 +78,7 @@ pub async fn read(
             return Ok(Listing { items: Vec::new(), total: 0, next: None });
         }
     }
-    let after = Some(cursor).filter(|cursor| !cursor.is_empty());
-    let after = after.map(str::parse::<Cursor>).transpose().map_err(|_| Error::BadCursor)?;
-    let part = Part { limit: LINES, after };
+    let part = part(LINES, cursor)?;
     Ok(app.opened.control.list_audit(tenant, &filter, part).await.map_err(Error::from)?)
 }
 
@@ -255,6 +253,7 @@ fn details(details: &Value) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use segue_store::control::Cursor;
     use segue_store::control::keys::Role;
     use serde_json::json;
 

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
+use maud::Markup;
 use segue_core::ids::TenantId;
 use tower::ServiceExt;
 
@@ -73,6 +74,13 @@ pub async fn page(html: &str) {
     assert_eq!(html.get("lang"), Some("en"));
     headings(&elements);
     links(&elements).await;
+}
+
+/// A page that was read so, as text.
+pub async fn shown(page: Markup) -> String {
+    let html = page.into_string();
+    self::page(&html).await;
+    html
 }
 
 /// A part of a page: all that can be said of it alone.

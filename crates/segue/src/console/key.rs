@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use segue_core::ids::KeyId;
 use segue_store::control::audit::{Entry, PLATFORM};
 use segue_store::control::keys::{Key, Role};
-use segue_store::control::{Cursor, Error as ControlError, Listing, Page as Part};
+use segue_store::control::{Error as ControlError, Listing};
 
 use super::address::Path;
 use super::answer::{Page, Trouble, done};
@@ -18,7 +18,7 @@ use super::done::Done;
 use super::frame::{Frame, Place};
 use super::keys::{NEW_ID, new_id, not_made, roles, state, trail, used, whose};
 use super::parts::{Field, Tone, alert, heading, pager, pairs};
-use super::sent::{Asked, Sent};
+use super::sent::{Asked, Sent, part};
 use super::viewer::Viewer;
 use super::{decided, paths, words};
 use crate::auth::keyring::Rotation;
@@ -220,8 +220,7 @@ fn facts(key: &Key, now: Timestamp) -> Markup {
 
 impl View {
     async fn read(app: &App, id: KeyId, asked: &Sent) -> Result<Self, Trouble> {
-        let after = asked.given("cursor").map(str::parse::<Cursor>).transpose();
-        let part = Part { limit: LINES, after: after.map_err(|_| Error::BadCursor)? };
+        let part = part(LINES, asked.text("cursor"))?;
         let about = lines_about(id);
         let (key, lines) = tokio::join!(
             app.access.keyring.key(id),
@@ -414,9 +413,7 @@ mod tests {
     }
 
     async fn shown(view: &View) -> String {
-        let html = view.page(&Viewer::sample()).into_string();
-        check::page(&html).await;
-        html
+        check::shown(view.page(&Viewer::sample())).await
     }
 
     #[tokio::test]

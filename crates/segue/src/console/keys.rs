@@ -14,12 +14,12 @@ use jiff::civil::Date;
 use maud::{Markup, html};
 use segue_core::ids::{KeyId, TenantId};
 use segue_store::control::keys::{Key, Role, Roles};
-use segue_store::control::{Cursor, Error as ControlError, Listing, Page as Part};
+use segue_store::control::{Error as ControlError, Listing};
 
 use super::answer::{Page, Trouble};
 use super::frame::{Frame, Place};
 use super::parts::{Field, Tone, alert, badge, empty, heading, pager};
-use super::sent::{Asked, Sent};
+use super::sent::{Asked, Sent, part};
 use super::viewer::Viewer;
 use super::{audit, key, paths, words};
 use crate::auth::keyring::{Invalid, NewKey};
@@ -49,8 +49,7 @@ pub async fn show(
     Asked(asked): Asked,
 ) -> Result<Page, Trouble> {
     let cursor = asked.text("cursor").to_owned();
-    let after = asked.given("cursor").map(str::parse::<Cursor>).transpose();
-    let part = Part { limit: KEYS, after: after.map_err(|_| Error::BadCursor)? };
+    let part = part(KEYS, &cursor)?;
     let keys = app.access.keyring.list(part).await.map_err(Error::from)?;
     let view = View { now: app.clock.now(), mode: app.access.mode, keys, cursor };
     Ok(Page(view.page(&viewer)))
@@ -350,9 +349,7 @@ mod tests {
     }
 
     async fn shown(view: &View) -> String {
-        let html = view.page(&Viewer::sample()).into_string();
-        check::page(&html).await;
-        html
+        check::shown(view.page(&Viewer::sample())).await
     }
 
     #[tokio::test]

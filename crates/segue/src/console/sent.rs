@@ -7,9 +7,11 @@ use std::str::FromStr;
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
 use axum::http::header;
 use axum::http::request::Parts;
+use segue_store::control::Page as Part;
 
 use super::answer::Trouble;
 use super::paths;
+use crate::error::Error;
 use crate::http::App;
 use crate::http::extract;
 
@@ -20,6 +22,16 @@ pub struct Sent(Vec<(String, String)>);
 /// The fields of a query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked(pub Sent);
+
+/// The part of a list that a cursor names, the first if it is empty.
+///
+/// # Errors
+/// The cursor is from no list.
+pub fn part(limit: u32, cursor: &str) -> Result<Part, Error> {
+    let after = Some(cursor).filter(|cursor| !cursor.is_empty());
+    let after = after.map(str::parse).transpose().map_err(|_| Error::BadCursor)?;
+    Ok(Part { limit, after })
+}
 
 impl Sent {
     /// The fields of `a=1&b=2`.

@@ -410,9 +410,7 @@ mod tests {
     }
 
     async fn shown(view: &View) -> String {
-        let html = view.page(&Viewer::sample()).into_string();
-        check::page(&html).await;
-        html
+        check::shown(view.page(&Viewer::sample())).await
     }
 
     #[tokio::test]

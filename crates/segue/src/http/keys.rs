@@ -165,7 +165,7 @@ impl NewKeyBody {
 }
 
 fn refused(invalid: Invalid) -> Refusal {
-    let path = format!("/{}", invalid.member());
+    let path = invalid.path();
     let message = format!("{path}: {invalid}");
     Refusal::new(Code::InvalidRequest, message, json!({ "path": path }))
 }

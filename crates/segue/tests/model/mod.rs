@@ -106,16 +106,16 @@ impl Model {
 async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let request = serde_json::from_slice(&body).unwrap();
     shared.requests.lock().unwrap().push((headers, request));
+    let now = || shared.does.lock().unwrap().clone();
+    let mut does = now();
     loop {
-        let does = shared.does.lock().unwrap().clone();
-        match does {
-            Does::Held => tokio::time::sleep(Duration::from_millis(10)).await,
-            Does::Later(time, then) => {
-                tokio::time::sleep(time).await;
-                return answer(*then);
-            }
+        let (time, next) = match does {
+            Does::Held => (Duration::from_millis(10), None),
+            Does::Later(time, then) => (time, Some(*then)),
             does => return answer(does),
-        }
+        };
+        tokio::time::sleep(time).await;
+        does = next.unwrap_or_else(now);
     }
 }
 
